@@ -1,0 +1,1 @@
+"""Utterances in: one reader a file. Knows nothing of models."""

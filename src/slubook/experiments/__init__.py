@@ -1,0 +1,1 @@
+"""One file a chapter: a protocol that yields records."""

@@ -1,0 +1,1 @@
+"""Training loops, embedding pretraining and, later, transfer and self-training."""

@@ -1,0 +1,142 @@
+"""The training loop: several networks of one skill at once, the best epoch of each kept by dev error.
+
+Taught in chapter 1, *Build it*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from slubook.corpora.bio import from_bio
+from slubook.corpora.utterance import Prediction, Utterance
+from slubook.models.encoding import Encoded, Encoder
+from slubook.models.network import Network
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Steps and rates. The learning rate rises for a tenth of the updates, then falls along a cosine."""
+
+    rate: float = 5e-3
+    batch: int = 16
+    updates: int = 480
+    weight_decay: float = 0.01
+    average: float = 0.98
+    evaluations: int = 16
+
+
+@torch.no_grad()
+def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 64) -> list[list[Prediction]]:
+    """What each of the G networks says of the encoded utterances: G lists of predictions."""
+    network.eval()
+    answers: list[list[Prediction]] = [[] for _ in range(network.groups)]
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded.words[i]))
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        part = encoded.batch(rows)
+        emissions, logits = network(part)
+        paths = network.crf.decode(emissions, part.mask)
+        top, intent = torch.softmax(logits, -1).max(-1)  # [G, B]
+        for g, out in enumerate(answers):
+            for i, row in enumerate(rows):
+                tokens = encoded.tokens[row]
+                slots = from_bio(tokens, [encoder.tags[k] for k in paths[g][i]]) if tokens else ()
+                out.append(Prediction(encoder.intents[int(intent[g, i])], slots, float(top[g, i])))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return [[out[i] for i in back] for out in answers]
+
+
+def mistakes(gold: Sequence[Utterance], predictions: Sequence[Prediction]) -> int:
+    """Utterances with any mistake, intent or slots."""
+    return sum(p.intent != u.intent or set(p.slots) != set(u.slots) for u, p in zip(gold, predictions, strict=True))
+
+
+def train(
+    network: Network,
+    encoder: Encoder,
+    data: Encoded,
+    dev: Encoded,
+    dev_gold: Sequence[Utterance],
+    config: TrainingConfig,
+    seed: int,
+    on_evaluation: Callable[[int, list[float]], None] | None = None,
+) -> list[float]:
+    """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
+
+    Weights are averaged exponentially along the way (Polyak and Juditsky, 1992), and the average is what is
+    evaluated: the share of dev utterances with a mistake, ties broken by the later evaluation.
+
+    Args:
+        network: G networks, changed in place.
+        encoder: their vocabulary.
+        data: training utterances with gold labels.
+        dev: dev utterances; without any, the last average is kept.
+        dev_gold: the same dev utterances.
+        config: steps and rates.
+        seed: of the batches' order; dropout follows torch's own generator.
+        on_evaluation: called with the update and the G dev errors.
+
+    Returns:
+        The best dev error of each network, [G].
+    """
+    parameters = list(network.parameters())
+    optimizer = torch.optim.AdamW(parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
+    )
+    average = [p.detach().clone() for p in parameters]
+    best = [p.clone() for p in average]
+    errors = [float("inf")] * network.groups
+    every = max(1, config.updates // config.evaluations)
+    for step, rows in enumerate(batches(len(data), config, seed), 1):
+        network.train()
+        optimizer.zero_grad()
+        network.loss(data.batch(rows)).sum().backward()
+        optimizer.step()
+        schedule.step()
+        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(config.average, step / (step + 10)))
+        if step % every and step != config.updates:
+            continue
+        current = swap(parameters, average)
+        now = [mistakes(dev_gold, p) / len(dev_gold) for p in predict(network, encoder, dev)] if dev_gold else [0.0] * network.groups
+        swap(parameters, current)
+        for g, error in enumerate(now):
+            if error <= errors[g]:
+                errors[g] = error
+                keep(best, average, g, network.groups)
+        if on_evaluation:
+            on_evaluation(step, now)
+    swap(parameters, best)
+    network.eval()
+    return errors
+
+
+def batches(count: int, config: TrainingConfig, seed: int) -> list[list[int]]:
+    """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``."""
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[list[int]] = []
+    while len(rows) < config.updates:
+        order = torch.randperm(count, generator=generator).tolist()
+        rows += [order[i : i + config.batch] for i in range(0, count, config.batch)]
+    return rows[: config.updates]
+
+
+@torch.no_grad()
+def swap(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Put ``values`` into ``parameters`` and return what stood there."""
+    before = [p.detach().clone() for p in parameters]
+    torch._foreach_copy_(list(parameters), list(values))
+    return before
+
+
+@torch.no_grad()
+def keep(best: Sequence[Tensor], now: Sequence[Tensor], group: int, groups: int) -> None:
+    """Copy network ``group`` from ``now`` into ``best``; a parameter's first axis holds one or two rows a network."""
+    for b, n in zip(best, now, strict=True):
+        share = n.shape[0] // groups
+        part = slice(group * share, (group + 1) * share)
+        b[part] = n[part]

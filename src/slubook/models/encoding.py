@@ -1,0 +1,159 @@
+"""Utterances as tensors: words, characters, n-grams and labels of one skill.
+
+The encoder of a skill is its *local* vocabulary. It is fitted on the skill's training utterances alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slubook.corpora.bio import OUTSIDE, to_bio
+from slubook.corpora.utterance import Token, Utterance, tokenize
+from slubook.models.maxent import utterance_features
+from slubook.models.vectors import VectorTable
+
+WORD_LENGTH = 14
+PAD, UNKNOWN = 0, 1
+
+
+@dataclass
+class Batch:
+    """Some utterances, padded to the longest. U counts the distinct words among them.
+
+    Attributes:
+        vectors: generic vectors of the distinct words, one table a group, [G, U, D].
+        local: rows of the distinct words in the skill's own table, 0 where it has none, [U].
+        chars: their characters, [U, L].
+        words: which distinct word stands where, [B, T].
+        lengths: tokens of each utterance, [B].
+        ngrams: presence of the skill's n-grams, [B, F].
+        tags: gold tags, [B, T], or ``None``.
+        intents: gold intents, [B], or ``None``.
+    """
+
+    vectors: Tensor
+    local: Tensor
+    chars: Tensor
+    words: Tensor
+    lengths: Tensor
+    ngrams: Tensor
+    tags: Tensor | None = None
+    intents: Tensor | None = None
+
+    @property
+    def mask(self) -> Tensor:
+        """True at tokens, [B, T]."""
+        return torch.arange(self.words.shape[1]).unsqueeze(0) < self.lengths.unsqueeze(1)
+
+
+@dataclass
+class Encoded:
+    """Utterances of one skill, ready to be cut into batches."""
+
+    tokens: list[list[Token]]
+    lexicon: list[str]
+    words: list[np.ndarray]
+    vectors: Tensor
+    local: Tensor
+    chars: Tensor
+    ngrams: Tensor
+    tags: list[np.ndarray] | None
+    intents: Tensor | None
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The utterances at ``rows`` as one padded batch."""
+        lengths = np.array([len(self.words[r]) for r in rows])
+        used, where = np.unique(np.concatenate([self.words[r] for r in rows]), return_inverse=True)
+        at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
+        words = np.zeros(at.shape, np.int64)
+        words[at] = where
+        tags = None
+        if self.tags is not None:
+            padded = np.zeros(at.shape, np.int64)
+            padded[at] = np.concatenate([self.tags[r] for r in rows])
+            tags = torch.from_numpy(padded)
+        picked, select = torch.from_numpy(used), torch.as_tensor(rows)
+        return Batch(
+            self.vectors.index_select(1, picked),
+            self.local[picked],
+            self.chars[picked],
+            torch.from_numpy(words),
+            torch.from_numpy(lengths),
+            self.ngrams[select],
+            tags,
+            None if self.intents is None else self.intents[select],
+        )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+class Encoder:
+    """The local vocabulary of one skill: its words, characters, n-grams, intents and tags."""
+
+    def __init__(self, train: Sequence[Utterance], ngram_order: int = 2) -> None:
+        """Collect the vocabulary.
+
+        Args:
+            train: the skill's training utterances.
+            ngram_order: longest n-gram for the intent's linear path; 0 for none.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        if not train:
+            raise ValueError("Encoder: no training utterances")
+        tokens = [tokenize(u.text) for u in train]
+        self.counts = Counter(t.text.lower() for sentence in tokens for t in sentence)
+        self.words = sorted(self.counts)
+        self.local = {w: i for i, w in enumerate(self.words, 1)}  # 0: a word the skill does not know
+        self.characters = {c: i for i, c in enumerate(sorted({c for w in self.words for c in w}), 2)}
+        self.ngram_order = ngram_order
+        grams = {f for t in tokens for f in utterance_features(t, ngram_order)} if ngram_order else set()
+        self.ngrams = {f: i for i, f in enumerate(sorted(grams))}
+        self.intents = sorted({u.intent for u in train})
+        kinds = sorted({s.type for u in train for s in u.slots})
+        self.tags = [OUTSIDE, *(f"{p}-{k}" for k in kinds for p in "BI")]
+
+    def encode(self, texts: Sequence[str], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
+        """Encode ``texts``, with the vectors of each table (zeros for ``None``); an empty text gets one unknown word."""
+        tokens = [tokenize(t) for t in texts]
+        lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
+        lexicon = sorted({w for sentence in lower for w in sentence})
+        place = {w: i for i, w in enumerate(lexicon)}
+        chars = np.full((len(lexicon), WORD_LENGTH), PAD)
+        for i, word in enumerate(lexicon):
+            ids = [self.characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
+            chars[i, : len(ids)] = ids
+        generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
+        ngrams = np.zeros((len(texts), len(self.ngrams)), np.float32)
+        for i, sentence in enumerate(tokens if self.ngram_order else []):
+            ngrams[i, [k for f in utterance_features(sentence, self.ngram_order) if (k := self.ngrams.get(f)) is not None]] = 1
+        return Encoded(
+            tokens,
+            lexicon,
+            [np.array([place[w] for w in sentence]) for sentence in lower],
+            torch.from_numpy(np.stack(generic)),
+            torch.tensor([self.local.get(w, 0) for w in lexicon]),
+            torch.from_numpy(chars),
+            torch.from_numpy(ngrams),
+            None,
+            None,
+        )
+
+    def encode_gold(self, utterances: Sequence[Utterance], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
+        """As :meth:`encode`, with gold labels; labels that the skill has not seen count as outside, or its first intent."""
+        encoded = self.encode([u.text for u in utterances], tables, dim)
+        tag_of, intent_of = ({n: i for i, n in enumerate(names)} for names in (self.tags, self.intents))
+        encoded.tags = [
+            np.array([tag_of.get(t, 0) for t in to_bio(tokens, u.slots)] or [0])
+            for tokens, u in zip(encoded.tokens, utterances, strict=True)
+        ]
+        encoded.intents = torch.tensor([intent_of.get(u.intent, 0) for u in utterances])
+        return encoded

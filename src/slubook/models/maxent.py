@@ -1,0 +1,166 @@
+"""MaxEnt-CRF: the linear baseline of the custom-skills article.
+
+Intent: multinomial logistic regression, which is the maximum-entropy classifier. Slots: a linear-chain
+CRF (Lafferty, McCallum and Pereira, 2001). Features are those the article names (n-grams, utterance
+length, relative position of a token), and affixes and word shapes, without which the CRF is a straw man.
+Taught in chapter 1, *MaxEnt-CRF versus DNN*.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pycrfsuite
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from slubook.corpora.bio import from_bio, to_bio
+from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize
+
+#: A word's cluster in a clustering of word vectors: the control "linear model, same unlabelled text".
+Clusters = Mapping[str, int]
+
+
+def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Clusters | None = None) -> dict[str, float]:
+    """N-grams up to ``order``, the length, and (control) the bag of word clusters."""
+    lower = [t.text.lower() for t in tokens]
+    padded = ["<s>", *lower, "</s>"]
+    features: dict[str, float] = {f"length={min(len(tokens) // 3, 6)}": 1.0}
+    for n in range(1, order + 1):
+        source = lower if n == 1 else padded
+        features.update((" ".join(source[i : i + n]), 1.0) for i in range(len(source) - n + 1))
+    if clusters:
+        features.update((f"cluster={clusters[w]}", 1.0) for w in lower if w in clusters)
+    return features
+
+
+def shape(word: str) -> str:
+    """``"x"`` for letters, ``"d"`` for digits, other signs as they are; runs are shortened: ``ab12`` → ``xd``."""
+    kinds = ["d" if c.isdigit() else "x" if c.isalpha() else c for c in word]
+    return "".join(k for i, k in enumerate(kinds) if i == 0 or kinds[i - 1] != k)
+
+
+def token_features(tokens: Sequence[Token], window: int = 2, clusters: Clusters | None = None) -> list[list[str]]:
+    """CRF features of each token: the words around it, affixes, shape, relative position and length, [T]."""
+    lower = ["<s>"] * window + [t.text.lower() for t in tokens] + ["</s>"] * window
+    count, rows = len(tokens), []
+    for i, token in enumerate(tokens):
+        word, at = token.text.lower(), i + window
+        row = ["bias", f"shape={shape(word)}", f"place={4 * i // count}", f"length={min(count // 3, 6)}"]
+        row += [f"prefix={word[:n]}" for n in (2, 3)] + [f"suffix={word[-n:]}" for n in (2, 3)]
+        row += [f"{d}:{lower[at + d]}" for d in range(-window, window + 1)]
+        row += [f"{d}:{lower[at + d]} {lower[at + d + 1]}" for d in range(-window, window)]
+        if clusters:
+            near = range(-min(window, 1), min(window, 1) + 1)
+            row += [f"{d}:cluster={clusters[lower[at + d]]}" for d in near if lower[at + d] in clusters]
+        rows.append(row)
+    return rows
+
+
+@dataclass(frozen=True)
+class MaxEntConfig:
+    """What is tuned: regularisation is chosen on dev from the lists at each fit, the rest by the experiment."""
+
+    order: int = 3
+    window: int = 2
+    inverse_l2: tuple[float, ...] = (1.0, 4.0, 16.0)
+    l1_l2: tuple[tuple[float, float], ...] = ((0.0, 0.05), (0.05, 0.02), (0.2, 0.01))
+    max_iterations: int = 120
+
+
+@dataclass
+class MaxEntCRF:
+    """The linear model; ``clusters`` adds word-cluster features to both halves."""
+
+    config: MaxEntConfig = field(default_factory=MaxEntConfig)
+    clusters: Clusters | None = None
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Train one classifier and one CRF for each regularisation listed, keep those with the fewest dev errors.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        if not train:
+            raise ValueError("MaxEntCRF.fit: no training utterances")
+        self._fit_intent(train, dev)
+        self._fit_slots(train, dev)
+        return self
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Intent, confidence and slots of each text."""
+        tokens = [tokenize(t) for t in texts]
+        intents, confidences = self._intents(self._classifier, tokens)
+        slots = [from_bio(t, self._tagger.tag(self._rows(t)) if t else []) for t in tokens]
+        return [Prediction(i, s, float(c)) for i, s, c in zip(intents, slots, confidences, strict=True)]
+
+    def size_bytes(self) -> int:
+        """Float32 weights of the classifier (with its feature names) and the CRF's file."""
+        names = sum(len(n) + 4 for n in self._vectorizer.feature_names_)
+        return 4 * self._weights + names + len(self._crf_bytes)
+
+    def _utterance(self, tokens: Sequence[Token]) -> dict[str, float]:
+        return utterance_features(tokens, self.config.order, self.clusters)
+
+    def _rows(self, tokens: Sequence[Token]) -> list[list[str]]:
+        return token_features(tokens, self.config.window, self.clusters)
+
+    def _fit_intent(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+        self._vectorizer = DictVectorizer(dtype=np.float32)
+        x = self._vectorizer.fit_transform([self._utterance(tokenize(u.text)) for u in train])  # [N, F]
+        y, gold, dev_tokens = [u.intent for u in train], [u.intent for u in dev], [tokenize(u.text) for u in dev]
+        self._only_intent, self._weights = y[0], 0
+        self._classifier: LogisticRegression | None = None
+        if len(set(y)) == 1:
+            return
+        best = -1
+        for c in self.config.inverse_l2:
+            model = LogisticRegression(C=c, max_iter=300).fit(x, y)
+            right = sum(a == b for a, b in zip(self._intents(model, dev_tokens)[0], gold, strict=True)) if dev else 0
+            if right > best:
+                best, self._classifier, self._weights = right, model, model.coef_.size
+
+    def _intents(self, model: LogisticRegression | None, tokens: list[list[Token]]) -> tuple[list[str], np.ndarray]:
+        if model is None or not tokens:
+            return [self._only_intent] * len(tokens), np.ones(len(tokens))
+        p = model.predict_proba(self._vectorizer.transform([self._utterance(t) for t in tokens]))  # [N, intents]
+        return [str(model.classes_[k]) for k in p.argmax(1)], p.max(1)
+
+    def _fit_slots(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+        rows, tags = [], []
+        for u in train:
+            if tokens := tokenize(u.text):
+                rows.append(pycrfsuite.ItemSequence([dict.fromkeys(r, 1.0) for r in self._rows(tokens)]))
+                tags.append(to_bio(tokens, u.slots))
+        gold = [(tokens, set(u.slots)) for u in dev if (tokens := tokenize(u.text))]
+        best = -1.0
+        for l1, l2 in self.config.l1_l2:
+            crf = self._train_crf(rows, tags, l1, l2)
+            tagger = pycrfsuite.Tagger()
+            tagger.open_inmemory(crf)
+            found = [(set(from_bio(t, tagger.tag(self._rows(t)))), g) for t, g in gold]
+            total = sum(len(f) + len(g) for f, g in found)
+            f1 = 2 * sum(len(f & g) for f, g in found) / total if total else 0.0
+            if f1 > best:
+                best, self._tagger, self._crf_bytes = f1, tagger, crf
+
+    def _train_crf(self, rows: list[pycrfsuite.ItemSequence], tags: list[list[str]], l1: float, l2: float) -> bytes:
+        trainer = pycrfsuite.Trainer(verbose=False)
+        trainer.select("lbfgs")
+        trainer.set_params({"c1": l1, "c2": l2, "max_iterations": self.config.max_iterations})
+        for r, t in zip(rows, tags, strict=True):
+            trainer.append(r, t)
+        handle, name = tempfile.mkstemp(suffix=".crfsuite")
+        os.close(handle)
+        try:
+            trainer.train(name)
+            return Path(name).read_bytes()
+        finally:
+            os.unlink(name)
+

@@ -1,0 +1,97 @@
+"""Word vectors shared by all skills: one read-only table on disk, mapped into memory by every process.
+
+A table holds one row a word and, for words it has never seen, one row a hashed character n-gram, as
+FastText does (Bojanowski et al., 2017). Taught in chapter 1, *Shared and local embeddings*.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from gensim.models.fasttext import ft_ngram_hashes
+
+
+@dataclass
+class VectorTable:
+    """A generic table of word vectors.
+
+    Attributes:
+        name: what pages call it.
+        index: word → row.
+        rows: one row a word, [V, D], float16, possibly memory-mapped.
+        buckets: one row a hashed n-gram, [B, D], float16; B may be 0.
+        ngrams: shortest and longest n-gram.
+    """
+
+    name: str
+    index: dict[str, int]
+    rows: np.ndarray
+    buckets: np.ndarray
+    ngrams: tuple[int, int] = (3, 5)
+    _seen: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a vector."""
+        return self.rows.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows and buckets."""
+        return self.rows.nbytes + self.buckets.nbytes
+
+    def vectors(self, words: Sequence[str]) -> np.ndarray:
+        """The vectors of ``words``: their row, else the mean of their n-grams' rows, else zeros. [N, D], float32."""
+        out = np.empty((len(words), self.dim), np.float32)
+        for i, word in enumerate(words):
+            if word not in self._seen:
+                self._seen[word] = self._vector(word)
+            out[i] = self._seen[word]
+        return out
+
+    def _vector(self, word: str) -> np.ndarray:
+        if (row := self.index.get(word)) is not None:
+            return np.asarray(self.rows[row], np.float32)
+        if len(self.buckets):
+            hashes = ft_ngram_hashes(word, *self.ngrams, len(self.buckets))
+            if len(hashes):
+                return np.asarray(self.buckets[hashes], np.float32).mean(0)
+        return np.zeros(self.dim, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the table so that :meth:`load` can map it. Written aside, then renamed: never half there."""
+        aside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        np.save(aside / "rows.npy", self.rows)
+        np.save(aside / "buckets.npy", self.buckets)
+        meta = {"name": self.name, "ngrams": list(self.ngrams), "words": sorted(self.index, key=self.index.__getitem__)}
+        (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(aside, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Map a saved table into memory, read-only: processes that load it share its pages.
+
+        Raises:
+            FileNotFoundError: when ``folder`` holds no table.
+        """
+        if not (folder / "meta.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no word-vector table: build it with `slubook run skills`")
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        index = {w: i for i, w in enumerate(meta["words"])}
+        rows, buckets = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rows", "buckets"))
+        return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]))
+
+
+def unit_scale(rows: np.ndarray) -> float:
+    """The factor that brings the mean norm of ``rows`` [V, D] to 1: tables must not differ by scale alone."""
+    return float(1.0 / np.linalg.norm(np.asarray(rows, np.float32), axis=1).mean())
