@@ -2,7 +2,7 @@
 
 Traps:
     * An utterance has any number of intents, in no fixed order. Here they are sorted and joined by ``+``, and
-      ``none`` stands for those without any; nearly a third of the joined labels occur once.
+      ``none`` stands for those without any; most of the joined labels occur only once.
     * There are twenty folds for cross-validation and no split: ``split`` is empty, the fold stands in the id.
     * Follow-up turns ("then seven") mean nothing without their context, which is not given.
     * A few slots overlap; the later one is dropped when spans are fitted to tokens.

@@ -5,6 +5,7 @@ Traps:
       decodes, and every accented letter of the file turns into two wrong ones. Here the pair is joined.
     * ``train_X.json`` is a part of ``train_X_full.json``: reading both doubles the data.
     * Some texts carry line breaks and doubled spaces. They are kept; tokens do not see them.
+    * Some artists are marked without their possessive *'s*; fitted to tokens, the slot takes it in.
     * Seven hundred ``validate`` utterances are the only held-out ones; the test split of most papers is that of
       :mod:`slubook.corpora.snips_iob`, cut from the training files.
     * Many templates stand on both sides of the split: count near-duplicates before believing a score.
