@@ -1,0 +1,233 @@
+"""Measured rows on disk: what was run, where, and what came of every test utterance.
+
+A results file ``results/<experiment>.json`` names utterances by id and keeps outcomes only, never text,
+so that every interval can be drawn again without the corpora. It is written one row a line, so that
+diffs can be read, and sealed: an edit by hand is noticed when the file is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slubook.evaluation.metrics import Outcomes, decode, encode
+from slubook.experiments.cells import canonical, write_atomically
+
+SEAL = "rows_sha256"
+
+
+class RecordsError(ValueError):
+    """A results file cannot be trusted or read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """The test utterances of one skill, the same for every method, size and seed.
+
+    Attributes:
+        corpus: where the skill is from.
+        topic: what it is about, by the table of topics.
+        ids: one per test utterance, [N].
+        gold: how many slots each has, [N].
+    """
+
+    __test__ = False  # not a test case of pytest's
+
+    corpus: str
+    topic: str
+    ids: tuple[str, ...]
+    gold: np.ndarray
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured cell: one method on one skill with ``size`` training utterances and one seed.
+
+    Attributes:
+        outcomes: what came of each test utterance, [N].
+        train_s: seconds of training.
+        predict_ms: milliseconds per utterance, one at a time.
+        bytes: size of the trained model.
+        slices: named 0/1 masks of the test utterances, [N] each, such as ``unseen``.
+    """
+
+    skill: str
+    method: str
+    size: int
+    seed: int
+    outcomes: Outcomes
+    train_s: float = 0.0
+    predict_ms: float = 0.0
+    bytes: int = 0
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What names this cell."""
+        return self.skill, self.method, self.size, self.seed
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as it stands in a results file or a cell; the numbers of true slots are kept in the test."""
+        columns = self.outcomes.encode()
+        del columns["gold"]
+        row = {
+            **{name: getattr(self, name) for name in ("skill", "method", "size", "seed")},
+            "outcomes": columns,
+            "train_s": round(float(self.train_s), 3),
+            "predict_ms": round(float(self.predict_ms), 4),
+            "bytes": int(self.bytes),
+        }
+        if self.slices:
+            row["slices"] = {name: encode(np.asarray(mask, dtype=int)) for name, mask in self.slices.items()}
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any], tests: Mapping[str, Test]) -> Row:
+        """The row that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: when its skill has no test, or a column has another length than the test.
+        """
+        if row["skill"] not in tests:
+            raise ValueError(f"skill {row['skill']!r} has a row but no test")
+        gold = tests[row["skill"]].gold
+        outcomes = Outcomes.decode({**row["outcomes"], "gold": encode(gold)})
+        slices = {name: decode(mask).astype(bool) for name, mask in row.get("slices", {}).items()}
+        if wrong := [name for name, mask in slices.items() if len(mask) != len(gold)]:
+            raise ValueError(f"slice {wrong[0]!r} of skill {row['skill']!r} does not cover its {len(gold)} utterances")
+        fields = {name: value for name, value in row.items() if name not in ("outcomes", "slices")}
+        return cls(**fields, outcomes=outcomes, slices=slices)
+
+
+@dataclass
+class Results:
+    """Everything that one experiment measured.
+
+    Attributes:
+        experiment: its name, and the name of its file.
+        stamp: how it was run; see :mod:`slubook.experiments.stamps`.
+        tests: the test utterances of each skill.
+        rows: one a cell.
+        tables: free JSON for figures that are no rows, such as tuning budgets and serving.
+    """
+
+    experiment: str
+    stamp: dict[str, Any]
+    tests: dict[str, Test] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    tables: dict[str, Any] = field(default_factory=dict)
+
+    def select(
+        self,
+        methods: Collection[str] | None = None,
+        sizes: Collection[int] | None = None,
+        skills: Collection[str] | None = None,
+        seeds: Collection[int] | None = None,
+    ) -> list[Row]:
+        """The rows whose method, size, skill and seed are among those named; ``None`` means any."""
+        wanted = (("method", methods), ("size", sizes), ("skill", skills), ("seed", seeds))
+        return [row for row in self.rows if all(some is None or getattr(row, name) in some for name, some in wanted)]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods measured, in the order of their first row."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The training sizes measured, ascending."""
+        return sorted({row.size for row in self.rows})
+
+    @property
+    def skills(self) -> list[str]:
+        """The skills measured, in the order of their first row."""
+        return list(dict.fromkeys(row.skill for row in self.rows))
+
+    def groups(self, by: str = "corpus") -> dict[str, str]:
+        """Which ``corpus`` or ``topic`` each skill belongs to, for intervals that respect shared sources."""
+        return {skill: getattr(test, by) for skill, test in self.tests.items()}
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all, and seal it.
+
+        Raises:
+            ValueError: when two rows measure the same cell, a row has no test or lengths differ.
+        """
+        keys = [row.key for row in self.rows]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"two rows measure {next(k for k in keys if keys.count(k) > 1)}: keep one of them")
+        tests = {
+            name: {"corpus": test.corpus, "topic": test.topic, "ids": list(test.ids), "gold": encode(test.gold)}
+            for name, test in self.tests.items()
+        }
+        rows = [row.to_json() for row in self.rows]
+        for row in rows:
+            Row.from_json(row, self.tests)
+        body = {"experiment": self.experiment, "stamp": dict(self.stamp), "tests": tests, "rows": rows}
+        body["tables"] = json.loads(json.dumps(self.tables))  # as a reader will find them: string keys, lists
+        body["stamp"][SEAL] = self.stamp[SEAL] = _seal(body)
+        write_atomically(path, _one_row_a_line(body))
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read a results file and check its seal.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            RecordsError: when it is damaged or was changed by hand.
+        """
+        remedy = f"restore it from version control or run `slubook run {path.stem} --profile full` again"
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+            sealed = body["stamp"].get(SEAL)
+            if sealed != _seal(body):
+                raise RecordsError(
+                    f"{path}: the content does not match its {SEAL}, so it was changed by hand: {remedy}"
+                )
+            tests = {
+                name: Test(t["corpus"], t["topic"], tuple(t["ids"]), decode(t["gold"]))
+                for name, t in body["tests"].items()
+            }
+            rows = [Row.from_json(row, tests) for row in body["rows"]]
+            return cls(body["experiment"], body["stamp"], tests, rows, body["tables"])
+        except RecordsError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordsError(f"{path}: not a readable results file ({error}): {remedy}") from error
+
+
+def stale(results: Results, protocol_now: int) -> bool:
+    """Whether the results were measured under another protocol number than today's."""
+    return results.stamp.get("protocol") != protocol_now
+
+
+def _seal(body: Mapping[str, Any]) -> str:
+    """SHA-256 of everything in the file but the seal itself."""
+    stamp = {name: value for name, value in body["stamp"].items() if name != SEAL}
+    return hashlib.sha256(canonical({**body, "stamp": stamp}).encode()).hexdigest()
+
+
+def _one_row_a_line(body: Mapping[str, Any]) -> str:
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def block(items: Iterable[str], opening: str, closing: str) -> str:
+        inner = ",\n".join(f"  {item}" for item in items)
+        return f"{opening}\n{inner}\n {closing}" if inner else opening + closing
+
+    def mapping(part: Mapping[str, Any]) -> str:
+        return block((f"{line(name)}: {line(value)}" for name, value in part.items()), "{", "}")
+
+    return (
+        f'{{"experiment": {line(body["experiment"])},\n'
+        f' "stamp": {mapping(body["stamp"])},\n'
+        f' "tests": {mapping(body["tests"])},\n'
+        f' "rows": {block(map(line, body["rows"]), "[", "]")},\n'
+        f' "tables": {mapping(body["tables"])}\n}}\n'
+    )

@@ -1,0 +1,91 @@
+"""The stamp of a results file: what was run, on which data and machine, and what it cost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import slubook
+from slubook.experiments.cells import canonical
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration that JSON can hold, the same for every order of its keys."""
+    return hashlib.sha256(canonical(dict(config)).encode()).hexdigest()
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its cores, the memory, the GPU if torch is in use and sees one, and the software beneath."""
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__ if torch is not None else None,
+    }
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells Python only its architecture, so its own list is read there."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process ever held, in MiB; that of its largest finished child if that is more."""
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(max(peaks) * unit / 2**20, 1)
+
+
+def stamp(
+    protocol: int,
+    config: Mapping[str, Any],
+    data: Mapping[str, str],
+    seeds: Sequence[int],
+    wall_s: float,
+    threads: int,
+    memory_mb: float | None = None,
+) -> dict[str, Any]:
+    """What a reader must know to judge a results file or to repeat it.
+
+    Args:
+        protocol: the experiment's protocol number.
+        config: profile and settings, as JSON can hold them.
+        data: SHA-256 of each corpus or split by name.
+        seeds: the seeds run.
+        wall_s: seconds from start to end, all workers together counted once.
+        threads: processor threads in use.
+        memory_mb: peak memory when the caller measured it in its workers; else that of this process.
+    """
+    return {
+        "version": slubook.__version__,
+        "protocol": protocol,
+        "config": dict(config),
+        "config_sha256": config_hash(config),
+        "data": dict(data),
+        "seeds": list(seeds),
+        "hardware": hardware(),
+        "threads": threads,
+        "wall_s": round(wall_s, 1),
+        "peak_memory_mb": peak_memory_mb() if memory_mb is None else round(memory_mb, 1),
+    }

@@ -1,0 +1,141 @@
+"""Results files and cells: what is written comes back, what was tampered with is noticed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from slubook.evaluation.metrics import Outcomes, irer
+from slubook.experiments.cells import CellStore
+from slubook.experiments.records import RecordsError, Results, Row, Test, stale
+from slubook.experiments.stamps import config_hash, stamp
+
+GOLD = np.array([0, 1, 2])
+
+
+def outcome(intent=(1, 1, 0), correct=(0, 1, 1), predicted=(0, 1, 3), substituted=(0, 0, 1)):
+    return Outcomes(*map(np.array, (intent, correct, predicted)), gold=GOLD, substituted=np.array(substituted))
+
+
+def row(method="maxent_crf", size=100, seed=0, skill="music", **more):
+    return Row(skill, method, size, seed, outcome(), train_s=1.23456, predict_ms=0.5, bytes=1000, **more)
+
+
+@pytest.fixture
+def results():
+    mask = {"unseen": np.array([True, False, True])}
+    rows = [row(slices=mask), row("dnn_mlm", slices=mask), row(seed=1), row(size=300)]
+    tests = {"music": Test("own", "music", ("a1", "a2", "ä3"), GOLD)}
+    made = stamp(3, {"profile": "quick"}, {"own": "ab" * 32}, [0, 1], 12.34, threads=2)
+    return Results("skills", made, tests, rows, {"tuning": [{"method": "maxent_crf", "trials": 8}]})
+
+
+def test_round_trip(results, tmp_path):
+    results.save(tmp_path / "skills.json")
+    again = Results.load(tmp_path / "skills.json")
+    assert [r.to_json() for r in again.rows] == [r.to_json() for r in results.rows]
+    assert irer(again.rows[0].outcomes) == irer(results.rows[0].outcomes) == pytest.approx(1 / 3)
+    assert again.rows[0].slices["unseen"].tolist() == [True, False, True]
+    assert again.tests["music"].ids == ("a1", "a2", "ä3") and again.tests["music"].gold.tolist() == [0, 1, 2]
+    assert again.tables == results.tables and again.stamp == results.stamp
+    assert list(tmp_path.iterdir()) == [tmp_path / "skills.json"]  # no draft is left
+
+
+def test_one_row_a_line(results, tmp_path):
+    results.save(tmp_path / "skills.json")
+    lines = (tmp_path / "skills.json").read_text().splitlines()
+    assert sum('"skill": "music"' in line for line in lines) == len(results.rows)
+    assert not any('"a1"' in line for line in lines if '"ids"' not in line)
+
+
+def test_saving_twice_changes_nothing(results, tmp_path):
+    results.save(tmp_path / "one.json")
+    Results.load(tmp_path / "one.json").save(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"intent": "110"', '"intent": "111"'), ('"trials": 8', '"trials": 9'), ('"protocol": 3', '"protocol": 4')],
+)
+def test_an_edit_by_hand_is_noticed(results, tmp_path, before, after):
+    path = tmp_path / "skills.json"
+    results.save(path)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(RecordsError, match=r"skills\.json.*changed by hand.*slubook run skills"):
+        Results.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"stamp": {}}', '{"stamp": 3}'])
+def test_damaged_files(tmp_path, text):
+    (tmp_path / "skills.json").write_text(text)
+    with pytest.raises(RecordsError, match=r"skills\.json"):
+        Results.load(tmp_path / "skills.json")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Results.load(tmp_path / "skills.json")
+
+
+def test_refusals_leave_the_old_file(results, tmp_path):
+    path = tmp_path / "skills.json"
+    results.save(path)
+    before = path.read_bytes()
+    results.rows.append(row())
+    with pytest.raises(ValueError, match="two rows measure"):
+        results.save(path)
+    results.rows[-1] = row(skill="weather")
+    with pytest.raises(ValueError, match="no test"):
+        results.save(path)
+    results.rows[-1] = row(seed=9, slices={"unseen": np.array([True])})
+    with pytest.raises(ValueError, match="does not cover its 3"):
+        results.save(path)
+    assert path.read_bytes() == before
+
+
+def test_select(results):
+    assert len(results.select()) == 4
+    assert [r.seed for r in results.select(["maxent_crf"], [100])] == [0, 1]
+    assert results.select(sizes=[500]) == []
+    assert results.methods == ["maxent_crf", "dnn_mlm"] and results.sizes == [100, 300]
+    assert results.groups("topic") == {"music": "music"}
+
+
+def test_stale(results):
+    assert not stale(results, 3)
+    assert stale(results, 4)
+
+
+def test_stamp_says_what_matters(results):
+    made = results.stamp
+    assert made["config_sha256"] == config_hash({"profile": "quick"})
+    assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1}) != config_hash({"a": 1, "b": 3})
+    assert made["hardware"]["cores"] >= 1 and made["peak_memory_mb"] > 10
+    json.dumps(made)
+
+
+def test_cells(tmp_path):
+    store = CellStore(tmp_path / "cells", "v1")
+    key = ("music/pop", "dnn", 100, 0)
+    assert not store.has(key) and store.all() == []
+    store.put(key, {"x": [1, 2.5]})
+    assert store.has(key) and store.get(key) == {"x": [1, 2.5]}
+    assert not store.has(("music-pop", "dnn", 100, 0))  # the same readable name, another cell
+    store.put(("a", 1), {"y": 1})
+    assert store.all() == [{"y": 1}, {"x": [1, 2.5]}]
+    assert CellStore(tmp_path / "cells", "v2").all() == []
+
+
+def test_damaged_cells_are_redone(tmp_path):
+    store = CellStore(tmp_path)
+    store.put(("a",), {"right": 17})
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    for damaged in (whole[:-9], "", whole.replace("17", "18")):
+        path.write_text(damaged)
+        assert not store.has(("a",)) and store.all() == []
+    store.put(("a",), {"right": 17})
+    assert store.has(("a",))
