@@ -162,9 +162,10 @@ def _totals(measured: Outcomes | np.ndarray) -> dict[str, np.ndarray]:
     return {name: totals[..., k] for k, name in enumerate(COLUMNS)}
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray, empty: float) -> np.ndarray | float:
+def _ratio(part: np.ndarray, whole: np.ndarray, empty: float | np.ndarray) -> np.ndarray | float:
     """``part / whole``, and ``empty`` where the whole is nothing; a plain float for plain input."""
-    ratio = np.divide(part, whole, out=np.full(np.shape(whole), empty, dtype=float), where=np.asarray(whole) != 0)
+    filled = np.full(np.shape(whole), empty, dtype=float)
+    ratio = np.divide(part, whole, out=filled, where=np.asarray(whole) != 0)
     return float(ratio) if ratio.ndim == 0 else ratio
 
 
@@ -182,10 +183,10 @@ def icer(measured: Outcomes | np.ndarray) -> np.ndarray | float:
 
 
 def ser(measured: Outcomes | np.ndarray) -> np.ndarray | float:
-    """Slot error: 1 − micro-averaged F1 by exact span and type; 0 where nobody has a slot."""
+    """Slot error: 1 − micro-averaged F1 by exact span and type; 0 where there are utterances but no slots."""
     t = _totals(measured)
     both = t["predicted"] + t["gold"]
-    return _ratio(both - 2 * t["correct"], both, 0.0)
+    return _ratio(both - 2 * t["correct"], both, np.where(t["utterances"] > 0, 0.0, np.nan))
 
 
 def irer(measured: Outcomes | np.ndarray) -> np.ndarray | float:

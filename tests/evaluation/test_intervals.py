@@ -1,0 +1,178 @@
+"""Intervals on cases whose answer is known."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from slubook.evaluation.intervals import compare, holm, mean_error
+from slubook.evaluation.metrics import Outcomes, irer
+
+
+def row(skill, method, wrong, size=100, seed=0, slices=None):
+    """A row of utterances with one slot each, of which those marked in ``wrong`` [N] have a wrong intent."""
+    wrong = np.asarray(wrong)
+    one = np.ones(len(wrong), dtype=int)
+    measured = Outcomes(intent=1 - wrong, correct=one, predicted=one, gold=one, substituted=one * 0)
+    return SimpleNamespace(skill=skill, method=method, size=size, seed=seed, outcomes=measured, slices=slices or {})
+
+
+def simulate(rng, reduction, skills=20, seeds=3, n=150, sizes=(100,)):
+    """Paired methods: an utterance that is hard for one is hard for the other."""
+    rows = []
+    for k in range(skills):
+        rate, hard = rng.uniform(0.2, 0.5), rng.random(n)
+        for seed in range(seeds):
+            for size in sizes:
+                luck = 0.7 * hard + 0.3 * rng.random(n)
+                base = luck < np.quantile(luck, rate)
+                better = base & (rng.random(n) >= reduction)
+                rows.append(row(f"s{k}", "old", base.astype(int), size, seed))
+                rows.append(row(f"s{k}", "new", better.astype(int), size, seed))
+    return rows
+
+
+def test_identical_methods():
+    rows = simulate(np.random.default_rng(0), reduction=0.0)
+    result = compare(rows, "irer", "old", "new", replicates=200)
+    assert (result.point, result.low, result.high) == (0, 0, 0)
+    assert (result.wins, result.ties, result.p_wilcoxon, result.mean_of_skill_reductions) == (0, 20, 1.0, 0.0)
+
+
+def test_equally_good_methods_cover_zero():
+    rng = np.random.default_rng(1)
+    rows = [row(f"s{k}", m, rng.random(200) < 0.3) for k in range(15) for m in ("old", "new")]
+    rows = [row(r.skill, r.method, 1 - r.outcomes.intent) for r in rows]
+    result = compare(rows, "irer", "old", "new", replicates=400)
+    assert result.low < 0 < result.high
+    assert result.p_wilcoxon > 0.05
+
+
+def test_fifteen_percent():
+    rows = simulate(np.random.default_rng(2), reduction=0.15)
+    result = compare(rows, "irer", "old", "new", 100, replicates=500)
+    assert 0.10 < result.low < 0.15 < result.high < 0.20
+    assert result.wins == 20 and result.n_skills == 20 and result.p_wilcoxon < 0.001
+    gain = compare(rows, "irer", "old", "new", 100, statistic="absolute_gain", replicates=500)
+    errors = [mean_error(rows, "irer", m, 100, replicates=50).point for m in ("old", "new")]
+    assert gain.point == pytest.approx(errors[0] - errors[1])
+    relative = compare(rows, "irer", "old", "new", 100, statistic="relative_gain", replicates=50)
+    assert relative.point == pytest.approx(gain.point / (1 - errors[0]))
+
+
+def test_reduction_of_the_mean_differs_from_the_mean_of_reductions():
+    rows = [
+        row("many", "old", [1] * 8 + [0] * 2),
+        row("many", "new", [1] * 6 + [0] * 4),
+        row("few", "old", [1] * 2 + [0] * 8),
+        row("few", "new", [1] * 1 + [0] * 9),
+    ]
+    result = compare(rows, "irer", "old", "new", replicates=100)
+    assert result.point == pytest.approx(0.3)
+    assert result.mean_of_skill_reductions == pytest.approx((0.25 + 0.5) / 2)
+
+
+def test_coverage():
+    rng = np.random.default_rng(3)
+    inside = 0
+    for trial in range(60):
+        result = compare(simulate(rng, 0.15, 14, 2, 80), "irer", "old", "new", replicates=200, seed=trial)
+        inside += result.low <= 0.15 <= result.high
+    assert inside >= 53  # fewer than 53 of 60 has a chance below one in a hundred at 95 %
+
+
+def test_interval_width_against_theory():
+    rng = np.random.default_rng(4)
+    rows = [row("only", "old", (rng.random(400) < 0.3).astype(int))]
+    result = mean_error(rows, "irer", "old", replicates=3000)
+    p = irer(rows[0].outcomes)
+    assert result.point == p and result.n_skills == 1
+    assert result.high - result.low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / 400), rel=0.1)
+
+
+def test_skills_are_the_top_level():
+    flat = [row(f"s{k}", "old", [k % 2] * 50) for k in range(16)]  # all wrong or all right
+    result = mean_error(flat, "irer", "old", replicates=2000)
+    assert result.point == 0.5
+    assert result.high - result.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 16), rel=0.15)
+
+
+def test_seeds_are_resampled():
+    same = [row("only", "old", [1] * 100, seed=s) for s in range(2)]
+    assert mean_error(same, "irer", "old", replicates=200).high == 1
+    unlike = [same[0], row("only", "old", [0] * 100, seed=1)]
+    result = mean_error(unlike, "irer", "old", replicates=200)
+    assert (result.low, result.point, result.high) == (0, 0.5, 1)
+
+
+def test_groups_widen_the_interval():
+    rows = [row(f"{g}{k}", "old", [g % 2] * 20) for g in range(4) for k in range(10)]
+    groups = {r.skill: r.skill[0] for r in rows}
+    alone = mean_error(rows, "irer", "old", replicates=500)
+    grouped = mean_error(rows, "irer", "old", groups=groups, replicates=500)
+    assert alone.point == grouped.point == 0.5
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_no_baseline_error():
+    right, wrong = [0, 0, 0], [1, 0, 0]
+    both = compare([row("a", "old", right), row("a", "new", right)], "irer", "old", "new", replicates=50)
+    assert (both.point, both.low, both.high, both.n_undefined) == (0, 0, 0, 0)
+    worse = compare([row("a", "old", right), row("a", "new", wrong)], "irer", "old", "new", replicates=50)
+    assert worse.point == -np.inf and worse.n_undefined == 1 and worse.low == -np.inf and worse.high == 0
+    mixed = [row("a", "old", right), row("a", "new", wrong), row("b", "old", wrong), row("b", "new", right)]
+    result = compare(mixed, "irer", "old", "new", replicates=50)
+    assert result.point == 0 and result.mean_of_skill_reductions == 1.0 and result.n_undefined == 1
+
+
+def test_slices():
+    mask = {"unseen": np.array([True, True, False, False])}
+    rows = [
+        row("a", "old", [1, 1, 0, 0], slices=mask),
+        row("a", "new", [1, 0, 1, 1], slices=mask),
+        row("b", "old", [1, 1, 1, 1], slices={"unseen": np.zeros(4, dtype=bool)}),
+        row("b", "new", [0, 0, 0, 0], slices={"unseen": np.zeros(4, dtype=bool)}),
+    ]
+    result = compare(rows, "irer", "old", "new", slice="unseen", replicates=200)
+    assert result.point == 0.5 and result.n_skills == 1  # the skill whose slice is empty says nothing
+    rows[1].slices = {"unseen": ~mask["unseen"]}
+    with pytest.raises(ValueError, match="differs between old and new"):
+        compare(rows, "irer", "old", "new", slice="unseen")
+    with pytest.raises(ValueError, match="has no slice 'long'"):
+        compare(rows, "irer", "old", "new", slice="long")
+    with pytest.raises(ValueError, match="holds no utterance"):
+        compare(rows[2:], "irer", "old", "new", slice="unseen")
+
+
+def test_sizes_are_averaged_and_selected():
+    rows = [row("a", m, w, size) for m, size, w in (("old", 100, [1, 1]), ("old", 300, [1, 0]))]
+    assert mean_error(rows, "irer", "old", [100, 300], replicates=20).point == 0.75
+    assert mean_error(rows, "irer", "old", 300, replicates=20).point == 0.5
+    with pytest.raises(ValueError, match="no rows for old at size 500"):
+        mean_error(rows, "irer", "old", 500)
+
+
+def test_an_unfinished_run_is_refused():
+    rows = [row("a", "old", [1, 0]), row("a", "new", [1, 0]), row("a", "old", [1, 0], seed=1)]
+    with pytest.raises(ValueError, match="seed 1 was measured for old but not for new"):
+        compare(rows, "irer", "old", "new")
+
+
+def test_order_of_rows_does_not_matter():
+    rows = simulate(np.random.default_rng(5), 0.1, skills=4, n=50)
+    first, again = (compare(r, "irer", "old", "new", replicates=100, seed=7) for r in (rows, rows[::-1]))
+    assert first == again
+    assert first != compare(rows, "irer", "old", "new", replicates=100, seed=8)
+
+
+def test_fast_enough_for_the_ledger():
+    rows = simulate(np.random.default_rng(6), 0.1, skills=9, seeds=5, n=300, sizes=(100, 300, 500))
+    start = time.process_time()
+    compare(rows, "irer", "old", "new", replicates=2000)
+    assert time.process_time() - start < 8  # nine of 45 skills
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
