@@ -1,0 +1,72 @@
+# make book   the rendered book: virtual environment from the lock, quick profile, HTML in _build/html
+# make test   the same environment and book: unit tests, nbval over every notebook, browser tests
+# Nothing but Python >= 3.11 and make has to be there; each step leaves a stamp and is not repeated.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+TORCH ?= 2.13.0
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+HTML := _build/html
+BOOK := $(HTML)/.built
+PLOTLY := book/_static/plotly.min.js
+SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f \
+	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab serve published lint lock clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 18
+
+book: $(BOOK)  ## build the book; open _build/html/index.html
+	@echo "The book: $(abspath $(HTML))/index.html"
+
+test: export OMP_NUM_THREADS = 1
+test: $(BOOK)  ## unit tests, then nbval over every notebook, then the built pages in a browser
+	$(BIN)/pytest tests --ignore=tests/browser -n 2 --dist loadscope
+	$(BIN)/pytest notebooks --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
+	$(BIN)/pytest tests/browser -rs
+
+lab: $(INSTALLED)  ## the notebooks in JupyterLab, with figures that draw there
+	SLUBOOK_FIGURES=lab $(BIN)/jupyter lab --notebook-dir=notebooks
+
+serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
+	$(BIN)/slubook data fetch
+	$(BIN)/slubook run skills --profile full
+
+lint: $(INSTALLED)  ## ruff over the package and the tests
+	$(BIN)/ruff check
+
+clean:  ## forget the built book and the virtual environment
+	rm -rf _build $(VENV) $(PLOTLY)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11: make PYTHON=/path/to/a/newer/python3"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PLOTLY): $(INSTALLED)
+	$(BIN)/python -c "import pathlib, sys, plotly.offline as p; pathlib.Path(sys.argv[1]).write_text(p.get_plotlyjs(), 'utf-8')" $@
+
+# --all: a page may change because of the package or the results, which Sphinx does not watch.
+$(BOOK): $(INSTALLED) $(PLOTLY) $(SOURCES)
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@touch $@
+
+# Newest versions that satisfy pyproject.toml, on the oldest Python the book supports.
+lock:  ## make requirements.lock and environment.yml anew
+	$(PYTHON) -m venv --clear _build/lock
+	_build/lock/bin/pip install torch==$(TORCH) -e '.[book,test,dev]'
+	_build/lock/bin/pip freeze --all --exclude-editable --exclude pip | sed -e '/^#/d' -e 's/+cpu$$//' > requirements.lock
+	sed -i.old '/- pip:/q' environment.yml && rm environment.yml.old
+	sed 's/^/      - /' requirements.lock >> environment.yml
