@@ -26,3 +26,7 @@ def place(path: Path | str, line: int | None = None, column: int | None = None) 
     if column is not None:
         parts.append(f"column {column}")
     return ", ".join(parts)
+
+
+class DownloadError(CorpusError):
+    """A public source that cannot be fetched, found or trusted."""

@@ -3,7 +3,7 @@
 Traps:
     * Texts are translations and localisations of HWU64's English: in English the two overlap, and a model trained on
       one has seen the other.
-    * The archive is served by name and version, without a published checksum.
+    * The archive is served by name and version, without a published checksum: the pinned one is second-hand.
     * ``utt`` is the text, ``annot_utt`` the text with slots; where they differ by spaces, the annotation decides.
 """
 

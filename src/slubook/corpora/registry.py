@@ -83,9 +83,10 @@ def _loaded(name: str) -> tuple[list[Utterance], int]:
 
 def _read(name: str) -> list[Utterance]:
     if name in PUBLIC:
-        return PUBLIC[name].read(_folder(PUBLIC[name].source))
+        return PUBLIC[name].read(source_folder(PUBLIC[name].source))
     raise CorpusError(f"corpus {name!r} is unknown: choose one of {', '.join(names())}")
 
 
-def _folder(source: str) -> Path:
+def source_folder(source: str) -> Path:
+    """Where the files of a pinned source lie: in the mirror if one is set, else in the cache."""
     return (profiles.mirror_dir() or profiles.cache_dir()) / source

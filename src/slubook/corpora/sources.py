@@ -16,10 +16,7 @@ from slubook.corpora.errors import CorpusError
 
 @dataclass(frozen=True, slots=True)
 class PinnedFile:
-    """One file of a source: its path in the source's folder, its size in bytes and its SHA-256.
-
-    ``sha256`` is ``""`` where the publisher gives none and none has been recorded.
-    """
+    """One file of a source: its path in the source's folder, its size in bytes (0: not known) and its SHA-256."""
 
     path: str
     bytes: int
@@ -38,7 +35,8 @@ class Source:
         url: the address that a file's path is appended to.
         files: what is fetched.
         left_out: files of the same release that this book does not use.
-        archive: the address of an archive that holds the files, where they are not served one by one.
+        archive: the file at ``url`` that holds the others, where they are not served one by one.
+        note: what a reader should know of the pin itself.
     """
 
     name: str
@@ -48,7 +46,8 @@ class Source:
     url: str
     files: tuple[PinnedFile, ...]
     left_out: tuple[str, ...] = ()
-    archive: str = ""
+    archive: PinnedFile | None = None
+    note: str = ""
 
     @property
     def bytes(self) -> int:
@@ -75,14 +74,14 @@ def source(name: str) -> Source:
 
 
 def _source(name: str, entry: dict) -> Source:
-    files = tuple(PinnedFile(f["path"], f["bytes"], f["sha256"]) for f in entry["files"])
     return Source(
         name,
         entry["repository"],
         entry["commit"],
         entry["licence"],
         entry["url"],
-        files,
+        tuple(PinnedFile(**file) for file in entry["files"]),
         tuple(entry.get("left_out", ())),
-        entry.get("archive", ""),
+        PinnedFile(**entry["archive"]) if "archive" in entry else None,
+        entry.get("note", ""),
     )

@@ -198,8 +198,8 @@ def irer(measured: Outcomes | np.ndarray) -> np.ndarray | float:
 def semer(measured: Outcomes | np.ndarray) -> np.ndarray | float:
     """Semantic error rate, (D + I + S) / (C + D + S), the intent counted as one slot.
 
-    Deleted, inserted, substituted and correct slots as in Su et al. (NAACL 2018, industry track,
-    *A Re-ranker Scheme for Integrating Large Scale NLU Models*). A wrong intent is a substitution.
+    Deleted, inserted, substituted and correct slots as in Su et al. (SLT 2018, *A Re-ranker Scheme for
+    Integrating Large Scale NLU Models*). A wrong intent is a substitution.
     The rate may exceed 1.
     """
     t = _totals(measured)

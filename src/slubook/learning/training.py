@@ -84,7 +84,9 @@ def train(
         The best dev error of each network, [G].
     """
     parameters = list(network.parameters())
-    optimizer = torch.optim.AdamW(parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
     )
@@ -102,7 +104,8 @@ def train(
         if step % every and step != config.updates:
             continue
         current = swap(parameters, average)
-        now = [mistakes(dev_gold, p) / len(dev_gold) for p in predict(network, encoder, dev)] if dev_gold else [0.0] * network.groups
+        answers = predict(network, encoder, dev) if dev_gold else [[]] * network.groups
+        now = [mistakes(dev_gold, p) / max(len(dev_gold), 1) for p in answers]
         swap(parameters, current)
         for g, error in enumerate(now):
             if error <= errors[g]:

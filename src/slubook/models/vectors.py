@@ -28,6 +28,7 @@ class VectorTable:
         rows: one row a word, [V, D], float16, possibly memory-mapped.
         buckets: one row a hashed n-gram, [B, D], float16; B may be 0.
         ngrams: shortest and longest n-gram.
+        key: hash of the text and settings that it was trained from.
     """
 
     name: str
@@ -35,6 +36,7 @@ class VectorTable:
     rows: np.ndarray
     buckets: np.ndarray
     ngrams: tuple[int, int] = (3, 5)
+    key: str = ""
     _seen: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -72,7 +74,8 @@ class VectorTable:
         aside.mkdir(parents=True)
         np.save(aside / "rows.npy", self.rows)
         np.save(aside / "buckets.npy", self.buckets)
-        meta = {"name": self.name, "ngrams": list(self.ngrams), "words": sorted(self.index, key=self.index.__getitem__)}
+        words = sorted(self.index, key=self.index.__getitem__)
+        meta = {"name": self.name, "key": self.key, "ngrams": list(self.ngrams), "words": words}
         (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(aside, folder)
@@ -89,7 +92,7 @@ class VectorTable:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         index = {w: i for i, w in enumerate(meta["words"])}
         rows, buckets = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rows", "buckets"))
-        return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]))
+        return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]), meta["key"])
 
 
 def unit_scale(rows: np.ndarray) -> float:

@@ -1,0 +1,120 @@
+"""Skills as experiments draw them: a fixed test set, and a pool that training and dev sets are drawn from.
+
+Splits are made once, by hash, before anything is trained: dialogues stay whole, texts that differ only in
+case, digits or punctuation count as one. Taught in chapter 1, *The protocol*.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from slubook.corpora.dedupe import normalise
+from slubook.corpora.registry import load
+from slubook.corpora.topics import topics_of
+from slubook.corpora.utterance import Utterance
+from slubook.profiles import stable_hash
+
+DEV = 80
+TEST_LEAST, TEST_MOST = 80, 300
+#: Room for the rest of a dialogue that the dev set cuts in two: it is left out.
+MARGIN = 8
+SIZES = (100, 300, 500)
+#: The public sources of chapter 1, and what makes a skill of each: a service, a scenario, a domain, a corpus.
+PUBLIC_SOURCES = ("sgd", "hwu64", "hinglish_top", "snips")
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One skill of an experiment.
+
+    Attributes:
+        name: ``corpus/domain``.
+        corpus: the source.
+        topics: by the table of topics, the same names in every corpus.
+        test: the same for all methods, sizes and seeds.
+        pool: what training and dev sets are drawn from; no dialogue or text of ``test``.
+    """
+
+    name: str
+    corpus: str
+    topics: tuple[str, ...]
+    test: tuple[Utterance, ...]
+    pool: tuple[Utterance, ...]
+
+    def draw(self, size: int, seed: int) -> tuple[list[Utterance], list[Utterance]]:
+        """A training set of ``size`` and a dev set of 80, drawn by ``seed``; smaller sizes are prefixes of larger.
+
+        Raises:
+            ValueError: when the pool is too small.
+        """
+        if not self.allows(size):
+            raise ValueError(f"skill {self.name} has {len(self.pool)} utterances to draw {size} + {DEV} from")
+        order = sorted(self.pool, key=lambda u: (stable_hash("draw", seed, u.group or u.id), u.id))
+        dev, rest = order[:DEV], [u for u in order[DEV:] if not u.group or u.group != order[DEV - 1].group]
+        return rest[:size], dev
+
+    def allows(self, size: int) -> bool:
+        """Whether ``size`` training utterances and a dev set can be drawn."""
+        return len(self.pool) >= size + DEV + MARGIN
+
+
+def make_skill(
+    name: str, corpus: str, topics: Collection[str], utterances: Sequence[Utterance], keep_split: bool = False
+) -> Skill:
+    """Split one skill's utterances, repeated texts counted once, by hash of the dialogue.
+
+    The test set takes up to 300 utterances, and leaves what the largest possible training size needs.
+
+    Args:
+        name: of the skill.
+        corpus: its source.
+        topics: its topics.
+        utterances: all of them.
+        keep_split: take the corpus' own test split, where it marks one, instead of drawing one.
+    """
+    unique: dict[str, Utterance] = {}
+    for u in sorted(utterances, key=lambda u: (u.split != "test", u.id) if keep_split else (False, u.id)):
+        unique.setdefault(normalise(u.text), u)
+    kept = list(unique.values())
+    if keep_split and any(u.split == "test" for u in kept):
+        test = [u for u in kept if u.split == "test"]
+        return Skill(name, corpus, tuple(topics), tuple(test), tuple(u for u in kept if u.split != "test"))
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for u in kept:
+        groups[u.group or u.id].append(u)
+    fits = [s for s in SIZES if s + DEV + MARGIN + TEST_LEAST <= len(kept)]
+    target = min(TEST_MOST, len(kept) - fits[-1] - DEV - MARGIN) if fits else len(kept) // 3
+    test, pool = [], []
+    for _, members in sorted(groups.items(), key=lambda item: stable_hash("test", name, item[0])):
+        (test if len(test) + len(members) <= target else pool).extend(members)
+    return Skill(name, corpus, tuple(topics), tuple(test), tuple(pool))
+
+
+def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False) -> list[Skill]:
+    """Each domain of a corpus as a skill, by name."""
+    domains: dict[str, list[Utterance]] = defaultdict(list)
+    for u in utterances:
+        domains[u.domain].append(u)
+    return [
+        make_skill(
+            domain if domain == corpus else f"{corpus}/{domain}",
+            corpus,
+            sorted({t for u in members for t in topics_of(u, corpus)}),
+            members,
+            keep_split,
+        )
+        for domain, members in sorted(domains.items())
+    ]
+
+
+def public_skills(least: int = SIZES[1]) -> list[Skill]:
+    """The public skills with enough utterances for ``least`` + dev + test, and something to tell apart, by name."""
+    skills = [skill for corpus in PUBLIC_SOURCES for skill in skills_of(corpus, load(corpus))]
+    return [s for s in skills if s.allows(least) and len(labels(s.pool)) > 1]
+
+
+def labels(utterances: Sequence[Utterance]) -> set[str]:
+    """Intents and slot types, what a skill has to tell apart."""
+    return {u.intent for u in utterances} | {f"slot {s.type}" for u in utterances for s in u.slots}

@@ -1,0 +1,42 @@
+"""Vector tables that are trained once and kept: by name, for a given text and configuration.
+
+A table on disk carries a hash of the text and settings it came from; another text or setting retrains it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from slubook.models.vectors import VectorTable
+from slubook.profiles import cache_dir
+
+Trainer = Callable[[str, Sequence[Sequence[str]], Any], VectorTable]
+
+
+def text_key(sentences: Sequence[Sequence[str]], config: Any) -> str:
+    """A hash of the text, in order, and the settings."""
+    digest = hashlib.sha256(repr(config).encode())
+    for sentence in sentences:
+        digest.update(" ".join(sentence).encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, config: Any) -> VectorTable:
+    """The table ``name``: from the cache when it was trained on the same text with the same settings, else trained.
+
+    Args:
+        name: of the table and of its folder in the cache.
+        sentences: tokens of each text.
+        train: :func:`slubook.learning.fasttext.train_fasttext` or
+            :func:`slubook.learning.masked_lm.train_masked_lm`.
+        config: its configuration.
+    """
+    folder, key = cache_dir() / "vectors" / name, text_key(sentences, config)
+    if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
+        return table
+    table = train(name, sentences, config)
+    table.key = key
+    table.save(folder)
+    return VectorTable.load(folder)

@@ -1,0 +1,328 @@
+"""The ledger: the articles' claims against our records, and the verdicts that follow.
+
+Claims stand in ``book/claims.yml``, measurements in ``results/``; a verdict is computed each time and
+written nowhere. The rules are those of :func:`verdict`. Taught on the ledger page.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from tqdm import tqdm
+
+from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare
+from slubook.evaluation.metrics import METRICS
+from slubook.experiments.records import Results, stale
+from slubook.profiles import CLAIMS, RESULTS
+
+EXCEEDED, REPRODUCED, DIRECTION_ONLY = "exceeded", "reproduced", "direction only"
+NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN = "not reproduced", "not testable here", "not run yet"
+VERDICTS = (EXCEEDED, REPRODUCED, DIRECTION_ONLY, NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN)
+
+
+class LedgerError(ValueError):
+    """The claims file is malformed; the message names the file, the line and the remedy."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Article(_Strict):
+    """An article; ``cite`` and ``paper`` are keys of the bibliography."""
+
+    title: str
+    cite: str
+    year: int | None = None
+    paper: str | None = None
+
+
+class Claimed(_Strict):
+    """The figure that an article states: ``value``, or from ``value`` to ``upper``; ``None`` where there is none."""
+
+    value: float | None
+    unit: str
+    upper: float | None = None
+    note: str = ""
+
+
+class OfComparison(_Strict):
+    """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`."""
+
+    kind: Literal["comparison"]
+    baseline: str
+    proposed: str
+    sizes: tuple[int, ...] | None = None
+    statistic: str = "relative_reduction"
+    slice: str | None = None
+    groups: Literal["corpus", "topic"] | None = None
+
+
+class OfTable(_Strict):
+    """A figure that the experiment itself put into its tables as ``{point, low, high, n}``; bare points have no width."""
+
+    kind: Literal["table"]
+    table: str
+
+
+class Claim(_Strict):
+    """One claim; the fields are explained at the head of ``book/claims.yml``."""
+
+    id: str
+    article: str
+    chapter: int
+    role: Literal["primary", "secondary", "reading", "control"]
+    claim: str
+    stated: str
+    metric: str
+    claimed: Claimed
+    experiment: str | None = None
+    protocol: str | None = None
+    rule: Literal["number", "direction", "no_loss"] | None = None
+    margin: float = 0.0
+    measure: Annotated[OfComparison | OfTable, Field(discriminator="kind")] | None = None
+    not_testable: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Claim:
+        tested = (self.experiment, self.protocol, self.rule, self.measure)
+        if self.not_testable is None and None in tested:
+            raise ValueError("give experiment, protocol, rule and measure, or the reason under not_testable")
+        if self.not_testable is not None and tested != (None,) * 4:
+            raise ValueError("a claim that is not testable has no experiment, protocol, rule or measure")
+        if self.rule == "no_loss" and (self.claimed.value != 0 or self.margin <= 0):
+            raise ValueError("the rule no_loss needs the claimed value 0 and a margin above 0")
+        if isinstance(self.measure, OfComparison):
+            if self.metric not in METRICS:
+                raise ValueError(f"a comparison's metric is one of {', '.join(METRICS)}, not {self.metric!r}")
+            if self.measure.statistic not in STATISTICS:
+                raise ValueError(f"statistic is one of {', '.join(STATISTICS)}, not {self.measure.statistic!r}")
+        return self
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """A claim with its measurement and verdict; ``interval`` is ``None`` where nothing was measured."""
+
+    claim: Claim
+    verdict: str
+    interval: Interval | None = None
+    stale: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row that ``slubook claims --json`` prints."""
+        measured = self.interval
+        return {
+            "id": self.claim.id,
+            "article": self.claim.article,
+            "experiment": self.claim.experiment,
+            "metric": self.claim.metric,
+            "claimed": self.claim.claimed.value,
+            "measured": measured.point if measured else None,
+            "low": measured.low if measured else None,
+            "high": measured.high if measured else None,
+            "n": measured.n_skills if measured else None,
+            "verdict": self.verdict,
+            "protocol": self.claim.protocol,
+            "stale": self.stale,
+        }
+
+
+def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
+    """Read the claims file.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        LedgerError: with every fault of the file, each with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        body, tree = yaml.safe_load(text), yaml.compose(text)
+    except yaml.YAMLError as error:
+        raise LedgerError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(body, dict) or set(body) != {"articles", "claims"} or not isinstance(body["claims"], list):
+        raise LedgerError(f"{path}: needs `articles:` (a mapping) and `claims:` (a list), and nothing else")
+    node = next(value for key, value in tree.value if key.value == "claims")
+    lines = [item.start_mark.line + 1 for item in node.value]
+    faults: list[str] = []
+    articles: dict[str, Article] = {}
+    for key, value in body["articles"].items():
+        try:
+            articles[key] = Article.model_validate(value)
+        except ValidationError as error:
+            faults += [f"{path}: article {key!r}: {fault}" for fault in _faults(error)]
+    claims: list[Claim] = []
+    for line, value in zip(lines, body["claims"], strict=True):
+        try:
+            claim = Claim.model_validate(value)
+        except ValidationError as error:
+            faults += [f"{path}:{line}: {fault}" for fault in _faults(error)]
+            continue
+        if claim.article not in body["articles"]:
+            faults.append(f"{path}:{line}: article {claim.article!r} is not listed under `articles:`")
+        if claim.id in {other.id for other in claims}:
+            faults.append(f"{path}:{line}: the id {claim.id!r} is used twice: rename one")
+        claims.append(claim)
+    if faults:
+        raise LedgerError("\n".join(faults))
+    return articles, claims
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(map(str, e['loc'])) or 'claim'}: {e['msg']}" for e in error.errors()]
+
+
+def verdict(claim: Claim, measured: Interval) -> str:
+    """The verdict on a testable claim.
+
+    *exceeded*: the whole interval at or above the claim (its upper end where a range is claimed).
+    *reproduced*: the interval excludes no effect in the claim's direction, and reaches the claim.
+    *direction only*: it excludes no effect but falls short of the claim, or no figure is known to reach.
+    *not reproduced*: anything else.
+
+    No effect is 1 for ratios, else 0. Where only a direction is claimed, excluding no effect is enough to
+    be reproduced. Where no loss is claimed, an interval above minus the margin is.
+    """
+    value, no_effect = claim.claimed.value, 1.0 if claim.claimed.unit == "ratio" else 0.0
+    if claim.rule == "no_loss":
+        return EXCEEDED if measured.low >= 0 else REPRODUCED if measured.low > -claim.margin else NOT_REPRODUCED
+    if not measured.low > no_effect:
+        return NOT_REPRODUCED
+    if claim.rule == "direction":
+        return REPRODUCED
+    if value is None:
+        return DIRECTION_ONLY
+    if measured.low >= (value if claim.claimed.upper is None else claim.claimed.upper):
+        return EXCEEDED
+    return REPRODUCED if max(measured.point, measured.high) >= value else DIRECTION_ONLY
+
+
+def protocol_now(experiment: str) -> int | None:
+    """The constant ``PROTOCOL`` of an experiment's module, read without importing it (experiments import torch)."""
+    spec = find_spec(f"slubook.experiments.{experiment}")
+    if spec is None or spec.origin is None:
+        return None
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="PROTOCOL")], value=ast.Constant(value=int(number))):
+                return number
+    return None
+
+
+def assess(
+    claims: Sequence[Claim],
+    folder: Path = RESULTS,
+    *,
+    replicates: int = 2000,
+    protocol: Callable[[str], int | None] = protocol_now,
+    progress: bool = True,
+) -> list[Assessed]:
+    """Give every claim its verdict, from the results in ``folder``.
+
+    Args:
+        claims: as :func:`load_claims` gives them.
+        folder: where ``<experiment>.json`` stand; a claim whose experiment has none is *not run yet*.
+        replicates: of the bootstrap.
+        protocol: today's protocol number of an experiment; results of another number are stale.
+        progress: show a bar on a terminal.
+
+    Raises:
+        RecordsError: when a results file is damaged or was changed by hand.
+        ValueError: when the records do not allow a comparison, such as a half-finished run.
+    """
+    loaded: dict[str, Results | None] = {}
+    assessed = []
+    for claim in tqdm(claims, desc="claims", unit="claim", leave=False, disable=None if progress else True):
+        if claim.not_testable is not None:
+            assessed.append(Assessed(claim, NOT_TESTABLE, reason=claim.not_testable))
+            continue
+        if claim.experiment not in loaded:
+            path = folder / f"{claim.experiment}.json"
+            loaded[claim.experiment] = Results.load(path) if path.is_file() else None
+        results = loaded[claim.experiment]
+        missing = _missing(claim.measure, results)
+        if missing:
+            assessed.append(Assessed(claim, NOT_RUN, reason=missing))
+            continue
+        measured = _measure(claim, results, replicates)
+        now = protocol(claim.experiment)
+        assessed.append(Assessed(claim, verdict(claim, measured), measured, stale=now is None or stale(results, now)))
+    return assessed
+
+
+def _missing(measure: OfComparison | OfTable, results: Results | None) -> str:
+    """What the results lack for this measurement, in words; empty when nothing."""
+    if results is None:
+        return "there are no published results of this experiment"
+    if isinstance(measure, OfTable):
+        return "" if measure.table in results.tables else f"the results have no table {measure.table!r}"
+    lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
+    lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
+    return f"the results lack {', '.join(lacking)}" if lacking else ""
+
+
+def _measure(claim: Claim, results: Results, replicates: int) -> Interval:
+    if isinstance(claim.measure, OfTable):
+        return table_interval(results.tables[claim.measure.table])
+    how = claim.measure
+    return compare(
+        results.rows,
+        claim.metric,
+        how.baseline,
+        how.proposed,
+        how.sizes,
+        statistic=how.statistic,
+        slice=how.slice,
+        groups=results.groups(how.groups) if how.groups else None,
+        replicates=replicates,
+    )
+
+
+def table_interval(figure: float | dict[str, float]) -> Interval:
+    """A tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, as an interval."""
+    if not isinstance(figure, dict):
+        figure = {"point": figure}
+    point = float(figure["point"])
+    return Interval(point, float(figure.get("low", point)), float(figure.get("high", point)), int(figure.get("n", 1)))
+
+
+def show(value: float | None, unit: str) -> str:
+    """A figure as the ledger prints it: per cent for shares and reductions, × for ratios, digits for counts."""
+    if value is None:
+        return "–"
+    if unit == "ratio":
+        return f"{value:.1f}×"
+    return f"{value:,.0f}" if unit == "count" else f"{100 * value:.1f} %"
+
+
+def show_claimed(claimed: Claimed) -> str:
+    """The claimed figure or range, or why there is none."""
+    if claimed.value is None:
+        return claimed.note
+    parts = [show(claimed.value, claimed.unit)]
+    if claimed.upper is not None:
+        parts.append(show(claimed.upper, claimed.unit))
+    return " to ".join(parts)
+
+
+def show_measured(row: Assessed) -> str:
+    """The measured figure with its interval, or a dash."""
+    if row.interval is None:
+        return "–"
+    unit, i = row.claim.claimed.unit, row.interval
+    if i.low == i.high:
+        return show(i.point, unit)
+    return f"{show(i.point, unit)} [{show(i.low, unit)}, {show(i.high, unit)}]"
+
+
+def comparisons(assessed: Sequence[Assessed]) -> list[tuple[Assessed, Comparison]]:
+    """The rows that compare two methods, with wins and rank test, for the ledger page."""
+    return [(row, row.interval) for row in assessed if isinstance(row.interval, Comparison)]
