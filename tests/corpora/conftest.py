@@ -1,6 +1,6 @@
 import pytest
 
-from slubook import profiles
+from slubook.corpora import download
 
 
 @pytest.fixture
@@ -8,7 +8,7 @@ def public():
     """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
 
     def need(source: str) -> None:
-        if not ((profiles.mirror_dir() or profiles.cache_dir()) / source).is_dir():
+        if not download.available(source):
             pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
 
     return need
