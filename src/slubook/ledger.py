@@ -7,104 +7,23 @@ written nowhere. The rules are those of :func:`verdict`. Taught on the ledger pa
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
-from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare
-from slubook.evaluation.metrics import METRICS
+from slubook.claims import Claim, Claimed, OfComparison, OfTable
+from slubook.evaluation.intervals import Comparison, Interval, compare, holm
 from slubook.experiments.records import Results, stale
-from slubook.profiles import CLAIMS, RESULTS
+from slubook.profiles import RESULTS
 
 EXCEEDED, REPRODUCED, DIRECTION_ONLY = "exceeded", "reproduced", "direction only"
 NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN = "not reproduced", "not testable here", "not run yet"
 VERDICTS = (EXCEEDED, REPRODUCED, DIRECTION_ONLY, NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN)
-
-
-class LedgerError(ValueError):
-    """The claims file is malformed; the message names the file, the line and the remedy."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Article(_Strict):
-    """An article; ``cite`` and ``paper`` are keys of the bibliography."""
-
-    title: str
-    cite: str
-    year: int | None = None
-    paper: str | None = None
-
-
-class Claimed(_Strict):
-    """The figure that an article states: ``value``, or from ``value`` to ``upper``; ``None`` where there is none."""
-
-    value: float | None
-    unit: str
-    upper: float | None = None
-    note: str = ""
-
-
-class OfComparison(_Strict):
-    """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`."""
-
-    kind: Literal["comparison"]
-    baseline: str
-    proposed: str
-    sizes: tuple[int, ...] | None = None
-    statistic: str = "relative_reduction"
-    slice: str | None = None
-    groups: Literal["corpus", "topic"] | None = None
-
-
-class OfTable(_Strict):
-    """A figure that the experiment itself put into its tables as ``{point, low, high, n}``; bare points have no width."""
-
-    kind: Literal["table"]
-    table: str
-
-
-class Claim(_Strict):
-    """One claim; the fields are explained at the head of ``book/claims.yml``."""
-
-    id: str
-    article: str
-    chapter: int
-    role: Literal["primary", "secondary", "reading", "control"]
-    claim: str
-    stated: str
-    metric: str
-    claimed: Claimed
-    experiment: str | None = None
-    protocol: str | None = None
-    rule: Literal["number", "direction", "no_loss"] | None = None
-    margin: float = 0.0
-    measure: Annotated[OfComparison | OfTable, Field(discriminator="kind")] | None = None
-    not_testable: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Claim:
-        tested = (self.experiment, self.protocol, self.rule, self.measure)
-        if self.not_testable is None and None in tested:
-            raise ValueError("give experiment, protocol, rule and measure, or the reason under not_testable")
-        if self.not_testable is not None and tested != (None,) * 4:
-            raise ValueError("a claim that is not testable has no experiment, protocol, rule or measure")
-        if self.rule == "no_loss" and (self.claimed.value != 0 or self.margin <= 0):
-            raise ValueError("the rule no_loss needs the claimed value 0 and a margin above 0")
-        if isinstance(self.measure, OfComparison):
-            if self.metric not in METRICS:
-                raise ValueError(f"a comparison's metric is one of {', '.join(METRICS)}, not {self.metric!r}")
-            if self.measure.statistic not in STATISTICS:
-                raise ValueError(f"statistic is one of {', '.join(STATISTICS)}, not {self.measure.statistic!r}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -119,65 +38,23 @@ class Assessed:
 
     def to_json(self) -> dict[str, Any]:
         """The row that ``slubook claims --json`` prints."""
-        measured = self.interval
+        i = self.interval
+        figures = (i.point, i.low, i.high) if i else (None,) * 3
+        measured, low, high = (v if v is not None and math.isfinite(v) else None for v in figures)
         return {
             "id": self.claim.id,
             "article": self.claim.article,
             "experiment": self.claim.experiment,
             "metric": self.claim.metric,
             "claimed": self.claim.claimed.value,
-            "measured": measured.point if measured else None,
-            "low": measured.low if measured else None,
-            "high": measured.high if measured else None,
-            "n": measured.n_skills if measured else None,
+            "measured": measured,
+            "low": low,
+            "high": high,
+            "n": i.n_skills if i else None,
             "verdict": self.verdict,
             "protocol": self.claim.protocol,
             "stale": self.stale,
         }
-
-
-def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
-    """Read the claims file.
-
-    Raises:
-        FileNotFoundError: when there is none.
-        LedgerError: with every fault of the file, each with its line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        body, tree = yaml.safe_load(text), yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise LedgerError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(body, dict) or set(body) != {"articles", "claims"} or not isinstance(body["claims"], list):
-        raise LedgerError(f"{path}: needs `articles:` (a mapping) and `claims:` (a list), and nothing else")
-    node = next(value for key, value in tree.value if key.value == "claims")
-    lines = [item.start_mark.line + 1 for item in node.value]
-    faults: list[str] = []
-    articles: dict[str, Article] = {}
-    for key, value in body["articles"].items():
-        try:
-            articles[key] = Article.model_validate(value)
-        except ValidationError as error:
-            faults += [f"{path}: article {key!r}: {fault}" for fault in _faults(error)]
-    claims: list[Claim] = []
-    for line, value in zip(lines, body["claims"], strict=True):
-        try:
-            claim = Claim.model_validate(value)
-        except ValidationError as error:
-            faults += [f"{path}:{line}: {fault}" for fault in _faults(error)]
-            continue
-        if claim.article not in body["articles"]:
-            faults.append(f"{path}:{line}: article {claim.article!r} is not listed under `articles:`")
-        if claim.id in {other.id for other in claims}:
-            faults.append(f"{path}:{line}: the id {claim.id!r} is used twice: rename one")
-        claims.append(claim)
-    if faults:
-        raise LedgerError("\n".join(faults))
-    return articles, claims
-
-
-def _faults(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, e['loc'])) or 'claim'}: {e['msg']}" for e in error.errors()]
 
 
 def verdict(claim: Claim, measured: Interval) -> str:
@@ -228,7 +105,7 @@ def assess(
     """Give every claim its verdict, from the results in ``folder``.
 
     Args:
-        claims: as :func:`load_claims` gives them.
+        claims: as :func:`slubook.claims.load_claims` gives them.
         folder: where ``<experiment>.json`` stand; a claim whose experiment has none is *not run yet*.
         replicates: of the bootstrap.
         protocol: today's protocol number of an experiment; results of another number are stale.
@@ -323,6 +200,8 @@ def show_measured(row: Assessed) -> str:
     return f"{show(i.point, unit)} [{show(i.low, unit)}, {show(i.high, unit)}]"
 
 
-def comparisons(assessed: Sequence[Assessed]) -> list[tuple[Assessed, Comparison]]:
-    """The rows that compare two methods, with wins and rank test, for the ledger page."""
-    return [(row, row.interval) for row in assessed if isinstance(row.interval, Comparison)]
+def rank_tests(assessed: Sequence[Assessed]) -> dict[str, float]:
+    """The p-values of the signed-rank tests over skills by claim id, adjusted by Holm's method for their number."""
+    rows = [row for row in assessed if isinstance(row.interval, Comparison)]
+    adjusted = holm([row.interval.p_wilcoxon for row in rows])
+    return {row.claim.id: float(p) for row, p in zip(rows, adjusted, strict=True)}

@@ -1,0 +1,248 @@
+"""Verdicts by their rules, from claims file to command line."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from slubook import claims as claims_module
+from slubook import ledger, profiles
+from slubook.claims import Claim, LedgerError, load_claims
+from slubook.cli import app
+from slubook.evaluation.intervals import Interval
+from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.records import Results, Row, Test
+from slubook.ledger import assess, protocol_now, show_claimed, show_measured, verdict
+
+CLAIM = {
+    "id": "skills-a",
+    "article": "art",
+    "chapter": 1,
+    "role": "primary",
+    "claim": "Networks err less.",
+    "stated": "The article.",
+    "experiment": "skills",
+    "protocol": "skills-full",
+    "metric": "irer",
+    "claimed": {"value": 0.15, "unit": "relative error reduction"},
+    "rule": "number",
+    "measure": {"kind": "comparison", "baseline": "old", "proposed": "new", "sizes": [100]},
+}
+
+
+def claim(**changes):
+    return Claim.model_validate({**CLAIM, **changes})
+
+
+def claimed(value, unit="relative error reduction", **more):
+    return {"value": value, "unit": unit, **more}
+
+
+@pytest.mark.parametrize(
+    ("changes", "interval", "expected"),
+    [
+        ({}, (0.20, 0.15, 0.25), "exceeded"),
+        ({}, (0.16, 0.05, 0.25), "reproduced"),
+        ({}, (0.12, 0.05, 0.16), "reproduced"),  # the interval covers the claim
+        ({}, (0.10, 0.05, 0.14), "direction only"),
+        ({}, (0.20, 0.00, 0.40), "not reproduced"),  # touches zero
+        ({}, (-0.2, -0.3, -0.1), "not reproduced"),
+        ({}, (0.0, float("nan"), float("nan")), "not reproduced"),
+        ({"claimed": claimed(0.078, upper=0.156)}, (0.12, 0.10, 0.15), "reproduced"),
+        ({"claimed": claimed(0.078, upper=0.156)}, (0.18, 0.16, 0.20), "exceeded"),
+        ({"claimed": claimed(5, "ratio")}, (1.6, 1.2, 2.0), "direction only"),
+        ({"claimed": claimed(5, "ratio")}, (1.2, 0.9, 2.0), "not reproduced"),  # no effect is a ratio of one
+        ({"claimed": claimed(5, "ratio")}, (6.0, 5.0, 7.0), "exceeded"),
+        ({"claimed": claimed(None)}, (0.5, 0.4, 0.6), "direction only"),  # no figure to reach
+        ({"claimed": claimed(None), "rule": "direction"}, (0.5, 0.4, 0.6), "reproduced"),
+        ({"claimed": claimed(None), "rule": "direction"}, (0.5, -0.1, 0.6), "not reproduced"),
+        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.0, -0.009, 0.01), "reproduced"),
+        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.0, -0.011, 0.01), "not reproduced"),
+        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.02, 0.0, 0.04), "exceeded"),
+    ],
+)
+def test_verdicts(changes, interval, expected):
+    assert verdict(claim(**changes), Interval(*interval, n_skills=9)) == expected
+
+
+def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
+    rng, rows, tests = np.random.default_rng(0), [], {}
+    for k in range(8):
+        gold = np.ones(60, dtype=int)
+        tests[f"s{k}"] = Test(f"corpus{k % 2}", "music", tuple(map(str, range(60))), gold)
+        for seed in range(2):
+            wrong = (rng.random(60) < 0.5).astype(int)
+            for method in methods:
+                seen = wrong if method == "old" else wrong * (rng.random(60) > reduction)
+                outcomes = Outcomes(1 - seen, gold, gold, gold, 0 * gold)
+                rows.append(Row(f"s{k}", method, 100, seed, outcomes, slices={"unseen": np.arange(60) < 20}))
+    made = Results(
+        "skills", {"protocol": protocol}, tests, rows, {"speed": {"point": 2, "low": 1.5, "high": 3, "n": 4}}
+    )
+    made.save(folder / "skills.json")
+    return made
+
+
+def judge(claims, folder, protocol=1):
+    return assess(claims, folder, replicates=100, protocol=lambda _: protocol, progress=False)
+
+
+def test_assess(tmp_path):
+    make_results(tmp_path)
+    table = {"kind": "table", "table": "speed"}
+    some = [
+        claim(),
+        claim(measure={**CLAIM["measure"], "slice": "unseen", "groups": "corpus", "statistic": "absolute_gain"}),
+        claim(measure=table, metric="time", claimed=claimed(1.6, "ratio")),
+        claim(measure={**CLAIM["measure"], "proposed": "newer"}),
+        claim(measure={**CLAIM["measure"], "sizes": [100, 300]}),
+        claim(measure={"kind": "table", "table": "memory"}),
+        claim(experiment="transfer"),
+        Claim.model_validate(
+            {k: CLAIM[k] for k in CLAIM if k not in ("experiment", "protocol", "rule", "measure")}
+            | {"not_testable": "Not public."}
+        ),
+    ]
+    rows = judge(some, tmp_path)
+    assert [r.verdict for r in rows[:3]] == ["exceeded", "exceeded", "reproduced"]
+    assert rows[0].interval.point == pytest.approx(0.5, abs=0.05) and rows[0].interval.n_skills == 8
+    assert show_measured(rows[2]) == "2.0× [1.5×, 3.0×]" and show_claimed(rows[2].claim.claimed) == "1.6×"
+    assert [r.verdict for r in rows[3:7]] == ["not run yet"] * 4
+    assert [r.reason for r in rows[3:6]] == [
+        "the results lack newer",
+        "the results lack size 300",
+        "the results have no table 'memory'",
+    ]
+    assert rows[7].verdict == "not testable here" and rows[7].reason == "Not public."
+    assert not any(r.stale for r in rows)
+    assert ledger.rank_tests(rows).keys() == {"skills-a"}
+
+
+def test_stale(tmp_path):
+    make_results(tmp_path)
+    assert [r.stale for r in judge([claim()], tmp_path, protocol=2)] == [True]
+    assert [r.stale for r in judge([claim()], tmp_path, protocol=None)] == [True]  # nobody vouches for it
+
+
+def test_protocol_is_read_without_importing():
+    assert protocol_now("no_such_experiment") is None
+    assert protocol_now("records") is None  # a module without the constant
+
+
+def test_an_unfinished_run_is_no_measurement(tmp_path):
+    made = make_results(tmp_path)
+    made.rows.pop()
+    made.save(tmp_path / "skills.json")
+    with pytest.raises(ValueError, match="not for new"):
+        judge([claim()], tmp_path)
+
+
+def write(path, claims, articles=None):
+    articles = {"art": {"title": "T", "cite": "t2020"}} if articles is None else articles
+    path.write_text(json.dumps({"articles": articles, "claims": claims}, indent=1))  # JSON is YAML
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "often"}, "rule: Input should be"),
+        ({"chapters": 1}, "chapters: Extra inputs"),
+        ({"article": "arts"}, "article 'arts' is not listed"),
+        ({"metric": "wer"}, "a comparison's metric is one of icer"),
+        ({"rule": None}, "give experiment, protocol, rule and measure"),
+        ({"not_testable": "why"}, "has no experiment, protocol, rule or measure"),
+        ({"rule": "no_loss"}, "needs the claimed value 0 and a margin"),
+        ({"measure": {**CLAIM["measure"], "statistic": "odds"}}, "statistic is one of"),
+        ({"measure": {"kind": "guess"}}, "kind"),
+    ],
+)
+def test_faults_are_named_with_their_line(tmp_path, changes, message):
+    path = write(tmp_path / "claims.yml", [{**CLAIM, "id": "first"}, {**CLAIM, **changes}])
+    with pytest.raises(LedgerError, match=message) as caught:
+        load_claims(path)
+    line = int(str(caught.value).split("claims.yml:")[1].split(":")[0])
+    assert path.read_text().splitlines()[line].strip().startswith('"id": "skills-a"')  # the line below the brace
+
+
+def test_all_faults_at_once(tmp_path):
+    path = write(tmp_path / "claims.yml", [{**CLAIM, "rule": "often"}, CLAIM, CLAIM], {"art": {"title": "T"}})
+    with pytest.raises(LedgerError) as caught:
+        load_claims(path)
+    assert "cite: Field required" in str(caught.value)
+    assert "rule: Input" in str(caught.value) and "'skills-a' is used twice" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["claims: [", "", "- 1", "articles: {}\n", "articles: {}\nclaims: {}\n"])
+def test_not_a_claims_file(tmp_path, text):
+    (tmp_path / "claims.yml").write_text(text)
+    with pytest.raises(LedgerError, match=r"claims\.yml"):
+        load_claims(tmp_path / "claims.yml")
+
+
+# --- the book's own claims, and the command ---------------------------------------------------------------------
+
+
+def test_the_books_claims():
+    articles, claims = load_claims()
+    assert len(articles) == 5 and {c.chapter for c in claims} == set(range(1, 7))
+    primary = {c.id for c in claims if c.role == "primary"}
+    assert {"skills-accuracy", "transfer-skills", "elmol-fasttext", "bootstrapping-wer", "contextual-errors"} <= primary
+    references = (profiles.ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    for article in articles.values():
+        assert f"{{{article.cite}," in references
+        assert article.paper is None or f"{{{article.paper}," in references
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A book of one claim in ``tmp_path``."""
+    write(tmp_path / "claims.yml", [CLAIM])
+    monkeypatch.setattr(claims_module.load_claims, "__defaults__", (tmp_path / "claims.yml",))
+    monkeypatch.setattr(assess, "__defaults__", (tmp_path,))
+    defaults = {**assess.__kwdefaults__, "replicates": 100, "protocol": lambda _: 1}
+    monkeypatch.setattr(assess, "__kwdefaults__", defaults)
+    return tmp_path
+
+
+def test_command_json(here):
+    make_results(here)
+    done = CliRunner().invoke(app, ["claims", "--json"])
+    assert done.exit_code == 0
+    (row,) = json.loads(done.stdout)
+    assert ",".join(row) == "id,article,experiment,metric,claimed,measured,low,high,n,verdict,protocol,stale"
+    assert row["verdict"] == "exceeded" and row["low"] < row["measured"] < row["high"] and row["claimed"] == 0.15
+
+
+def test_command_before_any_run(here):
+    done = CliRunner().invoke(app, ["claims"])
+    assert done.exit_code == 0 and "not run yet" in done.stdout
+
+
+def test_command_fails_on_stale_results(here):
+    make_results(here, protocol=7)
+    done = CliRunner().invoke(app, ["claims"])
+    assert done.exit_code == 1 and "stale: skills-a" in done.stderr
+
+
+def test_command_fails_on_a_changed_figure(here):
+    make_results(here)
+    text = (here / "skills.json").read_text()
+    (here / "skills.json").write_text(text.replace('"point": 2', '"point": 3'))
+    done = CliRunner().invoke(app, ["claims", "--json"])
+    assert done.exit_code == 1 and "changed by hand" in done.stderr and done.stdout == ""
+
+
+def test_command_on_bad_claims(here):
+    (here / "claims.yml").write_text("claims: [")
+    done = CliRunner().invoke(app, ["claims"])
+    assert done.exit_code == 2 and "not valid YAML" in done.stderr
+
+
+def test_assessed_without_measurement_prints_dashes():
+    row = ledger.Assessed(claim(), "not run yet")
+    assert show_measured(row) == "–" and row.to_json()["measured"] is None
+    assert replace(row, interval=Interval(100000, 100000, 100000, 1)).to_json()["n"] == 1
+    assert replace(row, interval=Interval(-1, -np.inf, 0, 1)).to_json()["low"] is None  # JSON has no infinity
