@@ -20,7 +20,14 @@ from slubook.models.lstm import BiLSTM, reversal
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes and rates. ``vector_norm`` is the mean norm that every vector table is scaled to."""
+    """Sizes and rates.
+
+    Attributes:
+        correction: where the skill's own word rows are added: ``"projected"`` to the projected vector (the
+            small local table), ``"generic"`` to the generic vector itself (as wide as it: a private copy
+            of the table, fine-tuned), ``"none"`` nowhere.
+        vector_norm: the mean norm that every vector table is scaled to.
+    """
 
     dim: int = 300
     project: int = 96
@@ -32,6 +39,7 @@ class NetworkConfig:
     word_dropout: float = 0.25
     ngram_order: int = 2
     vector_norm: float = 4.0
+    correction: str = "projected"
 
 
 class Linear(nn.Module):
@@ -63,7 +71,8 @@ class Network(nn.Module):
         super().__init__()
         g, c = len(trained_words), config
         self.groups, self.config = g, config
-        start = torch.randn(g, len(encoder.words) + 1, c.project) * (c.vector_norm * c.dim**-0.5)
+        width = {"projected": c.project, "generic": c.dim, "none": 0}[c.correction]
+        start = torch.randn(g, len(encoder.words) + 1, width) * (c.vector_norm * c.dim**-0.5)
         self.local = nn.Parameter(start * torch.tensor(trained_words, dtype=start.dtype).view(g, 1, 1))
         rarity = [1.0] + [encoder.counts[w] for w in encoder.words]
         self.register_buffer("rarity", torch.tensor(rarity), persistent=False)  # [V]
@@ -83,7 +92,13 @@ class Network(nn.Module):
         if self.training:  # rare words are often treated as unknown: Kiperwasser and Goldberg (2016)
             a = self.config.word_dropout
             local = local.masked_fill(torch.rand(len(local)) < a / (a + self.rarity[local]), 0)
-        word = self.project(batch.vectors * self.config.vector_norm) + self.local.index_select(1, local)
+        word, own = batch.vectors * self.config.vector_norm, self.local.index_select(1, local)
+        if self.config.correction == "generic":
+            word = self.project(word + own)
+        elif self.config.correction == "projected":
+            word = self.project(word) + own
+        else:
+            word = self.project(word)
         chars = self.characters.index_select(1, batch.chars.reshape(-1))  # [G, U·L, E]
         chars = chars.reshape(self.groups, *batch.chars.shape, -1)
         windows = torch.cat([chars[:, :, :-2], chars[:, :, 1:-1], chars[:, :, 2:]], -1)  # [G, U, L-2, 3E]

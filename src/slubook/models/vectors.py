@@ -6,11 +6,13 @@ FastText does (Bojanowski et al., 2017). Taught in chapter 1, *Shared and local 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +50,15 @@ class VectorTable:
     def nbytes(self) -> int:
         """Bytes of the rows and buckets."""
         return self.rows.nbytes + self.buckets.nbytes
+
+    @cached_property
+    def stamp(self) -> str:
+        """A hash of the words and numbers: what was trained over one table does not fit another."""
+        words = sorted(self.index, key=self.index.__getitem__)
+        digest = hashlib.sha256(json.dumps([words, self.ngrams, self.rows.shape, self.buckets.shape]).encode())
+        for part in (self.rows, self.buckets):
+            digest.update(np.ascontiguousarray(part))
+        return digest.hexdigest()[:16]
 
     def vectors(self, words: Sequence[str]) -> np.ndarray:
         """The vectors of ``words``: their row, else the mean of their n-grams' rows, else zeros. [N, D], float32."""
