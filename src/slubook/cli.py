@@ -27,7 +27,7 @@ def claims(
     Exits with 1 when a result is stale, damaged or was changed by hand.
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from slubook.claims import LedgerError, load_claims
     from slubook.experiments.records import RecordsError
@@ -44,7 +44,7 @@ def claims(
     if as_json:
         typer.echo(json.dumps([row.to_json() for row in assessed], indent=2, ensure_ascii=False))
     else:
-        table = Table("claim", "claimed", "measured [95 % interval]", "skills", "verdict")
+        table = Table(Column("claim", no_wrap=True), "claimed", "measured [95 % interval]", "skills", "verdict")
         for row in assessed:
             n = str(row.interval.n_skills) if row.interval else ""
             mark = " (stale)" if row.stale else ""

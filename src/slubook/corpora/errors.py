@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+#: A message lists that many problems; a file that is wrong on every line would bury the terminal.
+LISTED = 200
+
 
 class CorpusError(ValueError):
     """Input that cannot be used.
 
     Attributes:
-        problems: one sentence each, naming file, place and remedy; the message lists them all.
+        problems: all of them, one sentence each, naming file, place and remedy; the message lists the first 200.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
+        more = len(self.problems) - LISTED
+        super().__init__("\n".join(self.problems[:LISTED] + [f"… and {more} more"] * (more > 0)))
 
 
 def place(path: Path | str, line: int | None = None, column: int | None = None) -> str:

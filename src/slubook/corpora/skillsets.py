@@ -43,21 +43,31 @@ class Skill:
     test: tuple[Utterance, ...]
     pool: tuple[Utterance, ...]
 
+    @property
+    def dev_size(self) -> int:
+        """80, or a quarter of a smaller pool."""
+        return min(DEV, len(self.pool) // 4)
+
     def draw(self, size: int, seed: int) -> tuple[list[Utterance], list[Utterance]]:
-        """A training set of ``size`` and a dev set of 80, drawn by ``seed``; smaller sizes are prefixes of larger.
+        """A training set of ``size`` and a dev set, drawn by ``seed``; smaller sizes are prefixes of larger.
 
         Raises:
             ValueError: when the pool is too small.
         """
+        n = self.dev_size
         if not self.allows(size):
-            raise ValueError(f"skill {self.name} has {len(self.pool)} utterances to draw {size} + {DEV} from")
+            raise ValueError(f"skill {self.name} has {len(self.pool)} utterances to draw {size} + {n} from")
         order = sorted(self.pool, key=lambda u: (stable_hash("draw", seed, u.group or u.id), u.id))
-        dev, rest = order[:DEV], [u for u in order[DEV:] if not u.group or u.group != order[DEV - 1].group]
+        dev, rest = order[:n], [u for u in order[n:] if not u.group or u.group != order[n - 1].group]
         return rest[:size], dev
 
     def allows(self, size: int) -> bool:
         """Whether ``size`` training utterances and a dev set can be drawn."""
-        return len(self.pool) >= size + DEV + MARGIN
+        return len(self.pool) >= size + self.dev_size + MARGIN
+
+    def sizes(self) -> list[int]:
+        """The training sizes that the pool allows; for a smaller pool, all of it."""
+        return [s for s in SIZES if self.allows(s)] or [len(self.pool) - self.dev_size - MARGIN]
 
 
 def make_skill(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 # A token is a number glued to nothing else, a word with its apostrophes and combining marks
 # (Devanagari vowel signs are marks, which \w does not match), or one sign of punctuation.
-_TOKEN = re.compile(r"\d+|(?:[^\W\d]|[\u0900-\u0963\u0970-\u097f\u200c\u200d])(?:\w|[\u0900-\u0963\u0970-\u097f\u200c\u200d]|['’](?=\w))*|[^\w\s]|\w")
+_MARK = r"[\u0900-\u0963\u0970-\u097f\u200c\u200d]"
+_TOKEN = re.compile(rf"\d+|(?:[^\W\d]|{_MARK})(?:\w|{_MARK}|['’](?=\w))*|[^\w\s]|\w")
 
 
 class Token(NamedTuple):
@@ -88,7 +89,7 @@ def slot_problems(text: str, slots: Iterable[Slot]) -> list[str]:
         if not text[slot.start : slot.end].strip():
             problems.append(f"slot {slot.type!r} spans only spaces at {slot.start}–{slot.end}: mark its words")
         if slot.start < reached:
-            problems.append(f"slot {slot.type!r} at {slot.start}–{slot.end} overlaps the one before it: keep one of them")
+            problems.append(f"slot {slot.type!r} at {slot.start}–{slot.end} overlaps the one before: keep one of them")
         reached = max(reached, slot.end)
     return problems
 

@@ -159,6 +159,11 @@ def _errors(skill: _Skill, metric: str, utterances: np.ndarray, seeds: np.ndarra
     return _mean(METRICS[metric](totals), (seeds @ skill.seeds)[:, None, :])  # over [draws, methods, cells]
 
 
+def _measured(skill: _Skill, metric: str) -> np.ndarray:
+    """The skill's error as it was measured, [methods]."""
+    return _errors(skill, metric, np.ones((1, skill.counts.shape[2])), np.ones((1, len(skill.seeds))))[0]
+
+
 def _resample(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     """How often each of ``n`` things is drawn when n are drawn with replacement, [draws, n]."""
     where = rng.integers(n, size=(draws, n)) + np.arange(draws)[:, None] * n
@@ -191,7 +196,7 @@ def _bootstrap(
     measured, sums, known = [], 0.0, 0.0
     for k, skill in enumerate(skills.values()):
         n, n_seeds = skill.counts.shape[2], len(skill.seeds)
-        measured.append(_errors(skill, metric, np.ones((1, n)), np.ones((1, n_seeds)))[0])
+        measured.append(_measured(skill, metric))
         owner = np.repeat(np.arange(replicates), drawn[:, k])  # the replicate of each draw, [draws]
         step = max(1, _BLOCK // n)
         blocks = [
@@ -216,6 +221,17 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, tail, method="lower"), np.quantile(values, 1 - tail, method="higher")
     return float(low), float(high)
+
+
+def skill_errors(
+    rows: Iterable[Measured],
+    metric: str,
+    methods: Sequence[str],
+    sizes: int | Collection[int] | None = None,
+    slice: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Each skill's error, [methods], as the mean over its seeds and sizes; see :func:`mean_error` for the arguments."""
+    return {name: _measured(skill, metric) for name, skill in _skills(rows, methods, sizes, slice).items()}
 
 
 def mean_error(

@@ -6,20 +6,24 @@ pool without the skill's topic. Taught in chapter 1, *Embeddings from text nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from sklearn.cluster import MiniBatchKMeans
 
 from slubook.corpora import general
 from slubook.corpora.registry import source_folder
 from slubook.corpora.skillsets import Skill
+from slubook.experiments.cells import write_atomically
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.masked_lm import MaskedLMConfig, train_masked_lm
 from slubook.learning.pool import Pool, topic_folds
 from slubook.learning.tables import kept_table
 from slubook.models.vectors import VectorTable
+from slubook.profiles import cache_dir
 
 CLUSTERS = 300
 
@@ -55,21 +59,58 @@ class SkillVectors:
     def trained(self, kind: str, fold: int | None) -> VectorTable:
         """One table on the pool: ``kind`` is ``"pool"`` (FastText) or ``"mlm"``; ``fold`` leaves its topics out."""
         sentences = (self.pool if fold is None else self.pool.without(self.folds[1][fold])).sentences()
-        name = f"{self.profile}-{kind}" + ("" if fold is None else f"-without-{fold}")
+        name = self._name(kind, fold)
         if kind == "pool":
             return kept_table(name, sentences, train_fasttext, self.fasttext)
         return kept_table(name, sentences, train_masked_lm, self.masked_lm)
 
-    def names(self) -> list[tuple[str, int | None]]:
-        """All (kind, fold) pairs of :meth:`trained`."""
-        return [(kind, fold) for kind in ("pool", "mlm") for fold in (None, *range(len(self.folds[1])))]
+    @cached_property
+    def tables(self) -> dict[str, VectorTable]:
+        """Every table of this profile by name; the full profile adds general text and the pool without topics."""
+        folds = (None, *range(len(self.folds[1]))) if self.profile == "full" else (None,)
+        made = {self._name(kind, fold): self.trained(kind, fold) for kind in ("pool", "mlm") for fold in folds}
+        return made | ({"full-general": self.general()} if self.profile == "full" else {})
+
+    def keys(self) -> dict[str, str]:
+        """What each table was trained from: a hash of text and settings."""
+        return {f"vectors {name}": table.key for name, table in self.tables.items()}
+
+    def paths(self, skill: str) -> VectorPaths:
+        """The tables of one skill, as its networks are named, and the word clusters of the pool."""
+        names = {"dnn_scratch": None, "dnn_pool": self._name("pool", None), "dnn_mlm": self._name("mlm", None)}
+        if self.profile == "full":
+            fold = self.folds[0][skill]
+            names |= {
+                "dnn_general": "full-general",
+                "dnn_pool_other": self._name("pool", fold),
+                "dnn_mlm_other": self._name("mlm", fold),
+            }
+        pool = self._name("pool", None)
+        grouped = _folder(pool) / "clusters.json"
+        if not grouped.is_file():
+            write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
+        return VectorPaths({m: name and _folder(name) for m, name in names.items()}, grouped)
+
+    def _name(self, kind: str, fold: int | None) -> str:
+        return f"{self.profile}-{kind}" + ("" if fold is None else f"-without-{fold}")
+
+
+@dataclass(frozen=True)
+class VectorPaths:
+    """Where the tables of one skill lie: for each network a folder or ``None``, and the clusters' file."""
+
+    tables: dict[str, Path | None]
+    clusters: Path
+
+
+def _folder(name: str) -> Path:
+    return cache_dir() / "vectors" / name
 
 
 def clusters(table: VectorTable, count: int = CLUSTERS) -> dict[str, int]:
     """k-means over the word vectors: for each word, its cluster. Features for the linear model."""
-    words: Iterable[str] = sorted(table.index)
-    vectors = table.vectors(list(words))
+    words = sorted(table.index)
+    vectors = table.vectors(words)
     vectors /= (vectors**2).sum(1, keepdims=True) ** 0.5 + 1e-9
-    count = min(count, len(vectors))
-    means = MiniBatchKMeans(count, random_state=0, n_init=3, batch_size=4096).fit(vectors)
+    means = MiniBatchKMeans(min(count, len(vectors)), random_state=0, n_init=3, batch_size=4096).fit(vectors)
     return dict(zip(words, means.labels_.tolist(), strict=True))

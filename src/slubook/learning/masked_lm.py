@@ -25,7 +25,7 @@ SPECIAL = 3
 
 @dataclass(frozen=True)
 class MaskedLMConfig:
-    """Sizes and rates. Words are ``dim`` wide, the transformer ``inner``; ``candidates`` stand for all words in the softmax."""
+    """Words are ``dim`` wide, the transformer ``inner``; ``candidates`` stand for all words in the softmax."""
 
     dim: int = 300
     inner: int = 128

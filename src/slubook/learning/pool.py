@@ -48,15 +48,16 @@ class Pool:
         return [words(t) for t in self.texts]
 
 
-def build_pool(sources: Iterable[str], tests: Sequence[str]) -> Pool:
+def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] = ()) -> Pool:
     """Collect distinct texts of ``sources``, then remove what equals or nearly equals a text of ``tests``.
 
     Args:
         sources: corpus names.
         tests: the texts of every test set that the pool must not know.
+        own: further texts, of no topic.
     """
-    texts: dict[str, tuple[str, str]] = {}
-    read = 0
+    texts = {normalise(t): (t, "") for t in own}
+    read = len(own)
     for source in sources:
         for u in load(source):
             read += 1

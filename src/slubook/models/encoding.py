@@ -122,7 +122,7 @@ class Encoder:
         self.tags = [OUTSIDE, *(f"{p}-{k}" for k in kinds for p in "BI")]
 
     def encode(self, texts: Sequence[str], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
-        """Encode ``texts``, with the vectors of each table (zeros for ``None``); an empty text gets one unknown word."""
+        """Encode ``texts`` with the vectors of each table (zeros for ``None``); an empty text is one unknown word."""
         tokens = [tokenize(t) for t in texts]
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
         lexicon = sorted({w for sentence in lower for w in sentence})
@@ -134,7 +134,8 @@ class Encoder:
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
         ngrams = np.zeros((len(texts), len(self.ngrams)), np.float32)
         for i, sentence in enumerate(tokens if self.ngram_order else []):
-            ngrams[i, [k for f in utterance_features(sentence, self.ngram_order) if (k := self.ngrams.get(f)) is not None]] = 1
+            found = (self.ngrams.get(f) for f in utterance_features(sentence, self.ngram_order))
+            ngrams[i, [k for k in found if k is not None]] = 1
         return Encoded(
             tokens,
             lexicon,
@@ -148,7 +149,7 @@ class Encoder:
         )
 
     def encode_gold(self, utterances: Sequence[Utterance], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
-        """As :meth:`encode`, with gold labels; labels that the skill has not seen count as outside, or its first intent."""
+        """As :meth:`encode`, with gold labels; those the skill has not seen count as outside, or its first intent."""
         encoded = self.encode([u.text for u in utterances], tables, dim)
         tag_of, intent_of = ({n: i for i, n in enumerate(names)} for names in (self.tags, self.intents))
         encoded.tags = [

@@ -85,10 +85,10 @@ class MaxEntCRF:
         """Train one classifier and one CRF for each regularisation listed, keep those with the fewest dev errors.
 
         Raises:
-            ValueError: when ``train`` is empty.
+            ValueError: when ``train`` is empty, or no text in it holds a word.
         """
-        if not train:
-            raise ValueError("MaxEntCRF.fit: no training utterances")
+        if not any(tokenize(u.text) for u in train):  # crfsuite would crash later, without a word of why
+            raise ValueError("MaxEntCRF.fit: no training utterances with words in them")
         self._fit_intent(train, dev)
         self._fit_slots(train, dev)
         return self

@@ -131,7 +131,7 @@ class SpacyPipeline:
 
 
 @dataclass(frozen=True)
-class FastTextConfig:
+class FastTextIntentConfig:
     """Sizes and steps; the learning rate and the number of epochs are chosen on dev from the lists at each fit."""
 
     dim: int = 50
@@ -150,7 +150,7 @@ _LABEL = "<intent>"
 class FastTextIntent:
     """fastText's supervised classifier: intents only, never a slot."""
 
-    config: FastTextConfig = field(default_factory=FastTextConfig)
+    config: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
         """Train one classifier a setting listed, keep the one with the most dev intents right.

@@ -1,0 +1,103 @@
+"""From a trained network to the blob that :class:`slubook.models.packed.PackedSkill` reads.
+
+Taught in chapter 1, *Shared and local embeddings*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from safetensors.numpy import load, save
+from torch import Tensor
+
+from slubook.models.encoding import UNKNOWN, WORD_LENGTH, Encoder
+from slubook.models.network import Network
+from slubook.models.packed import FORMAT, StoreError, hashed, quantise
+from slubook.models.vectors import VectorTable
+
+#: Bits of each matrix. The recurrent layers and the rows of words and n-grams are nine tenths of a skill, and
+#: lose nothing measurable at four bits; the small matrices on the way in and out keep eight.
+BITS: Mapping[str, int] = MappingProxyType(
+    {"local": 4, "ngrams": 4, "lstm": 4, "project": 8, "char_filter": 8, "tag_head": 8, "intent_head": 8}
+)
+#: The parts of a blob, by the first word of its tensors' names, for :func:`bytes_per_part`.
+_PARTS = {"words": "local", "about": "labels", "crf": "heads", "tag_head": "heads", "intent_head": "heads"}
+
+
+def pack(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[str, int] = BITS) -> bytes:
+    """One skill as one blob.
+
+    Args:
+        network: trained, a single one (G = 1), its own word rows added after the projection.
+        encoder: its vocabulary.
+        table: the generic table that it was trained over; the blob keeps its stamp, not its rows.
+        bits: 4 or 8 for each matrix, as in ``BITS``.
+
+    Raises:
+        StoreError: when the network is a bank of several, or keeps its corrections elsewhere.
+    """
+    if network.groups != 1:
+        raise StoreError(f"a bank of {network.groups} networks cannot be packed: pack each one's `single`")
+    if network.config.correction != "projected":
+        raise StoreError(f"a network with {network.config.correction!r} corrections has no small local table to pack")
+    order = np.argsort(hashes := np.array([hashed(f) for f in encoder.ngrams], np.uint32))
+    if len(np.unique(hashes)) < len(hashes):
+        raise StoreError("two n-grams share a 32-bit hash: change one training utterance")
+    about = {
+        "format": FORMAT,
+        "table": table.stamp,
+        "table_name": table.name,
+        "vector_norm": network.config.vector_norm,
+        "layers": network.config.layers,
+        "ngram_order": encoder.ngram_order,
+        "word_length": WORD_LENGTH,
+        "unknown": UNKNOWN,
+        "characters": "".join(encoder.characters),
+        "intents": encoder.intents,
+        "tags": encoder.tags,
+    }
+    crf = network.crf
+    plain = {
+        "characters": network.characters[0],
+        "crf.start": crf.start[0, 0] + crf.legal_start,
+        "crf.step": crf.step[0] + crf.legal_step,
+        "crf.end": crf.end[0, 0],
+    }
+    matrices = {"local": network.local[0], "ngrams": network.intent_ngrams.weight[0][order.copy()]}
+    for name in ("project", "char_filter", "tag_head", "intent_head"):
+        linear = getattr(network, name)
+        matrices[name], plain[f"{name}.bias"] = linear.weight[0], linear.bias[0, 0]
+    plain["intent_head.bias"] = plain["intent_head.bias"] + network.intent_ngrams.bias[0, 0]
+    for i, layer in enumerate(network.encoders):
+        matrices[f"{i}.w_in"], matrices[f"{i}.w_rec"], plain[f"{i}.bias"] = layer.w_in, layer.w_rec, layer.bias
+    tensors = {
+        "about": _bytes(json.dumps(about, ensure_ascii=False)),
+        "words": _bytes("".join(f"{w}\n" for w in encoder.words)),
+        "ngrams.hashes": hashes[order],
+        **{name: _numpy(values).astype(np.float16) for name, values in plain.items()},
+    }
+    for name, matrix in matrices.items():
+        rows = quantise(_numpy(matrix), bits["lstm" if name[0].isdigit() else name])
+        tensors |= {f"{name}.codes": rows.codes, f"{name}.scales": rows.scales}
+    return save(tensors)
+
+
+def bytes_per_part(blob: bytes) -> dict[str, int]:
+    """What each part of a skill weighs; they sum to the blob's length."""
+    parts: dict[str, int] = {}
+    for name, values in load(blob).items():
+        first = name.split(".")[0]
+        part = "lstm" if first.isdigit() else "characters" if first.startswith("char") else _PARTS.get(first, first)
+        parts[part] = parts.get(part, 0) + values.nbytes
+    return {**parts, "container": len(blob) - sum(parts.values())}
+
+
+def _bytes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().numpy())
