@@ -1,15 +1,8 @@
-"""Every Plotly figure of the book, in one template that is legible on light and on dark pages.
-
-``SLUBOOK_FIGURES=div`` (the default, for the book and nbval) shows a figure as a plain HTML division that
-draws with the page's own copy of Plotly; ``SLUBOOK_FIGURES=lab`` leaves it to JupyterLab's renderer.
-"""
+"""Every Plotly figure of the book; the last line of a cell is ``show(figure, name, alt)``."""
 
 from __future__ import annotations
 
-import base64
 import html
-import json
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
 
 from slubook.evaluation.intervals import Interval
+from slubook.figure_style import GRID, HEIGHT, PALETTE, SYMBOLS, TEMPLATE, TEXT, show
 from slubook.ledger import (
     DIRECTION_ONLY,
     EXCEEDED,
@@ -31,79 +24,7 @@ from slubook.ledger import (
     show_measured,
 )
 
-#: Colours that people with any common colour blindness tell apart (Okabe and Ito, 2008), without its black
-#: and yellow, which vanish on dark and on light pages.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C8C8C")
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
-TEXT, GRID = "#7b7b7b", "rgba(128, 128, 128, 0.25)"  # about 4 : 1 against white and against near-black
-HEIGHT = 420
-
-_AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
-TEMPLATE = go.layout.Template(
-    layout={
-        "paper_bgcolor": "rgba(0, 0, 0, 0)",
-        "plot_bgcolor": "rgba(0, 0, 0, 0)",
-        "font": {"color": TEXT, "size": 13},
-        "colorway": PALETTE,
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
-        "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-        "hoverlabel": {"align": "left"},
-        "autosize": True,
-    }
-)
-_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-
-
-def show(figure: go.Figure, name: str, alt: str = "") -> Any:
-    """What the last line of a notebook cell returns to show a figure.
-
-    Args:
-        figure: any Plotly figure.
-        name: the id of its division, unique on its page.
-        alt: what the figure shows, in a sentence, for readers who cannot see it.
-
-    Raises:
-        ValueError: when ``SLUBOOK_FIGURES`` is neither ``div`` nor ``lab``.
-    """
-    mode = os.environ.get("SLUBOOK_FIGURES") or "div"
-    if mode == "lab":
-        return figure
-    if mode != "div":
-        raise ValueError(f"SLUBOOK_FIGURES={mode!r}: use div (the book) or lab (JupyterLab)")
-    from IPython.display import HTML
-
-    division = to_div(figure, name)
-    return HTML(f'<div role="figure" aria-label="{html.escape(alt)}">{division}</div>' if alt else division)
-
-
-def to_div(figure: go.Figure, name: str) -> str:
-    """The figure as an HTML division of the page's width that loads nothing; numbers are rounded and in plain text."""
-    return pio.to_html(
-        _plain(json.loads(figure.to_json())),
-        config=_CONFIG,
-        full_html=False,
-        include_plotlyjs=False,
-        include_mathjax=False,
-        div_id=name,
-        default_width="100%",
-        default_height=f"{figure.layout.height or HEIGHT}px",
-        validate=False,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Typed arrays (base64) to lists, and floats to five significant digits, so that diffs can be read."""
-    if isinstance(value, dict):
-        if "bdata" in value:
-            flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
-            shape = [int(n) for n in str(value.get("shape", len(flat))).split(",")]
-            return _plain(flat.reshape(shape).tolist())
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+__all__ = ["confusion", "embedding_map", "forest", "learning_curves", "show", "skill_scatter"]
 
 
 def _figure(**layout: Any) -> go.Figure:

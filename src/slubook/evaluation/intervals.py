@@ -12,32 +12,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.stats import wilcoxon
 
-from slubook.evaluation.metrics import METRICS, Outcomes
+from slubook.evaluation.metrics import METRICS
+from slubook.evaluation.paired import Measured, SkillCells, collect
 
 LEVEL = 0.95
 _BLOCK = 4_000_000  # numbers in one matrix of utterance weights: 32 MB
-
-
-class Measured(Protocol):
-    """A row as intervals need it; :class:`slubook.experiments.records.Row` is one."""
-
-    @property
-    def skill(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def outcomes(self) -> Outcomes: ...
-    @property
-    def slices(self) -> Mapping[str, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -70,14 +53,6 @@ class Comparison(Interval):
     p_wilcoxon: float
 
 
-@dataclass(frozen=True)
-class _Skill:
-    """The cells of one skill: counts [methods, cells, N, 7] and which of its seeds each cell has, [seeds, cells]."""
-
-    counts: np.ndarray
-    seeds: np.ndarray
-
-
 def _relative(baseline: np.ndarray, proposed: np.ndarray) -> np.ndarray:
     """(baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
     gained, safe = baseline - proposed, np.where(baseline == 0, 1.0, baseline)
@@ -92,46 +67,6 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def _skills(
-    rows: Iterable[Measured], methods: Sequence[str], sizes: int | Collection[int] | None, slice: str | None
-) -> dict[str, _Skill]:
-    """Collect the cells of ``methods``, skill by skill, in an order that does not depend on that of the rows."""
-    wanted = {sizes} if isinstance(sizes, int) else sizes
-    cells: dict[str, dict[tuple[int, int], dict[str, Measured]]] = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        if row.method in methods and (wanted is None or row.size in wanted):
-            cells[row.skill][row.seed, row.size][row.method] = row
-    if not cells:
-        raise ValueError(f"no rows for {' and '.join(methods)} at {'any size' if sizes is None else f'size {sizes}'}")
-    skills = {}
-    for skill, by_cell in sorted(cells.items()):
-        for (seed, size), found in by_cell.items():
-            if missing := [m for m in methods if m not in found]:
-                raise ValueError(
-                    f"skill {skill!r}, size {size}, seed {seed} was measured for {' and '.join(found)} but not for "
-                    f"{missing[0]}: finish the run, so that the comparison is paired"
-                )
-        keys = sorted(by_cell)
-        counts = np.stack([np.stack([_counts(by_cell[key][m], slice) for key in keys]) for m in methods])
-        if slice and len({counts[k, ..., 0].tobytes() for k in range(len(methods))}) > 1:
-            raise ValueError(f"slice {slice!r} of skill {skill!r} differs between {' and '.join(methods)}")
-        distinct = sorted({seed for seed, _ in keys})
-        skills[skill] = _Skill(counts, np.array([[seed == d for seed, _ in keys] for d in distinct], dtype=float))
-    kept = {skill: data for skill, data in skills.items() if data.counts[..., 0].any()}
-    if not kept:
-        raise ValueError(f"slice {slice!r} holds no utterance of any skill")
-    return kept
-
-
-def _counts(row: Measured, slice: str | None) -> np.ndarray:
-    """The row's counts with everything outside the slice set to nothing, [N, 7]."""
-    if slice is None:
-        return row.outcomes.counts().astype(float)
-    if slice not in row.slices:
-        raise ValueError(f"skill {row.skill!r}, method {row.method!r} has no slice {slice!r}")
-    return row.outcomes.counts() * np.asarray(row.slices[slice], dtype=float)[:, None]
-
-
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted mean over the last axis that leaves out NaN; NaN where nothing is left."""
     known = ~np.isnan(values)
@@ -141,7 +76,7 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.divide(total, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 
-def _errors(skill: _Skill, metric: str, utterances: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+def _errors(skill: SkillCells, metric: str, utterances: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """The skill's error under each draw.
 
     Args:
@@ -159,7 +94,7 @@ def _errors(skill: _Skill, metric: str, utterances: np.ndarray, seeds: np.ndarra
     return _mean(METRICS[metric](totals), (seeds @ skill.seeds)[:, None, :])  # over [draws, methods, cells]
 
 
-def _measured(skill: _Skill, metric: str) -> np.ndarray:
+def _measured(skill: SkillCells, metric: str) -> np.ndarray:
     """The skill's error as it was measured, [methods]."""
     return _errors(skill, metric, np.ones((1, skill.counts.shape[2])), np.ones((1, len(skill.seeds))))[0]
 
@@ -188,7 +123,7 @@ def _drawn_skills(
 
 
 def _bootstrap(
-    skills: Mapping[str, _Skill], metric: str, groups: Mapping[str, str] | None, replicates: int, seed: int
+    skills: Mapping[str, SkillCells], metric: str, groups: Mapping[str, str] | None, replicates: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each skill's measured error, [skills, methods], and the mean error of each replicate, [replicates, methods]."""
     rng = np.random.default_rng(seed)
@@ -231,7 +166,7 @@ def skill_errors(
     slice: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Each skill's error, [methods], as the mean over its seeds and sizes; see :func:`mean_error` for the arguments."""
-    return {name: _measured(skill, metric) for name, skill in _skills(rows, methods, sizes, slice).items()}
+    return {name: _measured(skill, metric) for name, skill in collect(rows, methods, sizes, slice).items()}
 
 
 def mean_error(
@@ -260,7 +195,7 @@ def mean_error(
     Raises:
         ValueError: when there are no such rows or no such slice.
     """
-    skills = _skills(rows, [method], sizes, slice)
+    skills = collect(rows, [method], sizes, slice)
     errors, means = _bootstrap(skills, metric, groups, replicates, seed)
     return Interval(float(errors.mean()), *_ends(means[:, 0]), len(skills))
 
@@ -289,7 +224,7 @@ def compare(
     Raises:
         ValueError: when there are no such rows, or a cell was measured for one method only.
     """
-    skills = _skills(rows, [baseline, proposed], sizes, slice)
+    skills = collect(rows, [baseline, proposed], sizes, slice)
     errors, means = _bootstrap(skills, metric, groups, replicates, seed)
     of = STATISTICS[statistic]
     each = _relative(errors[:, 0], errors[:, 1])
