@@ -230,7 +230,7 @@ def _published(out: Path | None, config: dict, data: dict) -> dict[tuple, list[d
 
 
 def _results(the_plan: Plan, cells: dict[tuple, list[dict]], stamped: dict[str, Any]) -> Results:
-    tests = {s.name: _test(s) for s in the_plan.skills if any(key[0] == s.name for key in cells)}
+    tests = {s.name: test_of(s) for s in the_plan.skills if any(key[0] == s.name for key in cells)}
     rows = [Row.from_json(row, tests) for content in cells.values() for row in content]
     seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
     tables = {
@@ -241,6 +241,7 @@ def _results(the_plan: Plan, cells: dict[tuple, list[dict]], stamped: dict[str, 
     return Results(EXPERIMENT, stamped, tests, rows, tables)
 
 
-def _test(skill: Skill) -> Test:
+def test_of(skill: Skill) -> Test:
+    """The test set of a skill, as a results file names it."""
     gold = np.array([len(u.slots) for u in skill.test])
     return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)
