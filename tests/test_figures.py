@@ -68,7 +68,8 @@ ALL = {
 def test_division_loads_nothing_and_is_plain(name):
     division = to_div(ALL[name](), f"figure-{name}")
     assert f'id="figure-{name}"' in division and "Plotly.newPlot" in division
-    assert not re.search(r"<script[^>]+src=|<link|cdn|mathjax", division, re.IGNORECASE)
+    assert not re.search(r"<script[^>]+src=|<link|https?:|cdn|mathjax", division, re.IGNORECASE)
+    assert "modeBarButtons" in division and "Cloud" not in division  # no button uploads anything
     assert "bdata" not in division
     assert len(division) < 30_000
     assert to_div(ALL[name](), f"figure-{name}") == division  # nothing random in it

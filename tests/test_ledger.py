@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +130,13 @@ def test_stale(tmp_path):
 def test_protocol_is_read_without_importing():
     assert protocol_now("no_such_experiment") is None
     assert protocol_now("records") is None  # a module without the constant
+
+
+@pytest.mark.parametrize("line", ["PROTOCOL = 3", 'EXPERIMENT, PROTOCOL = "skills", 3', "A = B = 1\nPROTOCOL = 3"])
+def test_protocol_in_each_form(tmp_path, monkeypatch, line):
+    (tmp_path / "mine.py").write_text(f"import no_such_package\n{line}\n")
+    monkeypatch.setattr(ledger, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "mine.py")))
+    assert protocol_now("mine") == 3
 
 
 def test_an_unfinished_run_is_no_measurement(tmp_path):

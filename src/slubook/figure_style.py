@@ -32,13 +32,20 @@ TEMPLATE = go.layout.Template(
         "colorway": PALETTE,
         "xaxis": _AXIS,
         "yaxis": _AXIS,
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
+        "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": TEXT, "activecolor": PALETTE[0]},
         "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
         "hoverlabel": {"align": "left"},
         "autosize": True,
     }
 )
-_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+# The buttons are listed, since Plotly's own set has one that uploads the figure; the book stays offline.
+_CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "plotlyServerURL": "",
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+}
 
 
 def show(figure: go.Figure, name: str, alt: str = "") -> Any:

@@ -64,7 +64,7 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
         and row.claim.claimed.unit != "count"
         and (row.interval is not None or row.claim.claimed.value is not None)
     ]
-    figure = _figure(height=120 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"})
+    figure = _figure(height=150 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True)
     figure.update_xaxes(title=f"improvement ({unit})" if not ratios else "times as good (×)")
     figure.add_vline(x=1 if ratios else 0, line={"color": TEXT, "width": 1})
     for verdict, (colour, symbol) in _VERDICT_LOOKS.items():
@@ -77,7 +77,7 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
             y=[row.claim.id for row in measured],
             error_x={"array": points[:, 2] - points[:, 0], "arrayminus": points[:, 0] - points[:, 1], "thickness": 2},
             mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2}},
+            marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
             name=verdict,
             text=[f"{_wrap(r.claim.claim)}<br><b>{show_measured(r)}</b>" for r in measured],
             hovertemplate="%{text}<extra></extra>",
@@ -87,7 +87,7 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
         x=[scale * row.claim.claimed.value for row in stated],
         y=[row.claim.id for row in stated],
         mode="markers",
-        marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3}},
+        marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3, "color": TEXT}},
         name="claimed",
         text=[f"{_wrap(row.claim.claim)}<br>claimed: <b>{show_claimed(row.claim.claimed)}</b>" for row in stated],
         hovertemplate="%{text}<extra></extra>",
@@ -117,6 +117,7 @@ def learning_curves(
         figure.add_scatter(
             x=[*sizes, *sizes[::-1]],
             y=np.concatenate([high, low[::-1]]),
+            mode="lines",
             fill="toself",
             fillcolor=_faded(colour, 0.15),
             line={"width": 0},
@@ -263,5 +264,5 @@ def embedding_map(
         )
     for i in labelled:
         where = {"x": float(points[i, 0]), "y": float(points[i, 1])}
-        figure.add_annotation(**where, text=html.escape(texts[i]), arrowcolor=TEXT, arrowwidth=1, ax=18, ay=-18)
+        figure.add_annotation(**where, text=html.escape(texts[i]), arrowcolor=TEXT, arrowwidth=1, ax=30, ay=-30)
     return figure

@@ -89,8 +89,15 @@ def protocol_now(experiment: str) -> int | None:
         return None
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
         match node:
-            case ast.Assign(targets=[ast.Name(id="PROTOCOL")], value=ast.Constant(value=int(number))):
-                return number
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                pairs = list(zip(names, values, strict=True))
+            case ast.Assign(targets=[name], value=value):
+                pairs = [(name, value)]
+            case _:
+                continue
+        for name, value in pairs:
+            if isinstance(name, ast.Name) and name.id == "PROTOCOL":
+                return int(ast.literal_eval(value))
     return None
 
 
