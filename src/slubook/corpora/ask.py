@@ -221,11 +221,8 @@ def _problems(schema: _LanguageModelSchema, types: dict[str, tuple[str, ...]]) -
             if set(_BRACES.sub("", clean)) & set("{}"):
                 yield sample, f"sample {sample!r} of {intent.name!r} has a brace without its partner: add it"
             for slot in sorted(set(_BRACES.findall(clean)) - declared):
-                remedy = f"declare it among the slots of {intent.name!r}, or correct its name"
-                yield (
-                    sample,
-                    f"sample {sample!r} of {intent.name!r} uses slot {slot!r}, which is not declared: {remedy}",
-                )
+                problem = f"sample {sample!r} of {intent.name!r} uses slot {slot!r}, which is not declared"
+                yield sample, f"{problem}: declare it among the intent's slots, or correct its name"
             other = intent_of.setdefault(clean.lower(), intent.name)
             if other != intent.name:
                 yield sample, f"sample {sample!r} stands in {other!r} and in {intent.name!r}: keep it in one of them"

@@ -6,25 +6,30 @@ passports. Taught in notebook 00, *Meet the data*.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from slubook import profiles
 from slubook.corpora import (
+    ask,
+    assistant,
     banking77,
     clinc150,
     hinglish_top,
     hwu64,
+    jsonl,
     massive,
     nlupp,
     restaurant8k,
     sgd,
+    skills,
     snips,
     snips_iob,
     taskmaster4,
 )
+from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Utterance, snap
 
@@ -35,6 +40,9 @@ class Public(NamedTuple):
     source: str
     read: Callable[[Path], list[Utterance]]
 
+
+#: The embedded skills together; one of them is ``skills/<name>``.
+SKILLS = "skills"
 
 #: Public corpora by name. ``sgd_turns`` is the unlabelled pool of all of SGD's user turns.
 PUBLIC = {
@@ -54,39 +62,70 @@ PUBLIC = {
 
 
 def names() -> list[str]:
-    """The names that :func:`load` knows."""
-    return list(PUBLIC)
+    """The names that :func:`load` knows; files come beside them."""
+    return [*PUBLIC, *assistant.NAMES, SKILLS, *(f"{SKILLS}/{name}" for name in skills.embedded_skills())]
 
 
 def load(name: str | Path) -> list[Utterance]:
-    """The utterances of a corpus, its slots fitted to whole tokens.
+    """The utterances of a corpus, its slots fitted to whole tokens; a public one is fetched first.
 
     Args:
-        name: one of :func:`names`.
+        name: one of :func:`names`, or the path of a JSONL corpus (``.jsonl``) or of an ASK interaction model
+            (``.json``), whose samples are expanded.
 
     Raises:
-        CorpusError: for an unknown name.
+        CorpusError: for an unknown name, a file with faults, or a public corpus that cannot be fetched.
     """
+    if is_file(name):
+        return _fitted(_read_file(Path(name)))[0]
     return list(_loaded(str(name))[0])
 
 
 def snapped(name: str | Path) -> int:
     """How many slots of the corpus had to be moved to token boundaries or dropped."""
-    return _loaded(str(name))[1]
+    return _fitted(_read_file(Path(name)))[1] if is_file(name) else _loaded(str(name))[1]
+
+
+def is_file(name: str | Path) -> bool:
+    """Whether ``name`` means a file of the user's and not a corpus of the book."""
+    return isinstance(name, Path) or Path(name).suffix in _FILES or Path(name).is_file()
 
 
 @cache
 def _loaded(name: str) -> tuple[list[Utterance], int]:
-    pairs = [snap(utterance) for utterance in _read(name)]
+    return _fitted(_read(name))
+
+
+def _fitted(utterances: list[Utterance]) -> tuple[list[Utterance], int]:
+    pairs = [snap(utterance) for utterance in utterances]
     return [utterance for utterance, _ in pairs], sum(moved for _, moved in pairs)
 
 
 def _read(name: str) -> list[Utterance]:
     if name in PUBLIC:
-        return PUBLIC[name].read(source_folder(PUBLIC[name].source))
-    raise CorpusError(f"corpus {name!r} is unknown: choose one of {', '.join(names())}")
+        return PUBLIC[name].read(fetch(PUBLIC[name].source))
+    if name in assistant.NAMES:
+        return assistant.sample(assistant.NAMES[name])
+    if name == SKILLS:
+        return [utterance for skill in skills.embedded_skills() for utterance in skills.load(skill)]
+    if name.removeprefix(f"{SKILLS}/") in skills.embedded_skills():
+        return skills.load(name.removeprefix(f"{SKILLS}/"))
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise CorpusError(
+        f"corpus {name!r} is unknown{hint}: choose one of {', '.join([*PUBLIC, *assistant.NAMES, SKILLS])}, "
+        f"{SKILLS}/NAME, or give a .jsonl or .json file"
+    )
 
 
-def source_folder(source: str) -> Path:
-    """Where the files of a pinned source lie: in the mirror if one is set, else in the cache."""
-    return (profiles.mirror_dir() or profiles.cache_dir()) / source
+def _read_file(path: Path) -> list[Utterance]:
+    if path.suffix not in _FILES:
+        raise CorpusError(f"{path}: a corpus is read from .jsonl, an interaction model from .json: rename the file")
+    return _FILES[path.suffix](path)
+
+
+def _read_model(path: Path) -> list[Utterance]:
+    return ask.expand(ask.read(path), skills.PER_SAMPLE, skills.SEED)
+
+
+_FILES = {".jsonl": jsonl.read, ".json": _read_model}

@@ -15,7 +15,7 @@ from pathlib import Path
 from sklearn.cluster import MiniBatchKMeans
 
 from slubook.corpora import general
-from slubook.corpora.registry import source_folder
+from slubook.corpora.download import fetch
 from slubook.corpora.skillsets import Skill
 from slubook.experiments.cells import write_atomically
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
@@ -53,7 +53,7 @@ class SkillVectors:
 
     def general(self) -> VectorTable:
         """FastText on general English."""
-        sentences = [s for source in general.SOURCES for s in general.read(source_folder(source), source)]
+        sentences = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
         return kept_table(f"{self.profile}-general", sentences, train_fasttext, self.fasttext)
 
     def trained(self, kind: str, fold: int | None) -> VectorTable:
