@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from slubook.corpora.utterance import Prediction, Slot, Utterance
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BYTES = np.frombuffer(DIGITS.encode(), dtype=np.uint8)  # ascending
 #: The columns of a totals array, in order; see :meth:`Outcomes.counts`.
 COLUMNS = ("utterances", "intent", "correct", "predicted", "gold", "substituted", "perfect")
 
@@ -28,9 +29,10 @@ def encode(values: Sequence[int] | np.ndarray) -> str:
     Raises:
         ValueError: when a value is below 0 or above 35.
     """
-    if wrong := [v for v in values if not 0 <= v < len(DIGITS)]:
+    values = np.asarray(values, dtype=np.int64)
+    if (wrong := values[(values < 0) | (values >= len(DIGITS))]).size:
         raise ValueError(f"cannot write {wrong[0]} as one base-36 digit: an utterance may have 0 to 35 slots")
-    return "".join(DIGITS[v] for v in values)
+    return _BYTES[values].tobytes().decode()
 
 
 def decode(text: str) -> np.ndarray:
@@ -41,7 +43,7 @@ def decode(text: str) -> np.ndarray:
     """
     if wrong := set(text) - set(DIGITS):
         raise ValueError(f"{min(wrong)!r} is not a base-36 digit (0–9, a–z)")
-    return np.array([int(c, 36) for c in text], dtype=np.int64)
+    return np.searchsorted(_BYTES, np.frombuffer(text.encode(), dtype=np.uint8))
 
 
 @dataclass(frozen=True)
