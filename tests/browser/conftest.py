@@ -15,7 +15,8 @@ from selenium.webdriver.chrome.service import Service
 from slubook.profiles import ROOT
 
 HTML = ROOT / "_build" / "html"
-PAGES = sorted(p.relative_to(HTML).as_posix() for folder in ("book", "notebooks") for p in (HTML / folder).glob("*.html"))
+ROOMS = ("book", "notebooks")
+PAGES = sorted(page.relative_to(HTML).as_posix() for room in ROOMS for page in HTML.glob(f"{room}/*.html"))
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 

@@ -20,6 +20,11 @@ return [...document.querySelectorAll(".plotly-graph-div")].filter(figure => {
 }).map(figure => figure.id || "a figure without an id");
 """
 
+UNFOLD = """
+document.querySelectorAll("details").forEach(box => { box.open = true; });
+document.querySelectorAll(".toggle-hidden").forEach(box => box.classList.remove("toggle-hidden"));
+"""
+
 # What is drawn sticks out to the right of the window: the page would scroll sideways.
 SIDEWAYS = """
 const root = document.documentElement, article = document.querySelector(".bd-article-container") || root;
@@ -40,7 +45,8 @@ for (const e of document.querySelectorAll(".bd-article :is(pre span, pre, td, th
   if (!text || !e.getClientRects().length || Number(style.opacity) < 0.5) continue;
   const colour = parse(svg ? style.fill : style.color);
   if (colour.length < 3 || (colour.length > 3 && colour[3] < 0.5)) continue;
-  const [a, b] = [light(colour.slice(0, 3)), light(behind(svg ? e.closest(".plotly-graph-div") : e))].sort((x, y) => y - x);
+  const paper = behind(svg ? e.closest(".plotly-graph-div") : e);
+  const [a, b] = [light(colour.slice(0, 3)), light(paper)].sort((x, y) => y - x);
   const ratio = (a + 0.05) / (b + 0.05);
   if (ratio < worst[0]) worst = [ratio, text.slice(0, 40)];
 }
@@ -63,8 +69,7 @@ def open_page(chromium, site: str, page: str, width: int, mode: str) -> None:
     if chromium.execute_script("return localStorage.getItem('mode')") != mode:
         chromium.execute_script("localStorage.mode = arguments[0]; localStorage.theme = arguments[0]", mode)
         chromium.get(f"{site}/{page}")
-    chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    chromium.execute_script("document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'))")
+    chromium.execute_script(UNFOLD)
     until = time.monotonic() + 20
     while chromium.execute_script(NOT_DRAWN) and time.monotonic() < until:
         time.sleep(0.1)

@@ -27,7 +27,7 @@ def test_the_same_topic_in_every_corpus():
 
 
 def test_a_corpus_of_the_users_has_its_domains_as_topics():
-    assert topics.topic_of(say("Feed", "aquarium"), "/home/me/fish.jsonl") == "aquarium"
+    assert topics.topic_of(say("Feed", "aquarium"), "aquarium/fish.jsonl") == "aquarium"
 
 
 def test_a_missing_line_is_an_error():
