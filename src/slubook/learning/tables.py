@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from slubook.models.vectors import VectorTable
@@ -33,10 +34,15 @@ def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, co
             :func:`slubook.learning.masked_lm.train_masked_lm`.
         config: its configuration.
     """
-    folder, key = cache_dir() / "vectors" / name, text_key(sentences, config)
+    folder, key = table_folder(name), text_key(sentences, config)
     if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
         return table
     table = train(name, sentences, config)
     table.key = key
     table.save(folder)
     return VectorTable.load(folder)
+
+
+def table_folder(name: str) -> Path:
+    """Where the table ``name`` is kept."""
+    return cache_dir() / "vectors" / name

@@ -87,7 +87,8 @@ def to_nibbles(codes: np.ndarray) -> np.ndarray:
 
 def from_nibbles(codes: np.ndarray) -> np.ndarray:
     """The inverse of :func:`to_nibbles`, padding included."""
-    return np.stack([codes & 15, codes >> 4], -1).reshape(*codes.shape[:-1], -1).view(np.int8) - np.int8(8)
+    pairs = np.stack([codes & 15, codes >> 4], -1).view(np.int8)
+    return pairs.reshape(*codes.shape[:-1], 2 * codes.shape[-1]) - np.int8(8)
 
 
 def hashed(feature: str) -> int:
@@ -172,12 +173,15 @@ class PackedSkill:
         def plain(name: str) -> np.ndarray:
             return tensors[name].astype(np.float32)
 
+        def affine(name: str) -> tuple[np.ndarray, np.ndarray]:
+            bias = plain(f"{name}.bias")
+            return rows(name).numbers()[:, : len(bias)], bias
+
         self._local, self._ngrams, self._hashes = rows("local"), rows("ngrams"), tensors["ngrams.hashes"]
         self._embedding = plain("characters")  # [C, E]
-        self._project = rows("project").numbers() * np.float32(about["vector_norm"]), plain("project.bias")
-        self._filter = rows("char_filter").numbers(), plain("char_filter.bias")
-        self._tag_head = rows("tag_head").numbers()[:, : len(self.tags)], plain("tag_head.bias")
-        self._intent_head = rows("intent_head").numbers()[:, : len(self.intents)], plain("intent_head.bias")
+        weight, bias = affine("project")
+        self._project = weight * np.float32(about["vector_norm"]), bias
+        self._filter, self._tag_head, self._intent_head = map(affine, ("char_filter", "tag_head", "intent_head"))
         self._crf = plain("crf.start"), plain("crf.step"), plain("crf.end")
         self._layers = []
         for i in range(about["layers"]):
@@ -192,6 +196,11 @@ class PackedSkill:
         pairs = (self._project, self._filter, self._tag_head, self._intent_head, self._crf, *self._layers)
         dense = self._embedding.nbytes + sum(part.nbytes for pair in pairs for part in pair)
         return dense + self._local.nbytes + self._ngrams.nbytes + self._hashes.nbytes + 100 * len(self._rows)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many words have a row of their own."""
+        return len(self._rows)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Intent, confidence and slots of each text, one at a time."""
