@@ -18,7 +18,7 @@ from slubook.experiments.records import Row
 from slubook.learning.dnn import DNNConfig, fit_together
 from slubook.models.base import NLUModel
 from slubook.models.maxent import Clusters, MaxEntConfig, MaxEntCRF
-from slubook.models.offtheshelf import FastTextConfig, FastTextIntent, SpacyConfig, SpacyPipeline
+from slubook.models.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 from slubook.models.vectors import VectorTable
 
 #: Every method of chapter 1, in the order in which its figures show them.
@@ -45,7 +45,7 @@ class Settings:
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=DNNConfig)
     spacy: SpacyConfig = field(default_factory=SpacyConfig)
-    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    fasttext: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
 
 
 @dataclass(frozen=True)

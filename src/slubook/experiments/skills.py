@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import Skill, public_skills, skills_of
+from slubook.corpora.skillsets import SIZES, Skill, public_skills, skills_of
 from slubook.experiments.cells import CellStore
 from slubook.experiments.methods import METHODS, Cell, Settings, run_cell
 from slubook.experiments.records import Results, Row, Test
@@ -45,9 +45,9 @@ EXPERIMENT, PROTOCOL = "skills", 1
 SEEDS = 5
 #: The quick profile: skills of different topics, one size, one seed.
 QUICK_SKILLS = (
-    "coffee_shop", "flight_search", "fruit_market", "music_player", "smart_lights", "stock_watch",
+    "coffee_shop", "flight_search", "fruit_market", "music_player",
 )  # fmt: skip
-QUICK_SIZE = 300
+QUICK_SIZE = 100
 QUICK_SOURCES = ("assistant-en", "skills")
 
 
@@ -74,8 +74,14 @@ class Plan:
     pool_counts: dict[str, int]
 
     def cells(self) -> list[tuple[Skill, int, int]]:
-        """Every (skill, size, seed): all skills of one seed before the next, so that a stopped run is balanced."""
-        return [(s, size, seed) for seed in self.seeds for s in self.skills for size in self.sizes[s.name]]
+        """Every (skill, size, seed), one seed and size for all skills before the next: a stopped run is balanced."""
+        sizes = sorted({size for skill in self.skills for size in self.sizes[skill.name]}, key=_middle_first)
+        order = ((s, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
+        return [(s, size, seed) for s, size, seed in order if size in self.sizes[s.name]]
+
+
+def _middle_first(size: int) -> int:
+    return abs(size - SIZES[1])
 
 
 def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -> Plan:

@@ -23,10 +23,10 @@ class TrainingConfig:
 
     rate: float = 5e-3
     batch: int = 16
-    updates: int = 480
+    updates: int = 400
     weight_decay: float = 0.01
     average: float = 0.98
-    evaluations: int = 16
+    evaluations: int = 10
 
 
 @torch.no_grad()
@@ -119,7 +119,13 @@ def train(
 
 
 def batches(count: int, config: TrainingConfig, seed: int) -> list[list[int]]:
-    """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``."""
+    """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``.
+
+    Raises:
+        ValueError: when there are no rows to cut.
+    """
+    if not count:
+        raise ValueError("batches: no training utterances")
     generator = torch.Generator().manual_seed(seed)
     rows: list[list[int]] = []
     while len(rows) < config.updates:
