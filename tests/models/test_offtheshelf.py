@@ -7,10 +7,10 @@ import pytest
 
 from slubook.corpora.utterance import Slot, Utterance, tokenize
 from slubook.models.base import NLUModel
-from slubook.models.offtheshelf import FastTextConfig, FastTextIntent, SpacyConfig, SpacyPipeline
+from slubook.models.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 
 FAST = SpacyConfig(width=32, depth=1, rows=200, batch=(4, 8), epochs=12, rate=5e-3)
-SMALL = FastTextConfig(dim=16, buckets=500, epochs=(50,), rates=(1.0,))
+SMALL = FastTextIntentConfig(dim=16, buckets=500, epochs=(50,), rates=(1.0,))
 
 
 def say(text: str, intent: str, value: str = "") -> Utterance:
