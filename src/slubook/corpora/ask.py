@@ -159,8 +159,9 @@ def expand(model: Model, per_sample: int, seed: int) -> list[Utterance]:
             for k in range(per_sample if _BRACES.search(sample) else 1):
                 text, slots = _fill(sample, intent, decks)
                 if text not in texts:
-                    id = f"{model.name}/{intent.name}/{i}/{k}"
-                    utterances.append(Utterance(id, text, intent.name, slots, model.name, "train"))
+                    group = f"{model.name}/{intent.name}/{i}"
+                    utterance = Utterance(f"{group}/{k}", text, intent.name, slots, model.name, "train", group)
+                    utterances.append(utterance)
                     texts.add(text)
     return utterances
 
