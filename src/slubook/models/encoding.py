@@ -122,7 +122,17 @@ class Encoder:
         self.tags = [OUTSIDE, *(f"{p}-{k}" for k in kinds for p in "BI")]
 
     def encode(self, texts: Sequence[str], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
-        """Encode ``texts`` with the vectors of each table (zeros for ``None``); an empty text is one unknown word."""
+        """Encode ``texts`` with the vectors of each table (zeros for ``None``); an empty text is one unknown word.
+
+        Raises:
+            ValueError: when a table is not ``dim`` wide.
+        """
+        for table in tables:
+            if table is not None and table.dim != dim:
+                raise ValueError(
+                    f"table {table.name!r} has {table.dim} dimensions, the network reads {dim}: "
+                    "train the table again, or set the network's dim"
+                )
         tokens = [tokenize(t) for t in texts]
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
         lexicon = sorted({w for sentence in lower for w in sentence})

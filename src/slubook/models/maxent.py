@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -84,13 +84,16 @@ class MaxEntCRF:
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
         """Train one classifier and one CRF for each regularisation listed, keep those with the fewest dev errors.
 
+        Afterwards ``chosen`` is the configuration with what dev has chosen, to train with again without dev.
+
         Raises:
             ValueError: when ``train`` is empty, or no text in it holds a word.
         """
         if not any(tokenize(u.text) for u in train):  # crfsuite would crash later, without a word of why
             raise ValueError("MaxEntCRF.fit: no training utterances with words in them")
-        self._fit_intent(train, dev)
-        self._fit_slots(train, dev)
+        c = self._fit_intent(train, dev)
+        l1_l2 = self._fit_slots(train, dev)
+        self.chosen = replace(self.config, inverse_l2=(c,), l1_l2=(l1_l2,))
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -111,20 +114,21 @@ class MaxEntCRF:
     def _rows(self, tokens: Sequence[Token]) -> list[list[str]]:
         return token_features(tokens, self.config.window, self.clusters)
 
-    def _fit_intent(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+    def _fit_intent(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> float:
         self._vectorizer = DictVectorizer(dtype=np.float32)
         x = self._vectorizer.fit_transform([self._utterance(tokenize(u.text)) for u in train])  # [N, F]
         y, gold, dev_tokens = [u.intent for u in train], [u.intent for u in dev], [tokenize(u.text) for u in dev]
         self._only_intent, self._weights = y[0], 0
         self._classifier: LogisticRegression | None = None
+        best, chosen = -1, self.config.inverse_l2[0]
         if len(set(y)) == 1:
-            return
-        best = -1
+            return chosen
         for c in self.config.inverse_l2:
             model = LogisticRegression(C=c, max_iter=300).fit(x, y)
             right = sum(a == b for a, b in zip(self._intents(model, dev_tokens)[0], gold, strict=True)) if dev else 0
             if right > best:
-                best, self._classifier, self._weights = right, model, model.coef_.size
+                best, chosen, self._classifier, self._weights = right, c, model, model.coef_.size
+        return chosen
 
     def _intents(self, model: LogisticRegression | None, tokens: list[list[Token]]) -> tuple[list[str], np.ndarray]:
         if model is None or not tokens:
@@ -132,14 +136,14 @@ class MaxEntCRF:
         p = model.predict_proba(self._vectorizer.transform([self._utterance(t) for t in tokens]))  # [N, intents]
         return [str(model.classes_[k]) for k in p.argmax(1)], p.max(1)
 
-    def _fit_slots(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+    def _fit_slots(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> tuple[float, float]:
         rows, tags = [], []
         for u in train:
             if tokens := tokenize(u.text):
                 rows.append(pycrfsuite.ItemSequence([dict.fromkeys(r, 1.0) for r in self._rows(tokens)]))
                 tags.append(to_bio(tokens, u.slots))
         gold = [(tokens, set(u.slots)) for u in dev if (tokens := tokenize(u.text))]
-        best = -1.0
+        best, chosen = -1.0, self.config.l1_l2[0]
         for l1, l2 in self.config.l1_l2:
             crf = self._train_crf(rows, tags, l1, l2)
             tagger = pycrfsuite.Tagger()
@@ -148,7 +152,8 @@ class MaxEntCRF:
             total = sum(len(f) + len(g) for f, g in found)
             f1 = 2 * sum(len(f & g) for f, g in found) / total if total else 0.0
             if f1 > best:
-                best, self._tagger, self._crf_bytes = f1, tagger, crf
+                best, chosen, self._tagger, self._crf_bytes = f1, (l1, l2), tagger, crf
+        return chosen
 
     def _train_crf(self, rows: list[pycrfsuite.ItemSequence], tags: list[list[str]], l1: float, l2: float) -> bytes:
         trainer = pycrfsuite.Trainer(verbose=False)

@@ -97,13 +97,19 @@ class VectorTable:
 
         Raises:
             FileNotFoundError: when ``folder`` holds no table.
+            ValueError: when the table is damaged.
         """
         if not (folder / "meta.json").is_file():
             raise FileNotFoundError(f"{folder} holds no word-vector table: build it with `slubook run skills`")
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        index = {w: i for i, w in enumerate(meta["words"])}
-        rows, buckets = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rows", "buckets"))
-        return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]), meta["key"])
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            index = {w: i for i, w in enumerate(meta["words"])}
+            rows, buckets = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rows", "buckets"))
+            if len(index) != len(rows):
+                raise ValueError(f"{len(index)} words for {len(rows)} rows")
+            return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]), meta["key"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"the table in {folder} is damaged ({error}): delete the folder, and run again") from error
 
 
 def unit_scale(rows: np.ndarray) -> float:
