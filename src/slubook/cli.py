@@ -18,6 +18,8 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from slubook.cli_skill import skill
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -41,6 +43,7 @@ class _Clear(TyperGroup):
 app = typer.Typer(cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetching it, verifying it.")
 app.add_typer(data, name="data")
+app.add_typer(skill, name="skill")
 
 
 @app.callback()
@@ -216,7 +219,7 @@ def _report(reports: list[dict[str, Any]], done: str, as_json: bool) -> None:
     else:
         table = _table("source", "folder", "state")
         for report in reports:
-            failed = f"{len(report['problems'])} problems" if report["problems"] else done
+            failed = f"problems: {len(report['problems'])}" if report["problems"] else done
             table.add_row(report["source"], report["folder"], failed)
         _print(table)
     for problem in (problem for report in reports for problem in report["problems"]):

@@ -7,7 +7,8 @@ Traps:
     * These are templates: utterances of one template share their words. ``group`` is the template; keep it on one side
       of a split.
     * A few templates per intent give thousands of sentences, others one: every intent is capped.
-    * Slots are what the templates name, also *implied* ones have no span (the *light* in "turn on the lights").
+    * Slots are what a template leaves open; what its wording implies (*light* in "turn on the lights") has no span.
+    * Numbers are drawn evenly: timers of ninety-nine hours are as frequent as those of ten minutes.
 """
 
 from __future__ import annotations

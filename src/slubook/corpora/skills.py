@@ -3,6 +3,13 @@
 Each folder ``skills/<name>`` holds ``en-US.json``, an Alexa Skills Kit interaction model as a developer would write
 it, and ``test.jsonl``, what somebody who had never seen the samples might say. Training data are the samples with
 their braces filled; a third of the values in the tests are in no list.
+
+Traps:
+    * Fillings of one sample share its words: a dev set drawn from them says little. The test utterances are the ones
+      to believe.
+    * Filled samples are not always English ("a extra large flat white"); a developer's real training data are not, too.
+    * Tests were written by few people, who knew the skill's purpose; real users ask for what no skill foresees.
+    * A possessive *'s* after a slot is fitted into it, as tokens are whole.
 """
 
 from __future__ import annotations
