@@ -51,7 +51,7 @@ def train_fasttext(
     model.build_vocab(sentences)
     if not len(model.wv):
         raise ValueError(f"FastText {name!r}: no word occurs {c.least} times in {len(sentences)} sentences")
-    with tqdm(total=c.epochs, desc=f"FastText {name}", unit="epoch") as bar:
+    with tqdm(total=c.epochs, desc=f"FastText {name}", unit="epoch", disable=None) as bar:
         model.train(sentences, total_examples=model.corpus_count, epochs=c.epochs, callbacks=[_Progress(bar)])
     scale = unit_scale(model.wv.vectors)
     rows, buckets = ((m * scale).astype(np.float16) for m in (model.wv.vectors, model.wv.vectors_ngrams))

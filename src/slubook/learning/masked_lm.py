@@ -100,7 +100,7 @@ def train_masked_lm(
     total = c.epochs * len(groups)
     optimizer = torch.optim.AdamW(model.parameters(), c.rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.rate, total, pct_start=0.1, cycle_momentum=False)
-    with tqdm(total=total, desc=f"masked LM {name}", unit="batch", mininterval=2) as bar:
+    with tqdm(total=total, desc=f"masked LM {name}", unit="batch", mininterval=2, disable=None) as bar:
         for _ in range(c.epochs):
             for k in torch.randperm(len(groups)).tolist():
                 _update(model, groups[k], frequency, c, optimizer)
