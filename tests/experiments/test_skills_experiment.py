@@ -1,0 +1,105 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.skillsets import make_skill
+from slubook.evaluation.metrics import irer
+from slubook.experiments import skills, tuning
+from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, unseen
+from slubook.experiments.records import Results
+from slubook.experiments.report import summarise, tabulate
+from slubook.learning.dnn import DNNConfig
+from slubook.learning.training import TrainingConfig
+from slubook.models.offtheshelf import SpacyConfig
+from slubook.profiles import RESULTS
+
+QUICK = Settings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
+
+
+@pytest.fixture
+def cell(toy_skill) -> Cell:
+    skill = make_skill("toy", "toy", ["shopping"], toy_skill)
+    train, dev = skill.draw(skill.sizes()[0], 0)
+    return Cell(skill.name, len(train), 0, train, dev, skill.test)
+
+
+def test_every_method_is_judged_on_the_same_utterances(cell):
+    rows = run_cell(cell, {"dnn_scratch": None, "dnn_pool": None}, {"apples": 1, "bread": 1}, QUICK)
+    assert {r.method for r in rows} == set(METHODS) - {"dnn_general", "dnn_pool_other", "dnn_mlm", "dnn_mlm_other"}
+    assert {len(r.outcomes) for r in rows} == {len(cell.test)}
+    assert all(r.bytes > 0 and r.predict_ms > 0 and r.train_s > 0 for r in rows)
+    hybrid, linear, network = (next(r for r in rows if r.method == m) for m in ("hybrid", "maxent_crf", "dnn_pool"))
+    assert list(hybrid.outcomes.intent) == list(linear.outcomes.intent)
+    assert list(hybrid.outcomes.correct) == list(network.outcomes.correct)
+
+
+def test_the_unseen_slice_has_the_utterances_with_new_words(cell):
+    known = {w for u in cell.train for w in u.text.split()}
+    assert list(unseen(cell)) == [bool(set(u.text.split()) - known) for u in cell.test]
+
+
+def own_corpus(path, toy_skill):
+    with path.open("w") as file:
+        for u in toy_skill:
+            for n in range(3):
+                text = u.text + ["", " now", " for the weekend"][n]
+                slots = [s._asdict() for s in u.slots]
+                row = {
+                    "id": f"{u.id}-{n}",
+                    "text": text,
+                    "intent": u.intent,
+                    "slots": slots,
+                    "domain": "toy",
+                    "split": "",
+                }
+                file.write(json.dumps(row) + "\n")
+    return path
+
+
+def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, toy_skill, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(skills, "QUICK_SOURCES", ())
+    monkeypatch.setattr(skills, "MaskedLMConfig", lambda **_: skills_masked)
+    path = own_corpus(tmp_path / "mine.jsonl", toy_skill)
+    out = tmp_path / "skills.json"
+    common = {"corpora": [path], "jobs": 1, "out": out, "settings": QUICK}
+    stopped = skills.run(seeds=1, until=0.0, **common)
+    assert stopped.tables["cells"] == {"done": 0, "planned": 1} and not stopped.rows
+    done = skills.run(seeds=1, **common)
+    assert done.tables["cells"]["done"] == 1
+    again = skills.run(seeds=2, **common)
+    assert {r.seed for r in again.rows} == {0, 1}
+    first = {r.key: r.train_s for r in done.rows}
+    assert all(r.train_s == first[r.key] for r in again.rows if r.seed == 0), "finished cells must not be run again"
+    lines = summarise(Results.load(out), "maxent_crf", replicates=50)
+    assert {line["method"] for line in lines} == {r.method for r in done.rows}
+    assert tabulate(lines, METHODS).row_count == len(lines)
+    assert all(0 <= irer(r.outcomes) <= 1 for r in done.rows)
+
+
+skills_masked = skills.MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
+
+
+def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
+    path = tmp_path / "tiny.jsonl"
+    rows = [
+        {"id": u.id, "text": u.text, "intent": u.intent, "slots": [], "domain": "d", "split": ""} for u in toy_skill[:9]
+    ]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with pytest.raises(CorpusError, match="too few"):
+        skills.plan("quick", [path])
+
+
+SETTING = {"maxent_crf": "maxent", "dnn": "dnn", "spacy": "spacy", "fasttext": "fasttext"}
+
+
+def test_the_defaults_are_what_tuning_chose():
+    report = json.loads((RESULTS / "skills_tuning.json").read_text())
+    for method, entry in report["methods"].items():
+        assert len(entry["trials"]) == sum(tuning.TRIALS), "every method gets the same number of trials"
+        best = min(entry["trials"], key=lambda t: t["dev_error"])
+        assert entry["chosen"] == best["changes"]
+        default = json.loads(json.dumps(asdict(getattr(Settings(), SETTING[method]))))
+        assert entry["config"] == default, f"{method}: the defaults in the code are not what tuning chose"
