@@ -1,8 +1,8 @@
 """How every method's settings were chosen: the same number of trials each, on dev sets only.
 
-Random search (Bergstra and Bengio, 2012) in two rounds, over the draws of one seed that no published run uses, on a few skills
-of every source. The first trial of a method is :data:`START`. What is chosen is written into the defaults of
-the configurations; ``results/skills_tuning.json`` keeps all trials. Taught in chapter 1, *The protocol*.
+Random search (Bergstra and Bengio, 2012) in two rounds, over the draws of one seed that no published run uses, on
+skills of several sources. The first trial of a method is :data:`START`. What is chosen is written into the defaults
+of the configurations; ``results/skills_tuning.json`` keeps all trials. Taught in chapter 1, *The protocol*.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.cells import write_atomically
 from slubook.learning.dnn import DNNConfig, fit_together
-from slubook.learning.training import mistakes
+from slubook.learning.training import TrainingConfig, mistakes
 from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
+from slubook.models.network import NetworkConfig
 from slubook.models.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 from slubook.models.vectors import VectorTable
 from slubook.profiles import seed_everything
