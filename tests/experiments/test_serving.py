@@ -60,6 +60,9 @@ def test_every_method_is_measured_on_the_same_draws(results):
     assert {(r.skill, r.size, r.seed) for r in results.rows} == {("toy/a", 9, 0), ("toy/a", 9, 1)}
     assert len(results.rows) == 2 * len(METHODS)
     table = accuracy_table(results.rows)
+    assert results.tables["accuracy"] == table
+    [against_private] = [row for row in table if (row["baseline"], row["proposed"]) == ("private_full", "shared_local")]
+    assert results.tables["accuracy_difference"]["point"] == against_private["gain"]
     assert [(row["baseline"], row["proposed"]) for row in table] == list(PAIRS)
     for row in table:
         assert row["low"] <= row["gain"] <= row["high"]
@@ -75,7 +78,7 @@ def test_sizes_tell_private_from_shared(results, small_plan):
 
 def test_all_answers_are_those_of_the_originals(results):
     traffic = results.tables["traffic"]
-    assert traffic["skills"] == 9
+    assert traffic["skills"] == results.tables["skills"] == 9
     assert traffic["wrong"] == 0
     assert list(traffic["phases"]) == ["first", "zipf", "uniform"]
     first, zipf = traffic["phases"]["first"], traffic["phases"]["zipf"]
@@ -116,6 +119,8 @@ def test_bytes_are_exact(results, small_plan, toy_skill):
     heads = len(blob) - skill["parts"]["local"]
     assert total["private_full"] == total["private_rows"] == 10 * (len(table.index) * 8 * 2 + heads)
     assert total["private_small"] == 10 * (skill["words"] * 8 * 2 + heads)
+    totals = results.tables["bytes"]["total"]
+    assert results.tables["memory_ratio"] == pytest.approx(totals["private_full"] / totals["shared"])
     kept = results.tables["bytes"]["table"]
     assert kept["bytes"] == table.nbytes and kept["per_skill"] == table.nbytes / 9
 

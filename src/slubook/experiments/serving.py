@@ -34,10 +34,11 @@ from tqdm import tqdm
 
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill, public_skills, skills_of
+from slubook.evaluation.intervals import compare
 from slubook.experiments.cells import CellStore, write_atomically
 from slubook.experiments.copies import copy_of
 from slubook.experiments.records import Results, Row
-from slubook.experiments.sharing import byte_table, compare_methods
+from slubook.experiments.sharing import accuracy_table, byte_table, compare_methods
 from slubook.experiments.skills import QUICK_SIZE, QUICK_SKILLS, QUICK_SOURCES, fingerprint, test_of
 from slubook.experiments.stamps import config_hash, stamp
 from slubook.experiments.traffic import Job, answer
@@ -156,9 +157,15 @@ def run(
         for seed in range(scale.seeds)
         for row in cells.get((s.name, seed))["rows"]
     ]
+    weighed = byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies)
+    lost = compare(rows, "irer", "private_full", "shared_local", statistic="absolute_gain")
     tables = {
+        "skills": cells.get(key)["phases"]["first"]["skills_asked"],
+        "accuracy_difference": {"point": lost.point, "low": lost.low, "high": lost.high, "n": lost.n_skills},
+        "memory_ratio": weighed["total"]["private_full"] / weighed["total"]["shared"],
+        "accuracy": accuracy_table(rows),
+        "bytes": weighed,
         "scale": asdict(scale),
-        "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies),
         "traffic": cells.get(key),
     }
     stamped = stamp(PROTOCOL, config, data, range(scale.seeds), time.time() - start, jobs)

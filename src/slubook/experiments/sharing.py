@@ -61,8 +61,8 @@ def compare_methods(
     texts = [u.text for u in skill.test]
     rows: list[Row] = []
 
-    def judge(method: str, said: list[Prediction], seconds: float, latency: float, size: int) -> None:
-        rows.append(Row(skill.name, method, size, seed, outcomes(skill.test, said), seconds, latency, size))
+    def judge(method: str, said: list[Prediction], seconds: float, latency: float, weight: int) -> None:
+        rows.append(Row(skill.name, method, size, seed, outcomes(skill.test, said), seconds, latency, weight))
 
     def learn(tables: dict[str, VectorTable | None], correction: str) -> dict[str, DNN]:
         start = time.perf_counter()
@@ -70,10 +70,10 @@ def compare_methods(
         models = fit_together(tables, train, dev, seed, changed)
         share = (time.perf_counter() - start) / len(models)
         for method, model in models.items():
-            size = model.size_bytes()
+            weight = model.size_bytes()
             if correction == "generic":  # a private copy holds every row of the table, not the corrected ones alone
-                size += table.nbytes - 4 * model.network.local.numel()
-            judge(method, model.predict(texts), share, latency_ms(model, skill.test), size)
+                weight += table.nbytes - 4 * model.network.local.numel()
+            judge(method, model.predict(texts), share, latency_ms(model, skill.test), weight)
         return models
 
     served = learn({"shared_local": table, "local_only": None}, "projected")["shared_local"]

@@ -8,7 +8,8 @@ serving alone: nothing here imports torch. Linear algebra runs on one thread. Th
 - *zipf*: a few skills are asked often and most hardly ever (the chance of the skill of rank r goes as 1 / r);
 - *uniform*: all skills are asked equally, the worst case for keeping some of them open.
 
-In the last two, *warm* requests find their skill open and *cold* ones do not.
+In the last two, *warm* requests find their skill open and *cold* ones do not; whatever part of the file the system
+has come to keep in its page cache stays there.
 """
 
 from __future__ import annotations
