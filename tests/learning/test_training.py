@@ -1,0 +1,125 @@
+"""The training loop learns, repeats itself, and keeps the best weights of each network."""
+
+import pytest
+import torch
+
+from slubook.corpora.utterance import Prediction
+from slubook.learning.dnn import DNN, DNNConfig, fit_together
+from slubook.learning.training import TrainingConfig, batches, keep, mistakes, predict, swap, train
+from slubook.models.base import NLUModel
+from slubook.models.encoding import Encoder
+from slubook.models.network import Network, NetworkConfig
+from slubook.profiles import seed_everything
+
+SMALL = DNNConfig(
+    NetworkConfig(dim=8, project=16, char_dim=6, char_filters=8, hidden=12, dropout=0.2),
+    TrainingConfig(rate=1e-2, batch=8, updates=90, evaluations=6, average=0.9),
+)
+
+
+def setting(skill, groups=1, config=SMALL):
+    """A bank before training, and its encoded train and dev parts."""
+    seed_everything(3)
+    encoder = Encoder(skill[:40], config.network.ngram_order)
+    network = Network(encoder, config.network, [True] * groups)
+    parts = (encoder.encode_gold(part, [None] * groups, 8) for part in (skill[:40], skill[40:]))
+    return network, encoder, *parts
+
+
+class TestBatches:
+    def test_every_row_once_an_epoch_in_a_fresh_order(self):
+        made = batches(10, TrainingConfig(batch=4, updates=6), seed=1)
+        first, second = ([r for rows in made[i : i + 3] for r in rows] for i in (0, 3))
+        assert [len(rows) for rows in made] == [4, 4, 2] * 2
+        assert sorted(first) == sorted(second) == list(range(10))
+        assert first != second
+
+    def test_as_many_as_updates(self):
+        assert len(batches(10, TrainingConfig(batch=4, updates=7), seed=1)) == 7
+
+    def test_the_seed_decides(self):
+        config = TrainingConfig(batch=4, updates=6)
+        assert batches(10, config, 1) == batches(10, config, 1) != batches(10, config, 2)
+
+    def test_nothing_to_cut(self):
+        with pytest.raises(ValueError, match="no training utterances"):
+            batches(0, TrainingConfig(), 1)
+
+
+def test_the_loss_falls_and_the_skill_is_learned(toy_skill):
+    network, encoder, data, dev = setting(toy_skill)
+    rows = range(len(data))
+    before = network.eval().loss(data.batch(rows)).item()
+    train(network, encoder, data, dev, toy_skill[40:], SMALL.training, 3)
+    after = network.eval().loss(data.batch(rows)).item()
+    assert after < before / 5
+    assert mistakes(toy_skill[40:], predict(network, encoder, dev)[0]) <= 8  # of 20; untaught, nearly all are wrong
+
+
+def test_each_network_keeps_its_best_evaluation(toy_skill):
+    network, encoder, data, dev = setting(toy_skill, groups=2)
+    seen: list[tuple[int, list[float]]] = []
+    short = TrainingConfig(rate=2e-2, batch=8, updates=40, evaluations=10, average=0.5)
+    errors = train(network, encoder, data, dev, toy_skill[40:], short, 3, lambda *e: seen.append(e))
+    assert [step for step, _ in seen] == list(range(4, 41, 4))
+    assert errors == [min(e[g] for _, e in seen) for g in range(2)]
+    kept = [mistakes(toy_skill[40:], p) / len(dev) for p in predict(network, encoder, dev)]
+    assert kept == errors
+
+
+def test_without_dev_the_last_average_is_kept(toy_skill):
+    network, encoder, data, _ = setting(toy_skill)
+    nothing = encoder.encode_gold([], [None], 8)
+    assert train(network, encoder, data, nothing, [], SMALL.training, 3) == [0.0]
+    assert mistakes(toy_skill[:40], predict(network, encoder, data)[0]) <= 4
+
+
+def test_twice_the_same_to_the_last_bit(toy_skill):
+    runs = [DNN(None, SMALL).fit(toy_skill[:40], toy_skill[40:], seed=5) for _ in range(2)]
+    for a, b in zip(runs[0].network.parameters(), runs[1].network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    texts = [u.text for u in toy_skill] + ["something else"]
+    assert runs[0].predict(texts) == runs[1].predict(texts)
+
+
+def test_another_seed_another_network(toy_skill):
+    a, b = (DNN(None, SMALL).fit(toy_skill[:40], toy_skill[40:], seed=s) for s in (1, 2))
+    assert not torch.equal(a.network.intent_head.weight, b.network.intent_head.weight)
+
+
+def test_the_model_behind_the_common_door(toy_skill):
+    model = DNN(None, SMALL).fit(toy_skill[:40], [], seed=1)
+    assert isinstance(model, NLUModel)
+    assert model.predict([]) == []
+    [empty] = model.predict([""])
+    assert empty.slots == ()
+    assert 0.0 < empty.confidence <= 1.0
+    assert model.size_bytes() > 4 * sum(p.numel() for p in model.network.parameters())
+    with pytest.raises(ValueError, match="no training utterances"):
+        DNN(None, SMALL).fit([], [])
+
+
+def test_fitted_together_under_their_names(toy_skill):
+    models = fit_together({"one": None, "two": None}, toy_skill[:40], toy_skill[40:], 1, SMALL)
+    assert list(models) == ["one", "two"]
+    assert not torch.equal(models["one"].network.project.weight, models["two"].network.project.weight)
+    for model in models.values():
+        assert mistakes(toy_skill[40:], model.predict([u.text for u in toy_skill[40:]])) <= 8
+
+
+def test_swap_and_keep():
+    now, average = [torch.tensor([1.0, 2.0, 3.0, 4.0])], [torch.tensor([5.0, 6.0, 7.0, 8.0])]
+    before = swap(now, average)
+    assert now[0].tolist() == [5.0, 6.0, 7.0, 8.0]
+    assert before[0].tolist() == [1.0, 2.0, 3.0, 4.0]
+    keep(before, now, group=1, groups=2)  # two rows a network, as a bi-LSTM has
+    assert before[0].tolist() == [1.0, 2.0, 7.0, 8.0]
+
+
+def test_mistakes_counts_utterances(toy_skill):
+    answers = [Prediction(u.intent, u.slots[::-1]) for u in toy_skill[:3]]
+    assert mistakes(toy_skill[:3], answers) == 0
+    answers[0] = answers[0]._replace(slots=(), intent="Wrong")
+    assert mistakes(toy_skill[:3], answers) == 1
+    with pytest.raises(ValueError):
+        mistakes(toy_skill[:3], answers[:2])
