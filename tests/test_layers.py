@@ -24,7 +24,7 @@ FLOORS = (
     {"models"},
     {"learning", "context"},
     {"experiments", "claims", "ledger", "figures", "figure_style"},
-    {"cli"},
+    {"cli", "cli_skill"},
 )
 
 

@@ -1,0 +1,107 @@
+"""``slubook skill``: a skill of your own, from the shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from slubook.experiments.own import OwnSkill
+
+skill = typer.Typer(no_args_is_help=True, help="A skill of your own: which model to use, and what it would answer.")
+
+File = Annotated[Path, typer.Argument(metavar="MODEL.json|FILE.jsonl", help="An ASK interaction model, or a corpus.")]
+AsOne = Annotated[bool, typer.Option("--as-one", help="Take all domains of a JSONL file for one skill.")]
+VectorsOption = Annotated[
+    str, typer.Option("--vectors", metavar="auto|none|FOLDER", help="The word vectors beneath the network.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print an object instead of a table.")]
+
+
+@skill.command("compare")
+def skill_compare(
+    file: File,
+    folds: Annotated[int, typer.Option(min=2, help="Parts that the data are cut into.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="How often they are cut anew.")] = 1,
+    as_one: AsOne = False,
+    vectors: VectorsOption = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Train MaxEnt-CRF and the DNN on the same folds, print their errors with intervals, and say which to use.
+
+    Both are then trained on everything and kept, ready for `slubook skill predict`.
+    """
+    from rich.console import Console
+
+    from slubook.experiments import answer, own
+    from slubook.experiments.compare import compare
+
+    skills = own.read(file, as_one)
+    for one in skills:
+        own.check(one, file, folds)
+    table = own.vectors(vectors, skills)
+    report = compare(skills, table, folds, seeds)
+    kept = {one.name: {m: str(answer.train_and_keep(one, m, table)) for m in answer.NAMES} for one in skills}
+    for one in skills:
+        answer.remember(one, report.recommended, report.reason)
+    if as_json:
+        typer.echo(json.dumps({**report.to_json(), "kept": kept}, indent=2, ensure_ascii=False))
+        return
+    asked = ", ".join(f"{name} ({n} utterances)" for name, n in report.skills.items())
+    typer.echo(f"{asked}; {folds} folds, {seeds} seed{'s' * (seeds > 1)}; word vectors of the DNN: {report.vectors}")
+    Console().print(report.table())
+    typer.echo(report.reason)
+    if len(skills) > 1:
+        typer.echo("These are means over the skills: compare one alone when it matters most.")
+    typer.echo(f'Both are kept: slubook skill predict {file} "..."')
+
+
+@skill.command("predict")
+def skill_predict(
+    file: File,
+    utterance: Annotated[str, typer.Argument(help="What was said.")],
+    model: Annotated[
+        str, typer.Option(metavar="auto|maxent_crf|dnn", help="auto: what `compare` recommended, else maxent_crf.")
+    ] = "auto",
+    name: Annotated[str | None, typer.Option("--skill", help="Which domain, where the file has several.")] = None,
+    as_one: AsOne = False,
+    vectors: VectorsOption = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Answer one utterance with intent, slots and confidence; the model is trained first where none is kept."""
+    from slubook.corpora.errors import CorpusError
+    from slubook.experiments import answer, own
+
+    if model not in ("auto", *answer.NAMES):
+        raise typer.BadParameter(f"model {model!r} is unknown: choose from auto, {', '.join(answer.NAMES)}")
+    if not utterance.strip():
+        raise CorpusError("the utterance is empty: say something")
+    one = _pick(own.read(file, as_one), name, file)
+    own.check(one, file, folds=1)
+    method = (answer.chosen(one) or answer.LINEAR) if model == "auto" else model
+    opened = answer.open_model(one, method, lambda: own.vectors(vectors, [one]), lambda m: typer.echo(m, err=True))
+    [said] = opened.predict([utterance])
+    slots = [{"type": s.type, "value": utterance[s.start : s.end], "start": s.start, "end": s.end} for s in said.slots]
+    if as_json:
+        whole = {"skill": one.name, "model": method, "text": utterance, "intent": said.intent}
+        typer.echo(json.dumps({**whole, "confidence": said.confidence, "slots": slots}, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{said.intent}  ({said.confidence:.0%} sure, {answer.NAMES[method]})")
+    for slot in slots:
+        typer.echo(f"  {slot['type']}: {slot['value']}")
+
+
+def _pick(skills: list[OwnSkill], name: str | None, file: Path) -> OwnSkill:
+    """The skill of that name, or the only one."""
+    from slubook.corpora.errors import CorpusError
+
+    if name is None and len(skills) == 1:
+        return skills[0]
+    names = ", ".join(one.name for one in skills)
+    if found := [one for one in skills if one.name == name]:
+        return found[0]
+    problem = f"has no skill {name!r}" if name else f"has {len(skills)} skills"
+    raise CorpusError(f"{file} {problem}: name one of {names} with --skill, or take all for one with --as-one")

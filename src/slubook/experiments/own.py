@@ -1,0 +1,144 @@
+"""The user's own skill: what can be learned from it, what must stay together, and the word vectors beneath it.
+
+Taught in *Your own skill*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from slubook.corpora import ask
+from slubook.corpora.dedupe import normalise
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.corpora.skillsets import labels
+from slubook.corpora.utterance import Utterance
+from slubook.learning.fasttext import FastTextConfig, train_fasttext
+from slubook.learning.pool import build_pool
+from slubook.learning.tables import kept_table
+from slubook.models.vectors import VectorTable
+from slubook.profiles import cache_dir
+
+#: Tables of a full run of chapter 1, best first.
+TABLES = ("full-pool", "full-mlm", "full-general")
+#: What a table is trained on where there is none.
+POOL_SOURCES = ("assistant-en", "skills")
+
+
+@dataclass(frozen=True)
+class OwnSkill:
+    """A skill to learn.
+
+    Attributes:
+        name: of the file or of the domain in it.
+        utterances: all that it can be learned from, N of them.
+        groups: utterances of one group share a sample or a dialogue, [N].
+        asked: positions of the utterances that a model is judged by. Of the fillings of one sample only the
+            first is: the others would count one difficulty several times.
+    """
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    groups: tuple[str, ...]
+    asked: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """A hash of everything that is learned from."""
+        digest = hashlib.sha256()
+        for u in self.utterances:
+            digest.update(repr((u.text, u.intent, u.slots)).encode())
+        return digest.hexdigest()[:16]
+
+
+def read(path: Path, as_one: bool = False) -> list[OwnSkill]:
+    """The skills of an ASK interaction model (``.json``, one skill) or of a JSONL corpus (each domain a skill).
+
+    Args:
+        path: the file.
+        as_one: take all domains of a JSONL corpus for one skill.
+
+    Raises:
+        CorpusError: listing everything that is wrong with the file.
+    """
+    utterances = load(path)
+    if path.suffix == ".json":
+        return [_of_model(ask.read(path), utterances)]
+    domains: dict[str, dict[str, Utterance]] = {}
+    for u in utterances:
+        domains.setdefault(path.stem if as_one else u.domain, {}).setdefault(normalise(u.text) or u.text, u)
+    return [
+        OwnSkill(name, tuple(kept.values()), tuple(u.group or u.id for u in kept.values()), tuple(range(len(kept))))
+        for name, kept in sorted(domains.items())
+    ]
+
+
+def _of_model(model: ask.Model, utterances: Sequence[Utterance]) -> OwnSkill:
+    """Samples that differ only in case, digits or punctuation are one group."""
+    samples = {f"{model.name}/{i.name}/{n}": normalise(s) or s for i in model.intents for n, s in enumerate(i.samples)}
+    groups = tuple(samples[u.group] for u in utterances)
+    first = {group: i for i, group in reversed(list(enumerate(groups)))}
+    return OwnSkill(model.name, tuple(utterances), groups, tuple(sorted(first.values())))
+
+
+def check(skill: OwnSkill, path: Path, folds: int) -> None:
+    """Whether the skill can be learned and judged at all.
+
+    Raises:
+        CorpusError: when there is nothing to tell apart, or too little for so many folds.
+    """
+    if len(labels(skill.utterances)) < 2:
+        raise CorpusError(
+            f"{path}: skill {skill.name!r} has one intent ({skill.utterances[0].intent!r}) and no slots, so there is "
+            "nothing to learn: add utterances of another intent, or mark slots"
+        )
+    groups = len(set(skill.groups))
+    if groups < 2 * folds:
+        what = "samples" if path.suffix == ".json" else "utterances or dialogues"
+        fewer = f", or use --folds {groups // 2}" if groups >= 4 else ""
+        raise CorpusError(
+            f"{path}: skill {skill.name!r} has {groups} different {what}, and {folds} folds need {2 * folds}: "
+            f"add some{fewer}"
+        )
+
+
+class Vectors(NamedTuple):
+    """A generic table and where it lies."""
+
+    table: VectorTable
+    folder: Path
+
+
+def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:
+    """The generic table for the networks.
+
+    Args:
+        choice: ``"none"``, the folder of a table, or ``"auto"``: the best that a full run of chapter 1 has left
+            in the cache, else FastText on the embedded pool, trained once and kept. That pool leaves out what
+            stands in the skills; a table of a full run may have read it, without labels, when it is public.
+        skills: what will be learned.
+
+    Raises:
+        CorpusError: when there is no table in the folder, or the cache cannot be written.
+    """
+    if choice == "none":
+        return None
+    kept = cache_dir() / "vectors"
+    folders = [kept / name for name in TABLES] if choice == "auto" else [Path(choice)]
+    try:
+        for folder in folders:
+            if choice != "auto" or (folder / "meta.json").is_file():
+                return Vectors(VectorTable.load(folder), folder)
+        pool = build_pool(POOL_SOURCES, [u.text for s in skills for u in s.utterances])
+        overlaps = pool.counts["left"] < pool.counts["distinct"]
+        name = f"embedded-without-{skills[0].key}" if overlaps else "embedded"
+        return Vectors(kept_table(name, pool.sentences(), train_fasttext, FastTextConfig()), kept / name)
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, "
+            "name the folder of a table with --vectors, or go without by --vectors none"
+        ) from error

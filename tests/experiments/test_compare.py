@@ -1,0 +1,301 @@
+"""A skill of one's own: what is held together, what is refused, and what is recommended."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.utterance import Prediction
+from slubook.evaluation.crossval import k_folds
+from slubook.evaluation.intervals import Comparison
+from slubook.experiments import answer, own
+from slubook.experiments.compare import compare, cross_validate, recommend
+from slubook.learning.dnn import DNNConfig
+from slubook.learning.training import TrainingConfig
+from slubook.models.maxent import MaxEntConfig
+from slubook.models.network import NetworkConfig
+from slubook.models.vectors import VectorTable
+
+TINY = answer.Configs(
+    MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
+    DNNConfig(
+        NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
+    ),
+)
+
+
+def interaction_model(samples: dict[str, list[str]]) -> dict:
+    """An ASK model whose intents all have the slot ``item``."""
+    intents = [{"name": n, "slots": [{"name": "item", "type": "Item"}], "samples": s} for n, s in samples.items()]
+    values = [{"name": {"value": v}} for v in ("bread", "green tea", "rice", "two lemons", "soap", "oat milk", "plums")]
+    language = {"invocationName": "larder", "intents": intents, "types": [{"name": "Item", "values": values}]}
+    return {"interactionModel": {"languageModel": language}}
+
+
+SAMPLES = {
+    "Add": ["add {item}", "we need {item}", "put {item} on it", "buy {item} soon", "some {item} please"],
+    "Drop": ["remove {item}", "no more {item}", "drop {item}", "forget the {item}", "without {item} now"],
+    "Read": ["read it", "what is on it", "tell me all", "list everything", "how long is it", "Read it!"],
+}
+
+
+@pytest.fixture
+def larder(tmp_path) -> Path:
+    path = tmp_path / "larder.json"
+    path.write_text(json.dumps(interaction_model(SAMPLES)))
+    return path
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+class TestReading:
+    def test_a_sample_is_a_group_and_is_asked_once(self, larder):
+        [skill] = own.read(larder)
+        assert skill.name == "larder"
+        assert len(set(skill.groups)) == 15  # "read it" and "Read it!" are one
+        assert len(skill.asked) == 15
+        assert 50 < len(skill.utterances) <= 10 * 6 + 6  # a value that comes twice in a sample counts once
+        assert len({skill.groups[i] for i in skill.asked}) == 15
+
+    def test_no_sample_stands_on_both_sides(self, larder):
+        [skill] = own.read(larder)
+        for fold in k_folds(skill.utterances, skill.groups, 5, 0):
+            learned = {skill.groups[i] for i in fold.train + fold.dev}
+            assert learned.isdisjoint(skill.groups[i] for i in fold.test)
+
+    def test_each_domain_is_a_skill_or_all_are_one(self, tmp_path):
+        rows = [{"text": f"say {w}", "intent": "A", "domain": d} for d in "xy" for w in ("one", "two", "Two.")]
+        path = write(tmp_path / "mine.jsonl", rows)
+        assert [(s.name, len(s.utterances)) for s in own.read(path)] == [("x", 2), ("y", 2)]
+        assert [(s.name, len(s.utterances)) for s in own.read(path, as_one=True)] == [("mine", 2)]
+
+    def test_dialogues_stay_together(self, tmp_path):
+        rows = [{"text": w, "intent": "A", "group": f"g{i // 3}"} for i, w in enumerate("abcdefghi")]
+        [skill] = own.read(write(tmp_path / "talk.jsonl", rows))
+        assert skill.groups == ("g0",) * 3 + ("g1",) * 3 + ("g2",) * 3
+
+    def test_the_key_follows_the_content(self, larder):
+        [before] = own.read(larder)
+        assert own.read(larder)[0].key == before.key
+        larder.write_text(larder.read_text().replace("drop {item}", "drop the {item}"))
+        assert own.read(larder)[0].key != before.key
+
+
+class TestRefusing:
+    def refused(self, path: Path, folds: int = 5) -> str:
+        with pytest.raises(CorpusError) as caught:
+            for skill in own.read(path):
+                own.check(skill, path, folds)
+        return str(caught.value)
+
+    def test_one_class(self, tmp_path):
+        path = write(tmp_path / "one.jsonl", [{"text": f"hello {i} there", "intent": "Hi"} for i in range(30)])
+        assert "one intent ('Hi') and no slots" in self.refused(path)
+
+    def test_too_few_for_the_folds(self, tmp_path, larder):
+        rows = [{"text": w, "intent": "AB"[len(w) % 2]} for w in ("one", "two", "four", "five", "seven")]
+        assert "5 different utterances or dialogues, and 5 folds need 10: add some, or use --folds 2" in self.refused(
+            write(tmp_path / "few.jsonl", rows)
+        )
+        assert "15 different samples, and 8 folds need 16" in self.refused(larder, folds=8)
+        own.check(own.read(larder)[0], larder, 7)
+
+    def test_slot_used_but_not_declared(self, tmp_path):
+        path = tmp_path / "bad.json"
+        path.write_text(json.dumps(interaction_model({"Add": ["add {thing}"], "Read": ["read it"]}), indent=1))
+        assert "bad.json, line" in self.refused(path)
+        assert "'thing'" in self.refused(path)
+
+    def test_malformed_and_empty(self, tmp_path):
+        path = tmp_path / "half.json"
+        path.write_text('{"interactionModel": {')
+        assert "not JSON" in self.refused(path)
+        (tmp_path / "empty.jsonl").write_text("\n")
+        assert "holds no utterance" in self.refused(tmp_path / "empty.jsonl")
+
+
+class TestVectors:
+    def table(self, folder: Path) -> Path:
+        VectorTable("mine", {"add": 0}, np.ones((1, 8), np.float16), np.zeros((0, 8), np.float16)).save(folder)
+        return folder
+
+    def test_none_a_folder_or_the_best_of_the_cache(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+        assert own.vectors("none", []) is None
+        assert own.vectors(str(self.table(tmp_path / "x")), []).table.name == "mine"
+        second, first = (self.table(tmp_path / "vectors" / name) for name in ("full-mlm", "full-pool"))
+        assert own.vectors("auto", []).folder == first
+        first.rename(tmp_path / "gone")
+        assert own.vectors("auto", []).folder == second
+
+    def test_trained_on_the_embedded_pool_where_there_is_none(self, tmp_path, monkeypatch, larder):
+        monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
+        monkeypatch.setattr(own, "FastTextConfig", partial(own.FastTextConfig, dim=8, epochs=1, buckets=100))
+        skills = own.read(larder)
+        found = own.vectors("auto", skills)
+        assert (found.table.name, found.table.dim) == ("embedded", 8)
+        assert (found.folder / "rows.npy").is_file()
+        pooled = own.load("skills/coffee_shop")[0]  # must not be read before it is asked
+        overlapping = own.OwnSkill("mine", (pooled,), ("1",), (0,))
+        assert own.vectors("auto", [overlapping]).folder.name == f"embedded-without-{overlapping.key}"
+
+    def test_no_table_there(self, tmp_path):
+        with pytest.raises(CorpusError, match="--vectors none"):
+            own.vectors(str(tmp_path), [])
+
+
+class Parrot:
+    """Knows what it was taught, and remembers everything it was ever taught or asked."""
+
+    taught: ClassVar[list[tuple[set[str], set[str]]]] = []
+
+    def fit(self, train, dev, seed):
+        self.known = {u.text: u for u in train}
+        self.seen = {u.text for u in [*train, *dev]}
+        return self
+
+    def predict(self, texts):
+        Parrot.taught.append((self.seen, set(texts)))
+        return [Prediction("Add", self.known[t].slots if t in self.known else ()) for t in texts]
+
+    def size_bytes(self):
+        return 7
+
+
+class TestCrossValidation:
+    def test_every_sample_is_asked_once_of_a_model_that_has_not_seen_it(self, larder):
+        [skill] = own.read(larder)
+        Parrot.taught.clear()
+        calls = []
+        [row] = cross_validate(skill, {"parrot": Parrot}, folds=5, seed=0, done=lambda: calls.append(1))
+        assert len(calls) == 5
+        assert (row.skill, row.method, row.bytes, len(row.outcomes)) == ("larder", "parrot", 7, 15)
+        intents = [skill.utterances[i].intent for i in skill.asked]
+        assert row.outcomes.intent.tolist() == [int(i == "Add") for i in intents]  # in the order of the samples
+        assert all(seen.isdisjoint(asked) for seen, asked in Parrot.taught)
+
+    def test_both_models_and_all_figures(self, larder):
+        report = compare(own.read(larder), None, folds=3, seeds=2, configs=TINY, replicates=200)
+        assert report.skills == {"larder": 15}
+        assert set(report.errors) == set(report.reductions) == {"icer", "ser", "irer", "semer"}
+        for metric, by_model in report.errors.items():
+            for interval in by_model.values():
+                assert 0 <= interval.low <= interval.point <= interval.high, metric
+        assert report.errors["irer"]["maxent_crf"].point < 1
+        assert all(cost > 0 for by_cost in report.costs.values() for cost in by_cost.values())
+        assert report.recommended in answer.NAMES
+        assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
+        assert report.table().row_count == 7
+
+
+def found(low: float, high: float) -> Comparison:
+    return Comparison((low + high) / 2, low, high, 1, 0, 0, 0.0, 0, 1.0)
+
+
+COSTS = {"maxent_crf": {"train_s": 1.25}, "dnn": {"train_s": 9.5}}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "model", "why"),
+    [
+        (0.02, 0.3, "dnn", "16.0 [2.0, 30.0] %, lies above zero"),
+        (-0.3, -0.02, "maxent_crf", "lies below zero"),
+        (-0.1, 0.3, "maxent_crf", "includes zero; and it is the lighter of the two: it trains in 1.2 against 9.5"),
+        (0.0, 0.0, "maxent_crf", "includes zero"),
+        (-float("inf"), 0.5, "maxent_crf", "includes zero"),
+    ],
+)
+def test_recommendation_and_its_reason(low, high, model, why):
+    chosen, reason = recommend(found(low, high), COSTS)
+    assert chosen == model
+    assert why in reason
+    assert reason.startswith("Use the DNN" if model == "dnn" else "Use MaxEnt-CRF")
+
+
+class TestKeeping:
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(answer, "Configs", lambda: TINY)
+        return tmp_path / "cache"
+
+    @pytest.mark.parametrize("method", list(answer.NAMES))
+    def test_trained_once_then_opened(self, larder, cache, method):
+        [skill], said = own.read(larder), []
+        first = answer.open_model(skill, method, lambda: None, said.append)
+        assert said == [f"larder: no {method} is kept yet; training it"]
+        again = answer.open_model(skill, method, lambda: pytest.fail("trained twice"), said.append)
+        texts = [u.text for u in skill.utterances] + ["", "buy plums soon"]
+        assert again.predict(texts) == first.predict(texts)
+        assert len(said) == 1
+        assert [p.name for p in (cache / "skills" / "larder").iterdir()] == [method]  # nothing left aside
+
+    def test_a_changed_file_is_learned_again(self, larder):
+        [skill], said = own.read(larder), []
+        answer.train_and_keep(skill, "maxent_crf", None)
+        larder.write_text(larder.read_text().replace("Drop", "Discard"))
+        [changed] = own.read(larder)
+        model = answer.open_model(changed, "maxent_crf", lambda: None, said.append)
+        assert "changed since" in said[0]
+        assert "Discard" in {p.intent for p in model.predict([u.text for u in changed.utterances])}
+
+    @pytest.mark.parametrize("method", list(answer.NAMES))
+    def test_damaged_files_are_trained_again(self, larder, cache, method):
+        [skill], said = own.read(larder), []
+        folder = answer.train_and_keep(skill, method, None)
+        victim = max(folder.iterdir(), key=lambda p: p.stat().st_size)
+        victim.write_bytes(victim.read_bytes()[:30])
+        assert answer.open_model(skill, method, lambda: None, said.append).predict(["read it"])
+        assert "cannot be used" in said[0]
+
+    def test_what_was_recommended_holds_for_that_content_only(self, larder):
+        [skill] = own.read(larder)
+        assert answer.chosen(skill) is None
+        answer.remember(skill, "dnn", "because")
+        assert answer.chosen(skill) == "dnn"
+        larder.write_text(larder.read_text().replace("Drop", "Discard"))
+        assert answer.chosen(own.read(larder)[0]) is None
+
+    def test_an_unwritable_cache_leaves_nothing(self, larder, cache):
+        cache.write_text("a file where a folder should be")
+        [skill] = own.read(larder)
+        with pytest.raises(CorpusError, match="set SLUBOOK_CACHE"):
+            answer.train_and_keep(skill, "maxent_crf", None)
+
+    def test_a_failure_half_way_keeps_the_old_model(self, larder, cache, monkeypatch):
+        [skill] = own.read(larder)
+        folder = answer.train_and_keep(skill, "maxent_crf", None)
+        before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+        def broken(model, aside):
+            (aside / "half").write_text("x")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(answer, "save_maxent", broken)
+        with pytest.raises(CorpusError, match="No space left"):
+            answer.train_and_keep(skill, "maxent_crf", None)
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+        assert [p.name for p in folder.parent.iterdir()] == ["maxent_crf"]
+
+    def test_the_network_stands_on_the_table_it_was_trained_over(self, larder, tmp_path):
+        [skill], said = own.read(larder), []
+        draw = np.random.default_rng(0)
+
+        def table(name: str) -> own.Vectors:
+            rows = draw.normal(size=(2, 8)).astype(np.float16)
+            VectorTable(name, {"add": 0, "read": 1}, rows, np.zeros((0, 8), np.float16)).save(tmp_path / "t")
+            return own.Vectors(VectorTable.load(tmp_path / "t"), tmp_path / "t")
+
+        answer.train_and_keep(skill, "dnn", table("old"))
+        assert answer.open_model(skill, "dnn", lambda: pytest.fail("trained twice"), said.append).table.name == "old"
+        new = table("new")
+        assert answer.open_model(skill, "dnn", lambda: new, said.append).table.name == "new"
+        assert "trained over table 'old'" in said[0]

@@ -1,0 +1,131 @@
+"""``slubook skill``: what it prints, what it refuses, and the codes it exits with."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from slubook.cli import app
+from slubook.experiments import answer, compare
+from slubook.learning.dnn import DNNConfig
+from slubook.learning.training import TrainingConfig
+from slubook.models.maxent import MaxEntConfig
+from slubook.models.network import NetworkConfig
+
+TINY = answer.Configs(
+    MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
+    DNNConfig(
+        NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
+    ),
+)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["skill", *map(str, arguments)])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(answer, "Configs", lambda: TINY)
+    monkeypatch.setattr(compare, "Configs", lambda: TINY)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def corpus(tmp_path, cache, toy_skill):
+    """The toy skill twice over, as the domains *home* and *office* of one file."""
+    path = tmp_path / "lists.jsonl"
+    seen = {u.text: u for u in toy_skill}.values()
+    rows = [
+        {"text": u.text, "intent": u.intent, "domain": d, "slots": [s._asdict() for s in u.slots]}
+        for d in ("home", "office")
+        for u in seen
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_compare_then_predict(corpus, cache):
+    done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert set(report["errors"]["irer"]) == {"maxent_crf", "dnn"}
+    assert {"point", "low", "high"} <= set(report["reductions"]["irer"])
+    assert report["reason"].startswith("Use ")
+    assert set(report["kept"]["lists"]) == {"maxent_crf", "dnn"}
+    said = run("predict", corpus, "please add soap to my basket", "--as-one", "--json", "--model", "maxent_crf")
+    assert said.exit_code == 0, said.output
+    assert said.stderr == ""  # nothing had to be trained
+    answered = json.loads(said.stdout)
+    assert (answered["intent"], answered["skill"], answered["model"]) == ("AddIntent", "lists", "maxent_crf")
+    assert {"type": "item", "value": "soap", "start": 11, "end": 15} in answered["slots"]
+    assert 0 < answered["confidence"] <= 1
+    by_default = json.loads(run("predict", corpus, "read it", "--as-one", "--json").stdout)
+    assert by_default["model"] == report["recommended"]
+
+
+def test_compare_prints_a_table_and_a_recommendation(corpus):
+    done = run("compare", corpus, "--folds", 2, "--vectors", "none")
+    assert done.exit_code == 0, done.output
+    for part in ("home (", "office (", "IRER, any mistake %", "reduction", "training, s", "Use "):
+        assert part in done.stdout
+
+
+def test_predict_trains_on_first_use_and_says_so(corpus):
+    said = run("predict", corpus, "no more rice", "--skill", "home")
+    assert said.exit_code == 0, said.output
+    assert "home: no maxent_crf is kept yet; training it" in said.stderr
+    assert "RemoveIntent" in said.stdout
+    assert "item: rice" in said.stdout
+    assert run("predict", corpus, "no more rice", "--skill", "home").stderr == ""
+
+
+def refused(*arguments) -> str:
+    done = run(*arguments)
+    assert done.exit_code == 2, done.output
+    assert "Traceback" not in done.output
+    return done.stderr
+
+
+@pytest.mark.parametrize("command", [("compare",), ("predict", "hello")])
+class TestRefusing:
+    def test_bad_files(self, tmp_path, cache, command):
+        def given(name: str, content: str) -> str:
+            path = tmp_path / name
+            path.write_text(content)
+            return refused(command[0], path, *command[1:])
+
+        slotless = {"name": "Add", "samples": ["add {item}", "more {item}"]}
+        model = {"interactionModel": {"languageModel": {"invocationName": "x", "intents": [slotless]}}}
+        assert "half.json, line 1, column" in given("half.json", '{"interactionModel": ')
+        assert "uses slot 'item', which is not declared" in given("undeclared.json", json.dumps(model))
+        assert "holds no utterance" in given("empty.jsonl", "")
+        overlap = [{"type": "a", "start": 0, "end": 5}, {"type": "b", "start": 3, "end": 8}]
+        assert "overlaps" in given("overlap.jsonl", json.dumps({"text": "good day", "intent": "A", "slots": overlap}))
+        one = "".join(json.dumps({"text": f"hello number {w}", "intent": "Hi"}) + "\n" for w in "abcdefghijkl")
+        assert "nothing to learn" in given("one.jsonl", one)
+        assert "rename the file" in given("lists.txt", "hello")
+        assert not cache.exists()
+
+    def test_no_file(self, tmp_path, cache, command):
+        assert "cannot be read" in refused(command[0], tmp_path / "none.json", *command[1:])
+
+
+def test_too_few_utterances_for_the_folds(tmp_path, cache):
+    path = tmp_path / "few.jsonl"
+    path.write_text("".join(json.dumps({"text": w, "intent": i}) + "\n" for w, i in [("yes", "A"), ("no", "B")]))
+    assert "2 different utterances or dialogues, and 5 folds need 10" in refused("compare", path)
+    assert not cache.exists()
+
+
+def test_predict_needs_a_skill_and_words(corpus):
+    assert "has 2 skills: name one of home, office" in refused("predict", corpus, "hello")
+    assert "has no skill 'shed'" in refused("predict", corpus, "hello", "--skill", "shed")
+    assert "say something" in refused("predict", corpus, "  ", "--skill", "home")
+    assert "choose from" in refused("predict", corpus, "hello", "--skill", "home", "--model", "gpt")
+
+
+def test_vectors_that_are_not_there(corpus, cache, tmp_path):
+    assert "--vectors none" in refused("compare", corpus, "--vectors", tmp_path / "nowhere")
+    assert not cache.exists()
