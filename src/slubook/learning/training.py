@@ -23,7 +23,7 @@ class TrainingConfig:
 
     rate: float = 5e-3
     batch: int = 16
-    updates: int = 400
+    updates: int = 600
     weight_decay: float = 0.01
     average: float = 0.98
     evaluations: int = 10

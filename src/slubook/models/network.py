@@ -36,7 +36,7 @@ class NetworkConfig:
     hidden: int = 64
     layers: int = 2
     dropout: float = 0.4
-    word_dropout: float = 0.25
+    word_dropout: float = 0.5
     ngram_order: int = 2
     vector_norm: float = 4.0
     correction: str = "projected"

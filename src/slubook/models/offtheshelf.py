@@ -35,10 +35,10 @@ class SpacyConfig:
     depth: int = 2
     rows: int = 1000
     dropout: float = 0.2
-    rate: float = 4e-3
+    rate: float = 8e-3
     batch: tuple[int, int] = (8, 16)
     growth: float = 1.005
-    epochs: int = 16
+    epochs: int = 24
     patience: int = 8
 
 
@@ -134,12 +134,12 @@ class SpacyPipeline:
 class FastTextIntentConfig:
     """Sizes and steps; the learning rate and the number of epochs are chosen on dev from the lists at each fit."""
 
-    dim: int = 50
+    dim: int = 25
     rates: tuple[float, ...] = (0.3, 1.0)
     epochs: tuple[int, ...] = (25, 75)
     word_ngrams: int = 2
     char_ngrams: tuple[int, int] = (3, 5)
-    buckets: int = 20_000
+    buckets: int = 5_000
 
 
 #: fastText's label prefix; no token of ours looks like it, whatever a user writes.
