@@ -1,7 +1,8 @@
 """Requests to a skill store, one at a time in one process: who waits how long, and what stays in memory.
 
 Runs as a process of its own (``python -m slubook.experiments.traffic JOB ANSWER``), so that memory is that of
-serving alone: nothing here imports torch. Linear algebra runs on one thread. Three phases:
+serving alone: nothing here imports torch. The caller sets ``OMP_NUM_THREADS=1`` and its like, so that linear
+algebra runs on one thread. Three phases:
 
 - *first*: every skill once, in random order, with nothing open and, where the system allows it, none of the
   file in the page cache: what the first user of a skill waits;
@@ -25,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from slubook.experiments.cells import write_atomically
@@ -67,7 +67,7 @@ def serve(job: Job) -> dict[str, Any]:
     """
     rng = np.random.default_rng(job.seed)
     table = VectorTable.load(Path(job.table))
-    with threadpool_limits(1), SkillStore(Path(job.store), table, job.capacity) as store:
+    with SkillStore(Path(job.store), table, job.capacity) as store:
         names = list(store.stored.places)
         start = {"skills": len(names), "memory": memory(table, Path(job.table), store)}
         phases, wrong = {}, 0
