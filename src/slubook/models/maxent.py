@@ -27,7 +27,7 @@ from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize
 Clusters = Mapping[str, int]
 
 
-def utterance_features(tokens: Sequence[Token], order: int = 2, clusters: Clusters | None = None) -> dict[str, float]:
+def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Clusters | None = None) -> dict[str, float]:
     """N-grams up to ``order``, the length, and (control) the bag of word clusters."""
     lower = [t.text.lower() for t in tokens]
     padded = ["<s>", *lower, "</s>"]
@@ -67,7 +67,7 @@ def token_features(tokens: Sequence[Token], window: int = 2, clusters: Clusters 
 class MaxEntConfig:
     """What is tuned: regularisation is chosen on dev from the lists at each fit, the rest by the experiment."""
 
-    order: int = 3
+    order: int = 2
     window: int = 2
     inverse_l2: tuple[float, ...] = (4.0, 16.0, 64.0)
     l1_l2: tuple[tuple[float, float], ...] = ((0.0, 0.05), (0.05, 0.02), (0.2, 0.01))
