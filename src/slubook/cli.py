@@ -83,6 +83,29 @@ def claims(as_json: JsonFlag = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def cost(as_json: JsonFlag = False) -> None:
+    """What the published runs cost: training time, memory, downloads.
+
+    Exits with 1 when a results file is damaged.
+    """
+    from slubook.cost import costs
+    from slubook.experiments.records import RecordsError
+
+    try:
+        lines = costs()
+    except RecordsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        _print_json(lines)
+        return
+    table = _table("experiment", "profile", "seeds", "cells", "training min", "peak MiB", "download MB", "processor")
+    for line in lines:
+        table.add_row(*map(str, line.values()))
+    _print(table)
+
+
 #: The chapters' experiments, and the module of each that stands.
 EXPERIMENTS = {
     "skills": "slubook.experiments.skills",

@@ -1,0 +1,46 @@
+"""What the published runs cost, from their stamps: training time, memory, downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slubook.corpora.sources import sources
+from slubook.experiments.records import Results
+from slubook.profiles import RESULTS
+
+#: The sources that an experiment's full profile downloads.
+DOWNLOADS = {
+    "skills": (
+        "snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai", "taskmaster4",
+        "joshua_english", "nltk_general", "novels",
+    ),
+}  # fmt: skip
+DOWNLOADS["serving"] = DOWNLOADS["skills"]
+
+
+def costs(folder: Path = RESULTS) -> list[dict]:
+    """One object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor.
+
+    Raises:
+        RecordsError: when a results file is damaged.
+    """
+    found = []
+    for name in DOWNLOADS:
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            continue
+        results = Results.load(path)
+        megabytes = sum(sources()[source].bytes for source in DOWNLOADS[name]) / 1e6
+        found.append(
+            {
+                "experiment": name,
+                "profile": results.stamp["config"]["profile"],
+                "seeds": len(results.stamp["seeds"]),
+                "cells": len({(r.skill, r.size, r.seed) for r in results.rows}),
+                "training_minutes": round(sum(r.train_s for r in results.rows) / 60, 1),
+                "peak_memory_mb": results.stamp["peak_memory_mb"],
+                "download_mb": round(megabytes),
+                "processor": results.stamp["hardware"]["processor"],
+            }
+        )
+    return found
