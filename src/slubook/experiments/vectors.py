@@ -21,9 +21,8 @@ from slubook.experiments.cells import write_atomically
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.masked_lm import MaskedLMConfig, train_masked_lm
 from slubook.learning.pool import Pool, topic_folds
-from slubook.learning.tables import kept_table
+from slubook.learning.tables import kept_table, table_folder
 from slubook.models.vectors import VectorTable
-from slubook.profiles import cache_dir
 
 CLUSTERS = 300
 
@@ -86,10 +85,10 @@ class SkillVectors:
                 "dnn_mlm_other": self._name("mlm", fold),
             }
         pool = self._name("pool", None)
-        grouped = _folder(pool) / "clusters.json"
+        grouped = table_folder(pool) / "clusters.json"
         if not grouped.is_file():
             write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
-        return VectorPaths({m: name and _folder(name) for m, name in names.items()}, grouped)
+        return VectorPaths({m: name and table_folder(name) for m, name in names.items()}, grouped)
 
     def _name(self, kind: str, fold: int | None) -> str:
         return f"{self.profile}-{kind}" + ("" if fold is None else f"-without-{fold}")
@@ -101,10 +100,6 @@ class VectorPaths:
 
     tables: dict[str, Path | None]
     clusters: Path
-
-
-def _folder(name: str) -> Path:
-    return cache_dir() / "vectors" / name
 
 
 def clusters(table: VectorTable, count: int = CLUSTERS) -> dict[str, int]:
