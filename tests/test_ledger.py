@@ -121,6 +121,14 @@ def test_assess(tmp_path):
     assert ledger.rank_tests(rows).keys() == {"skills-a"}
 
 
+def test_a_run_that_is_not_over_gets_no_verdict(tmp_path):
+    made = make_results(tmp_path)
+    made.tables["cells"] = {"done": 16, "planned": 80}
+    made.save(tmp_path / "skills.json")
+    (row,) = judge([claim()], tmp_path)
+    assert row.verdict == "not run yet" and "16 of 80 cells" in row.reason
+
+
 def test_stale(tmp_path):
     make_results(tmp_path)
     assert [r.stale for r in judge([claim()], tmp_path, protocol=2)] == [True]
