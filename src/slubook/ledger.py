@@ -150,7 +150,7 @@ def _missing(measure: OfComparison | OfTable, results: Results | None) -> str:
         return "" if measure.table in results.tables else f"the results have no table {measure.table!r}"
     cells = results.tables.get("cells", {"done": 1, "planned": 1})
     if cells["done"] < cells["planned"]:
-        return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured, so there is no verdict yet"
+        return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured"
     lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
     lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
     return f"the results lack {', '.join(lacking)}" if lacking else ""
