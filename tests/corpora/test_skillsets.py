@@ -51,6 +51,15 @@ def test_draws_differ_by_seed_and_nest_by_size():
     assert make_skill("x/home", "x", ["home"], corpus(900)[::-1]) == skill
 
 
+def test_a_few_training_utterances_come_from_many_samples():
+    fillings = corpus(600, dialogues=6)  # each group stands for one sample here
+    (skill,) = skills_of("mine", fillings, keep_split=True)
+    train, dev = skill.draw(100, 0)
+    assert len({u.group for u in train}) > 40
+    assert not {u.group for u in train} & {u.group for u in dev}
+    assert skill.draw(300, 0)[0][:100] == train
+
+
 def test_texts_that_differ_by_case_digits_or_punctuation_count_once():
     twice = [
         Utterance("a", "Wake me at 7!", "A", domain="d"),

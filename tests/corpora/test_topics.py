@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from slubook.corpora import registry, topics
+from slubook.corpora import registry, skills, topics
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Utterance
 
@@ -39,6 +39,10 @@ def test_every_name_is_a_string():
     """YAML reads a bare ``yes`` as true."""
     tables = yaml.safe_load(topics.resources.files("slubook.corpora").joinpath("topics.yml").read_text())
     assert all(isinstance(word, str) for table in tables.values() for pair in table.items() for word in pair)
+
+
+def test_the_embedded_skills_are_all_in_the_table():
+    assert sorted(topics._tables()["skills"]) == skills.embedded_skills()
 
 
 @pytest.mark.public

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -84,9 +85,9 @@ def _utterance(raw: bytes, number: int, name: str) -> Utterance:
     entry = json.loads(raw.decode("utf-8"))
     if not isinstance(entry, dict):
         raise _Bad(f'the line is a {type(entry).__name__}: write an object, {{"text": …, "intent": …}}')
-    for field in set(entry) - set(_FIELDS):
-        if meant := difflib.get_close_matches(field, _FIELDS, n=1, cutoff=0.75):
-            raise _Bad(f"field {field!r} is unknown: did you mean {meant[0]!r}?", field)
+    for field in sorted(entry.keys() - set(_FIELDS)):
+        if meant := _meant(field):
+            raise _Bad(f"field {field!r} is unknown: did you mean {meant!r}?", field)
     text = _string(entry, "text", None)
     slots = tuple(sorted(_slots(entry), key=lambda s: s.start))
     if problems := slot_problems(text, slots):
@@ -103,6 +104,12 @@ def _utterance(raw: bytes, number: int, name: str) -> Utterance:
         split=split,
         group=_string(entry, "group", ""),
     )
+
+
+@lru_cache(maxsize=256)
+def _meant(field: str) -> str:
+    """The field that an unknown one looks like, or ``""`` for a field of the user's own, which is passed over."""
+    return next(iter(difflib.get_close_matches(field, _FIELDS, n=1, cutoff=0.75)), "")
 
 
 def _string(entry: dict, field: str, default: str | None) -> str:

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from slubook.corpora import (
     ask,
     assistant,
@@ -88,7 +90,9 @@ def snapped(name: str | Path) -> int:
 
 def is_file(name: str | Path) -> bool:
     """Whether ``name`` means a file of the user's and not a corpus of the book."""
-    return isinstance(name, Path) or Path(name).suffix in _FILES or Path(name).is_file()
+    if isinstance(name, Path):
+        return True
+    return name not in names() and (Path(name).suffix in _FILES or Path(name).is_file())
 
 
 @cache
@@ -97,7 +101,8 @@ def _loaded(name: str) -> tuple[list[Utterance], int]:
 
 
 def _fitted(utterances: list[Utterance]) -> tuple[list[Utterance], int]:
-    pairs = [snap(utterance) for utterance in utterances]
+    bar = tqdm(utterances, desc="fit slots to tokens", delay=2, leave=False, disable=None)
+    pairs = [snap(utterance) if utterance.slots else (utterance, 0) for utterance in bar]
     return [utterance for utterance, _ in pairs], sum(moved for _, moved in pairs)
 
 

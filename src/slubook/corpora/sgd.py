@@ -15,8 +15,9 @@ Traps:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -24,45 +25,59 @@ from slubook.corpora.sources import source
 from slubook.corpora.utterance import Slot, Utterance
 
 
+class _Turn(NamedTuple):
+    """What is kept of a user turn; ``intent`` is ``""`` unless it states one of one service and serves no other."""
+
+    id: str
+    text: str
+    services: tuple[str, ...]
+    intent: str
+    slots: tuple[Slot, ...]
+    split: str
+    group: str
+
+
 def read(root: Path) -> list[Utterance]:
     """The turns in which a user states an intent of one service and serves no other in the same breath.
 
     Intent, slots and domain are those of the service's frame; domain is the service.
     """
-    utterances = []
-    for id, turn, group, split in _user_turns(root):
-        if len(turn["frames"]) != 1 or not _states_intent(turn["frames"][0]):
-            continue
-        frame = turn["frames"][0]
-        slots = tuple(sorted((Slot(s["slot"], s["start"], s["exclusive_end"]) for s in frame["slots"]), key=_start))
-        intent = frame["state"]["active_intent"]
-        utterances.append(Utterance(id, turn["utterance"], intent, slots, frame["service"], split, group))
-    return utterances
+    return [
+        Utterance(turn.id, turn.text, turn.intent, turn.slots, turn.services[0], turn.split, turn.group)
+        for turn in _user_turns(root)
+        if turn.intent
+    ]
 
 
 def all_user_turns(root: Path) -> list[Utterance]:
     """Every user turn, unlabelled: a pool of in-domain text. The domain is the turn's services, joined by ``+``."""
     return [
-        Utterance(id, turn["utterance"], "", (), "+".join(sorted(f["service"] for f in turn["frames"])), split, group)
-        for id, turn, group, split in _user_turns(root)
+        Utterance(turn.id, turn.text, "", (), "+".join(turn.services), turn.split, turn.group)
+        for turn in _user_turns(root)
     ]
 
 
-def _user_turns(root: Path) -> Iterator[tuple[str, dict, str, str]]:
-    """Each user turn as (id, turn, dialogue, split)."""
+@cache
+def _user_turns(root: Path) -> list[_Turn]:
+    """All user turns, parsed once in a process: the files are large."""
+    turns = []
     paths = sorted(f.path for f in source("sgd").files if "/dialogues_" in f.path)
     for path in tqdm(paths, desc="sgd", unit="file", leave=False, disable=None):
         split = path.split("/")[0]
         for dialogue in json.loads((root / path).read_bytes()):
             group = f"sgd/{split}/{dialogue['dialogue_id']}"
-            for i, turn in enumerate(dialogue["turns"]):
-                if turn["speaker"] == "USER":
-                    yield f"{group}/{i}", turn, group, split
+            turns += [
+                _turn(f"{group}/{i}", turn, split, group)
+                for i, turn in enumerate(dialogue["turns"])
+                if turn["speaker"] == "USER"
+            ]
+    return turns
 
 
-def _states_intent(frame: dict) -> bool:
-    return any(action["act"] == "INFORM_INTENT" for action in frame["actions"])
-
-
-def _start(slot: Slot) -> int:
-    return slot.start
+def _turn(id: str, turn: dict, split: str, group: str) -> _Turn:
+    frames = turn["frames"]
+    services = tuple(sorted(frame["service"] for frame in frames))
+    if len(frames) != 1 or not any(action["act"] == "INFORM_INTENT" for action in frames[0]["actions"]):
+        return _Turn(id, turn["utterance"], services, "", (), split, group)
+    slots = sorted((Slot(s["slot"], s["start"], s["exclusive_end"]) for s in frames[0]["slots"]), key=lambda s: s.start)
+    return _Turn(id, turn["utterance"], services, frames[0]["state"]["active_intent"], tuple(slots), split, group)

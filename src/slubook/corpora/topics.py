@@ -11,6 +11,7 @@ from importlib import resources
 
 import yaml
 
+from slubook.corpora import registry
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Utterance
 
@@ -26,7 +27,7 @@ def topics_of(utterance: Utterance, corpus: str) -> frozenset[str]:
     Raises:
         CorpusError: when the table lists the corpus but neither the intent nor the domain.
     """
-    table = _tables().get(corpus.split("/")[0])
+    table = _table(corpus)
     if table is None:
         return frozenset({utterance.domain})
     if utterance.intent in table:
@@ -40,6 +41,12 @@ def topics_of(utterance: Utterance, corpus: str) -> frozenset[str]:
 def topic_of(utterance: Utterance, corpus: str) -> str:
     """The topic of an utterance; several are sorted and joined by ``+``. See :func:`topics_of`."""
     return "+".join(sorted(topics_of(utterance, corpus)))
+
+
+@cache
+def _table(corpus: str) -> dict[str, str] | None:
+    """The table of a corpus of the book; ``None`` for a file of the user's."""
+    return None if registry.is_file(corpus) else _tables().get(corpus.split("/")[0])
 
 
 @cache
