@@ -35,6 +35,8 @@ class Skill:
         topics: by the table of topics, the same names in every corpus.
         test: the same for all methods, sizes and seeds.
         pool: what training and dev sets are drawn from; no dialogue or text of ``test``.
+        samples: groups are the fillings of one sample, not dialogues. They repeat each other's words, so
+            training utterances are drawn one by one, and a few of them come from many samples.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Skill:
     topics: tuple[str, ...]
     test: tuple[Utterance, ...]
     pool: tuple[Utterance, ...]
+    samples: bool = False
 
     @property
     def dev_size(self) -> int:
@@ -59,6 +62,8 @@ class Skill:
             raise ValueError(f"skill {self.name} has {len(self.pool)} utterances to draw {size} + {n} from")
         order = sorted(self.pool, key=lambda u: (stable_hash("draw", seed, u.group or u.id), u.id))
         dev, rest = order[:n], [u for u in order[n:] if not u.group or u.group != order[n - 1].group]
+        if self.samples:
+            rest.sort(key=lambda u: (stable_hash("draw", seed, u.id), u.id))
         return rest[:size], dev
 
     def allows(self, size: int) -> bool:
@@ -82,15 +87,16 @@ def make_skill(
         corpus: its source.
         topics: its topics.
         utterances: all of them.
-        keep_split: take the corpus' own test split, where it marks one, instead of drawing one.
+        keep_split: for skills of a developer's: take the corpus' own test split, where it marks one, instead of
+            drawing one, and take groups for the fillings of a sample.
     """
     unique: dict[str, Utterance] = {}
     for u in sorted(utterances, key=lambda u: (u.split != "test", u.id) if keep_split else (False, u.id)):
         unique.setdefault(normalise(u.text), u)
     kept = list(unique.values())
     if keep_split and any(u.split == "test" for u in kept):
-        test = [u for u in kept if u.split == "test"]
-        return Skill(name, corpus, tuple(topics), tuple(test), tuple(u for u in kept if u.split != "test"))
+        test, pool = ([u for u in kept if (u.split == "test") == wanted] for wanted in (True, False))
+        return Skill(name, corpus, tuple(topics), tuple(test), tuple(pool), samples=True)
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for u in kept:
         groups[u.group or u.id].append(u)
@@ -99,7 +105,7 @@ def make_skill(
     test, pool = [], []
     for _, members in sorted(groups.items(), key=lambda item: stable_hash("test", name, item[0])):
         (test if len(test) + len(members) <= target else pool).extend(members)
-    return Skill(name, corpus, tuple(topics), tuple(test), tuple(pool))
+    return Skill(name, corpus, tuple(topics), tuple(test), tuple(pool), samples=keep_split)
 
 
 def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False) -> list[Skill]:

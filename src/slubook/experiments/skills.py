@@ -112,7 +112,7 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
         pool, masked = public_pool(found), MaskedLMConfig()
     else:
         own = [u.text for s in found for u in s.pool] if corpora else []
-        pool, masked = build_pool(QUICK_SOURCES, [u.text for s in found for u in s.test], own), MaskedLMConfig(epochs=3)
+        pool, masked = build_pool(QUICK_SOURCES, [u.text for s in found for u in s.test], own), MaskedLMConfig(epochs=2)
     vectors = SkillVectors(profile, found, pool, FastTextConfig(), masked)
     sizes = {s.name: [QUICK_SIZE] if profile == "quick" else s.sizes() for s in found}
     count = seeds or (1 if profile == "quick" else SEEDS)
