@@ -103,7 +103,7 @@ def cost(as_json: JsonFlag = False) -> None:
     table = _table("experiment", "profile", "seeds", "cells", "training min", "peak MiB", "download MB", "processor")
     for line in lines:
         table.add_row(*map(str, line.values()))
-    _print(table)
+    _print(table) if lines else typer.echo("nothing is published yet", err=True)
 
 
 #: The chapters' experiments, and the module of each that stands.
