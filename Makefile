@@ -16,7 +16,7 @@ SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f 
 	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve published lint lock clean
+.PHONY: help book test lab notebooks serve published lint lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -33,6 +33,12 @@ test: $(BOOK)  ## unit tests, then nbval over every notebook, then the built pag
 
 lab: $(INSTALLED)  ## the notebooks in JupyterLab, with figures that draw there
 	SLUBOOK_FIGURES=lab $(BIN)/jupyter lab --notebook-dir=notebooks
+
+# What is committed: run this when the package or results/ have changed, look at the difference, commit it.
+notebooks: export OMP_NUM_THREADS = 1
+notebooks: $(INSTALLED)  ## run every notebook again and keep its outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
