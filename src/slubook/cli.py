@@ -235,6 +235,25 @@ def data_verify(names: Names = None, as_json: JsonFlag = False) -> None:
     _report(reports, "verified", as_json)
 
 
+@data.command("passports")
+def data_passports(
+    out: Annotated[Path | None, typer.Option(help="File to write; results/passports.json by default.")] = None,
+) -> None:
+    """Write what the data page shows of every corpus on this machine: counts and hashes, no text."""
+    from tqdm import tqdm
+
+    from slubook.corpora.catalogue import entries
+    from slubook.corpora.passports import passport
+    from slubook.experiments.cells import write_atomically
+    from slubook.profiles import RESULTS
+
+    names = [corpus for entry in entries() if entry.here for corpus in entry.corpora]
+    written = [passport(name).to_json() for name in tqdm(names, desc="passports", unit="corpus")]
+    target = out or RESULTS / "passports.json"
+    write_atomically(target, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    typer.echo(f"{len(written)} passports in {target}")
+
+
 def _report(reports: list[dict[str, Any]], done: str, as_json: bool) -> None:
     """Print what was done to each source; exit with 1 when anything failed."""
     if as_json:
