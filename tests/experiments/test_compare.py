@@ -208,7 +208,7 @@ COSTS = {"maxent_crf": {"train_s": 1.25}, "dnn": {"train_s": 9.5}}
     [
         (0.02, 0.3, "dnn", "16.0 [2.0, 30.0] %, lies above zero"),
         (-0.3, -0.02, "maxent_crf", "lies below zero"),
-        (-0.1, 0.3, "maxent_crf", "includes zero; and it is the lighter of the two: it trains in 1.2 against 9.5"),
+        (-0.1, 0.3, "maxent_crf", "includes zero; and it is the simpler of the two: it trains in 1.2 against 9.5"),
         (0.0, 0.0, "maxent_crf", "includes zero"),
         (-float("inf"), 0.5, "maxent_crf", "includes zero"),
     ],

@@ -65,11 +65,11 @@ class Report:
 
     def table(self) -> Table:
         """The report for a terminal; errors in percent with their 95 % intervals."""
-        heads = (Column(name, justify="right") for name in (*NAMES.values(), "relative reduction"))
-        table = Table(Column("", no_wrap=True), *heads)
+        heads = (Column(name, justify="right", no_wrap=True) for name in (*NAMES.values(), "relative reduction"))
+        table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
         for metric, name in _METRIC_NAMES.items():
             errors = [_percent(self.errors[metric][m]) for m in NAMES]
-            table.add_row(f"{name} %", *errors, _percent(self.reductions[metric]))
+            table.add_row(name, *errors, _percent(self.reductions[metric]))
         for name, cost, scale, digits in (
             ("training, s", "train_s", 1, 1),
             ("one answer, ms", "predict_ms", 1, 2),
@@ -156,7 +156,7 @@ def cross_validate(
 
 
 def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:
-    """Which model to use, and why: the one that errs less, or the linear one when the data cannot tell.
+    """Which model to use, and why: the one that errs less, or the simpler linear one when the data cannot tell.
 
     Args:
         reduction: of the network's IRER against the linear model's.
@@ -170,7 +170,7 @@ def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]]) -
     seconds = " against ".join(f"{costs[m]['train_s']:.1f}" for m in NAMES)
     return LINEAR, (
         f"Use MaxEnt-CRF: your data cannot tell the DNN from it, as {found} includes zero; "
-        f"and it is the lighter of the two: it trains in {seconds} seconds and needs no word vectors."
+        f"and it is the simpler of the two: it trains in {seconds} seconds and needs no word vectors."
     )
 
 
