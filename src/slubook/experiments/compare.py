@@ -65,7 +65,7 @@ class Report:
 
     def table(self) -> Table:
         """The report for a terminal; errors in percent with their 95 % intervals."""
-        heads = (Column(name, justify="right", no_wrap=True) for name in (*NAMES.values(), "relative reduction"))
+        heads = (Column(name, justify="right") for name in (*NAMES.values(), "relative reduction"))
         table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
         for metric, name in _METRIC_NAMES.items():
             errors = [_percent(self.errors[metric][m]) for m in NAMES]
