@@ -23,7 +23,7 @@ FLOORS = (
     {"corpora", "evaluation"},
     {"models"},
     {"learning", "context"},
-    {"experiments", "claims", "ledger", "figures", "figure_style"},
+    {"experiments", "claims", "cost", "ledger", "figures", "figure_style"},
     {"cli", "cli_skill"},
 )
 
