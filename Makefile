@@ -12,6 +12,7 @@ INSTALLED := $(VENV)/.installed
 HTML := _build/html
 BOOK := $(HTML)/.built
 PLOTLY := book/_static/plotly.min.js
+QUICK := work/skills.json
 SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f \
 	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
 
@@ -46,12 +47,14 @@ serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
 	$(BIN)/slubook data fetch
 	$(BIN)/slubook run skills --profile full
+	$(BIN)/slubook run serving --profile full
+	$(BIN)/slubook data passports
 
 lint: $(INSTALLED)  ## ruff over the package and the tests
 	$(BIN)/ruff check
 
 clean:  ## forget the built book and the virtual environment
-	rm -rf _build $(VENV) $(PLOTLY)
+	rm -rf _build work $(VENV) $(PLOTLY)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,8 +67,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(PLOTLY): $(INSTALLED)
 	$(BIN)/python -c "import pathlib, sys, plotly.offline as p; pathlib.Path(sys.argv[1]).write_text(p.get_plotlyjs(), 'utf-8')" $@
 
+# Once a clone: the quick profile of each chapter, on the embedded corpora. `slubook run skills` runs it again.
+$(QUICK): | $(INSTALLED)
+	$(BIN)/slubook run skills --profile quick
+
 # --all: a page may change because of the package or the results, which Sphinx does not watch.
-$(BOOK): $(INSTALLED) $(PLOTLY) $(SOURCES)
+$(BOOK): $(INSTALLED) $(PLOTLY) $(QUICK) $(SOURCES)
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@touch $@
 
