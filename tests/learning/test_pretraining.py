@@ -15,7 +15,7 @@ SENTENCES = [
     for word in words
     for _ in range(30)
 ]
-FAST = FastTextConfig(dim=16, epochs=8, buckets=200, least=1)
+FAST = FastTextConfig(dim=16, epochs=60, buckets=200, least=1)
 MASKED = MaskedLMConfig(dim=16, inner=16, heads=2, candidates=20, batch=16, epochs=8, rate=1e-2)
 
 

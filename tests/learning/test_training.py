@@ -12,7 +12,7 @@ from slubook.models.network import Network, NetworkConfig
 from slubook.profiles import seed_everything
 
 SMALL = DNNConfig(
-    NetworkConfig(dim=8, project=16, char_dim=6, char_filters=8, hidden=12, dropout=0.2),
+    NetworkConfig(dim=8, project=16, char_dim=6, char_filters=8, hidden=12, dropout=0.2, word_dropout=0.25),
     TrainingConfig(rate=1e-2, batch=8, updates=90, evaluations=6, average=0.9),
 )
 

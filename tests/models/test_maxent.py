@@ -61,7 +61,7 @@ def test_same_data_same_answers(toy_skill):
 
 
 def test_dev_chooses_the_regularisation(toy_skill):
-    weak = MaxEntConfig(inverse_l2=(1e-6, 4.0), l1_l2=((50.0, 50.0), (0.0, 0.05)), max_iterations=60)
+    weak = MaxEntConfig(order=3, inverse_l2=(1e-6, 4.0), l1_l2=((50.0, 50.0), (0.0, 0.05)), max_iterations=60)
     model = MaxEntCRF(weak).fit(toy_skill[:40], toy_skill[40:])
     assert (model.chosen.inverse_l2, model.chosen.l1_l2) == ((4.0,), ((0.0, 0.05),))
     assert any(p.slots for p in model.predict([u.text for u in toy_skill]))
