@@ -17,7 +17,7 @@ SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f 
 	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks serve published lint lock clean
+.PHONY: help book test lab notebooks serve published readme lint lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -49,9 +49,13 @@ published: $(INSTALLED)  ## the full profile again: downloads the public corpora
 	$(BIN)/slubook run skills --profile full
 	$(BIN)/slubook run serving --profile full
 	$(BIN)/slubook data passports
+	$(BIN)/python tests/test_readme.py
 
 lint: $(INSTALLED)  ## ruff over the package and the tests
 	$(BIN)/ruff check
+
+readme: $(INSTALLED)  ## write the README's table of results from results/
+	$(BIN)/python tests/test_readme.py
 
 clean:  ## forget the built book and the virtual environment
 	rm -rf _build work $(VENV) $(PLOTLY)

@@ -9,13 +9,15 @@ import pytest
 
 from slubook.profiles import ROOT
 
-PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("book/*.md")), *sorted(ROOT.glob("notebooks/*.ipynb"))]
 CODE = r"(?!\{)|\{(?:code-cell|code-block|code|sourcecode|literalinclude|math|bibliography|eval-rst)\}"
 
 STRIPPED = (
     re.compile(r"\A---\n.*?\n---\n", re.DOTALL),  # front matter
     re.compile(rf"^(?P<fence>`{{3,}}|~{{3,}})(?:{CODE})[^\n]*\n.*?^(?P=fence)`*\s*$", re.DOTALL | re.MULTILINE),
+    re.compile(r"<!-- measured: begin -->.*?<!-- measured: end -->", re.DOTALL),  # written by make readme
     re.compile(r"<!--.*?-->", re.DOTALL),
+    re.compile(r"CC BY 4\.0"),
     re.compile(r"\$\$.*?\$\$", re.DOTALL),
     re.compile(r"(?<![\\\w])\$[^$\n]+\$"),
     re.compile(r"(?:\{[\w:]+\})?(?P<tick>`+).+?(?P=tick)", re.DOTALL),  # roles (glue among them) and code

@@ -1,0 +1,52 @@
+"""The README's table of results is the ledger's: ``make readme`` writes it, this test compares."""
+
+from __future__ import annotations
+
+import re
+
+from slubook import ledger
+from slubook.claims import load_claims
+from slubook.profiles import ROOT
+
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(?<=<!-- measured: begin -->\n).*?(?=<!-- measured: end -->)", re.DOTALL)
+
+
+def measured() -> str:
+    """The primary claims that were tested, as a table in Markdown, and how many claims were not."""
+    rows = ledger.assess(load_claims()[1], progress=False)
+    tested = [row for row in rows if row.interval is not None and row.claim.role == "primary"]
+    lines = ["| the claim | claimed | measured | verdict |", "|---|---|---|---|"] if tested else []
+    for row in tested:
+        claimed, found = ledger.show_claimed(row.claim.claimed), ledger.show_measured(row)
+        verdict = row.verdict + (" (stale)" if row.stale else "")
+        lines.append(f"| {row.claim.claim} | {claimed} | {found} | **{verdict}** |")
+    waiting = sum(row.verdict == ledger.NOT_RUN for row in rows)
+    lines += ["", f"Of {len(rows)} claims, {waiting} have not been run yet."] if tested else [
+        f"None of the {len(rows)} claims has been run to its end yet."
+    ]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def test_results_in_the_readme_are_the_ledgers():
+    block = BLOCK.search(README.read_text("utf-8"))
+    assert block and block.group() == measured(), "write it again: make readme"
+
+
+def test_what_the_readme_names_is_there():
+    text = README.read_text("utf-8")
+    named = re.findall(r"`([\w./-]+\.(?:md|lock|yml|cff)|[a-z]+/(?:[a-z]+/)?)`|\]\(([^)]+)\)", text)
+    paths = [path for pair in named for path in pair if path]
+    assert len(paths) > 10
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_make_targets_in_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"`make (\w+)|^\$ make (\w+)", README.read_text("utf-8"), re.MULTILINE))
+    for target in {name for pair in targets for name in pair if name}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+if __name__ == "__main__":
+    README.write_text(BLOCK.sub(lambda _: measured(), README.read_text("utf-8")), encoding="utf-8")
