@@ -64,9 +64,7 @@ def test_lock_holds_every_transitive_requirement():
 
 def test_installed_versions_are_the_locked_ones():
     different = {
-        name: version
-        for name in LOCK
-        if (version := importlib.metadata.version(name).partition("+")[0]) != pin(name)
+        name: version for name in LOCK if (version := importlib.metadata.version(name).partition("+")[0]) != pin(name)
     }
     assert not different, "the environment is not the lock's: run make book"
 

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -7,7 +7,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import make_skill
 from slubook.evaluation.metrics import irer
 from slubook.experiments import skills, tuning
-from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, unseen
+from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, slices_of
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate
 from slubook.learning.dnn import DNNConfig
@@ -26,7 +26,7 @@ def cell(toy_skill) -> Cell:
 
 
 def test_every_method_is_judged_on_the_same_utterances(cell):
-    rows = run_cell(cell, {"dnn_scratch": None, "dnn_pool": None}, {"apples": 1, "bread": 1}, QUICK)
+    rows = run_cell(cell, {"dnn_scratch": None, "dnn_pool": None}, {"apples": [1, 3], "bread": [1, 4]}, QUICK)
     assert {r.method for r in rows} == set(METHODS) - {"dnn_general", "dnn_pool_other", "dnn_mlm", "dnn_mlm_other"}
     assert {len(r.outcomes) for r in rows} == {len(cell.test)}
     assert all(r.bytes > 0 and r.predict_ms > 0 and r.train_s > 0 for r in rows)
@@ -35,9 +35,14 @@ def test_every_method_is_judged_on_the_same_utterances(cell):
     assert list(hybrid.outcomes.correct) == list(network.outcomes.correct)
 
 
-def test_the_unseen_slice_has_the_utterances_with_new_words(cell):
+def test_slices_split_by_new_words_and_by_near_repetition(cell):
     known = {w for u in cell.train for w in u.text.split()}
-    assert list(unseen(cell)) == [bool(set(u.text.split()) - known) for u in cell.test]
+    slices = slices_of(cell)
+    assert list(slices["unseen"]) == [bool(set(u.text.split()) - known) for u in cell.test]
+    assert list(slices["seen"]) == [not new for new in slices["unseen"]]
+    again = slices_of(replace(cell, train=[*cell.train, cell.test[0]]))
+    assert not again["fresh"][0]
+    assert slices["fresh"].any()
 
 
 def own_corpus(path, toy_skill):

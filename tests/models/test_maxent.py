@@ -27,10 +27,14 @@ def test_a_window_of_none_keeps_the_word_itself():
 
 
 def test_clusters_are_extra_features_and_only_those():
-    tokens, clusters = tokenize("buy apples"), {"apples": 3}
-    assert set(utterance_features(tokens, 1, clusters)) - set(utterance_features(tokens, 1)) == {"cluster=3"}
+    tokens, clusters = tokenize("buy apples"), {"apples": (3, 17)}
+    added = set(utterance_features(tokens, 1, clusters)) - set(utterance_features(tokens, 1))
+    assert added == {"cluster0=3", "cluster1=17"}
     plain, with_them = token_features(tokens), token_features(tokens, clusters=clusters)
-    assert [set(w) - set(p) for p, w in zip(plain, with_them, strict=True)] == [{"1:cluster=3"}, {"0:cluster=3"}]
+    assert [set(w) - set(p) for p, w in zip(plain, with_them, strict=True)] == [
+        {"1:cluster0=3", "1:cluster1=17"},
+        {"0:cluster0=3", "0:cluster1=17"},
+    ]
 
 
 def test_shape_shortens_runs():
@@ -47,9 +51,9 @@ def test_learns_a_small_skill(toy_skill):
 
 
 def test_generalises_through_clusters(toy_skill):
-    clusters = {w: 0 for u in toy_skill for s in u.slots if s.type == "item" for w in u.text[s.start : s.end].split()}
+    clusters = {w: [0] for u in toy_skill for s in u.slots if s.type == "item" for w in u.text[s.start : s.end].split()}
     unseen = ["we need anchovies", "no more anchovies"]
-    model = MaxEntCRF(QUICK, clusters | {"anchovies": 0}).fit(toy_skill, [])
+    model = MaxEntCRF(QUICK, clusters | {"anchovies": [0]}).fit(toy_skill, [])
     assert all(unseen[i][s.start : s.end] == "anchovies" for i, a in enumerate(model.predict(unseen)) for s in a.slots)
     assert [len(a.slots) for a in model.predict(unseen)] == [1, 1]
 

@@ -9,7 +9,7 @@ from slubook.models.maxent_file import NAMES, TAGGER, WEIGHTS, load_maxent, save
 QUICK = MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=40)
 
 
-@pytest.mark.parametrize("clusters", [None, {"apples": 1, "soap": 2}])
+@pytest.mark.parametrize("clusters", [None, {"apples": [1, 4], "soap": [2, 5]}])
 def test_says_the_same(toy_skill, tmp_path, clusters):
     model = MaxEntCRF(QUICK, clusters).fit(toy_skill[:40], toy_skill[40:])
     save_maxent(model, tmp_path)

@@ -103,9 +103,7 @@ def compare(
         rows = [
             row for s in skills for seed in range(seeds) for row in cross_validate(s, models, folds, seed, bar.update)
         ]
-    errors = {
-        metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS
-    }
+    errors = {metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS}
     reductions = {metric: compare_rows(rows, metric, LINEAR, NEURAL, replicates=replicates) for metric in METRICS}
     costs = {
         m: {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.utterance import Prediction, Utterance, words
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.records import Row
@@ -74,7 +75,7 @@ def run_cell(
     Returns:
         One row a method. Networks are trained side by side, so each is given an equal share of the seconds.
     """
-    slices = {"unseen": unseen(cell)}
+    slices = slices_of(cell)
     rows: list[Row] = []
 
     def judge(method: str, model: NLUModel, predictions: list[Prediction], seconds: float, latency: float) -> None:
@@ -116,10 +117,16 @@ def run_cell(
     return rows
 
 
-def unseen(cell: Cell) -> np.ndarray:
-    """Which test utterances have a word that is in no training utterance, [N], bool."""
+def slices_of(cell: Cell) -> dict[str, np.ndarray]:
+    """Parts of the test set that are judged by themselves too, [N] bool each.
+
+    ``unseen`` utterances have a word that no training utterance has, ``seen`` have none such; ``fresh`` ones
+    do not nearly repeat a training utterance (:func:`slubook.corpora.dedupe.near_duplicates`).
+    """
     known = {w for u in cell.train for w in words(u.text)}
-    return np.array([any(w not in known for w in words(u.text)) for u in cell.test])
+    unseen = np.array([any(w not in known for w in words(u.text)) for u in cell.test])
+    near = near_duplicates([u.text for u in cell.test], [u.text for u in cell.train])
+    return {"unseen": unseen, "seen": ~unseen, "fresh": ~near}
 
 
 def latency_ms(model: NLUModel, test: Sequence[Utterance]) -> float:

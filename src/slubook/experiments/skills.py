@@ -33,15 +33,15 @@ from slubook.corpora.skillsets import SIZES, Skill, public_skills, skills_of
 from slubook.experiments.cells import CellStore
 from slubook.experiments.methods import METHODS, Cell, Settings, run_cell
 from slubook.experiments.records import Results, Row, Test
-from slubook.experiments.stamps import config_hash, peak_memory_mb, stamp
-from slubook.experiments.vectors import SkillVectors, VectorPaths
+from slubook.experiments.stamps import config_hash, hardware, peak_memory_mb, stamp
+from slubook.experiments.vectors import GRAINS, SkillVectors, VectorPaths
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig
 from slubook.learning.pool import build_pool, public_pool
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir, seed_everything
 
-EXPERIMENT, PROTOCOL = "skills", 1
+EXPERIMENT, PROTOCOL = "skills", 2
 SEEDS = 5
 #: The quick profile: skills of different topics, one size, one seed.
 QUICK_SKILLS = (
@@ -147,7 +147,7 @@ def run(
     """
     start, settings = time.time(), settings or Settings()
     the_plan = plan(profile, corpora, seeds)
-    config = {"profile": the_plan.profile, **asdict(settings)}
+    config = {"profile": the_plan.profile, "cluster_grains": GRAINS, **asdict(settings)}
     data = {s.name: fingerprint(s) for s in the_plan.skills} | the_plan.vector_keys
     store = CellStore(
         cache_dir() / "cells" / f"{EXPERIMENT}-{the_plan.profile}",
@@ -195,15 +195,21 @@ def _one(cell: Cell, paths: VectorPaths, settings: Settings, store: CellStore, u
     seed_everything(cell.seed, threads=1)
     tables = {name: path and _table(path) for name, path in paths.tables.items()}
     rows = run_cell(cell, tables, _clusters(paths.clusters), settings)
-    content = {"rows": [r.to_json() for r in rows], "wall_s": time.perf_counter() - start}
-    store.put((cell.skill, cell.size, cell.seed), {**content, "memory_mb": peak_memory_mb()})
+    content = {
+        "rows": [r.to_json() for r in rows],
+        "wall_s": time.perf_counter() - start,
+        "memory_mb": peak_memory_mb(),
+        "hardware": hardware(),
+        "vectors": {name: table.stamp for name, table in tables.items() if table},
+    }
+    store.put((cell.skill, cell.size, cell.seed), content)
 
 
 _table = cache(VectorTable.load)
 
 
 @cache
-def _clusters(path: Path) -> dict[str, int]:
+def _clusters(path: Path) -> dict[str, list[int]]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
 from slubook.corpora import general
@@ -24,7 +25,8 @@ from slubook.learning.pool import Pool, topic_folds
 from slubook.learning.tables import kept_table, table_folder
 from slubook.models.vectors import VectorTable
 
-CLUSTERS = 300
+#: Word clusters for the linear control: how many, in each of its clusterings (tuned on dev, see ``tuning``).
+GRAINS = (100, 1000)
 
 
 @dataclass
@@ -102,10 +104,12 @@ class VectorPaths:
     clusters: Path
 
 
-def clusters(table: VectorTable, count: int = CLUSTERS) -> dict[str, int]:
-    """k-means over the word vectors: for each word, its cluster. Features for the linear model."""
+def clusters(table: VectorTable, grains: Sequence[int] = GRAINS) -> dict[str, list[int]]:
+    """k-means over the word vectors: for each word, its cluster in each of the clusterings. For the linear model."""
     words = sorted(table.index)
     vectors = table.vectors(words)
     vectors /= (vectors**2).sum(1, keepdims=True) ** 0.5 + 1e-9
-    means = MiniBatchKMeans(min(count, len(vectors)), random_state=0, n_init=3, batch_size=4096).fit(vectors)
-    return dict(zip(words, means.labels_.tolist(), strict=True))
+    means = [
+        MiniBatchKMeans(min(n, len(words)), random_state=0, n_init=3, batch_size=4096).fit(vectors) for n in grains
+    ]
+    return dict(zip(words, np.stack([m.labels_ for m in means], 1).tolist(), strict=True))

@@ -86,7 +86,7 @@ def train_masked_lm(
         ValueError: when no word occurs often enough.
     """
     c = config or MaskedLMConfig()
-    seed_everything(seed)
+    seed_everything(seed, threads=1)
     counts = Counter(w for s in sentences for w in s)
     kept = sorted((w for w, n in counts.items() if n >= c.least), key=lambda w: (-counts[w], w))
     if not kept:

@@ -100,7 +100,7 @@ class BiLSTM(nn.Module):
         g, b, t, i = x.shape
         flat = x.reshape(g, b * t, i)
         both = torch.stack([flat, flat.index_select(1, turn)], 1).reshape(2 * g, b * t, i)
-        gates = torch.baddbmm(self.bias, both, self.w_in).reshape(2 * g, b, t, -1)
+        gates = torch.bmm(both, self.w_in).add_(self.bias).reshape(2 * g, b, t, -1)
         states = Recurrence.apply(gates.permute(2, 0, 1, 3).contiguous(), self.w_rec)  # [T, 2G, B, H]
         states = states.permute(1, 2, 0, 3).reshape(g, 2, b * t, self.hidden)
         back = states[:, 1].index_select(1, turn)

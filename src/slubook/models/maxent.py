@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from slubook.corpora.bio import from_bio, to_bio
 from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize
 
-#: A word's cluster in a clustering of word vectors: the control "linear model, same unlabelled text".
-Clusters = Mapping[str, int]
+#: A word's clusters in clusterings of word vectors, coarse first: the control "linear model, same unlabelled text".
+Clusters = Mapping[str, Sequence[int]]
 
 
 def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Clusters | None = None) -> dict[str, float]:
@@ -36,8 +36,13 @@ def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Cluste
         source = lower if n == 1 else padded
         features.update((" ".join(source[i : i + n]), 1.0) for i in range(len(source) - n + 1))
     if clusters:
-        features.update((f"cluster={clusters[w]}", 1.0) for w in lower if w in clusters)
+        features.update((name, 1.0) for word in lower for name in _cluster_names(word, clusters))
     return features
+
+
+def _cluster_names(word: str, clusters: Clusters) -> list[str]:
+    """One feature a clustering, such as ``cluster0=17``; none for a word without clusters."""
+    return [f"cluster{grain}={number}" for grain, number in enumerate(clusters.get(word, ()))]
 
 
 def shape(word: str) -> str:
@@ -57,8 +62,8 @@ def token_features(tokens: Sequence[Token], window: int = 2, clusters: Clusters 
         row += [f"{d}:{lower[at + d]}" for d in range(-window, window + 1)]
         row += [f"{d}:{lower[at + d]} {lower[at + d + 1]}" for d in range(-window, window)]
         if clusters:
-            near = range(-min(window, 1), min(window, 1) + 1)
-            row += [f"{d}:cluster={clusters[lower[at + d]]}" for d in near if lower[at + d] in clusters]
+            near = range(-window, window + 1)
+            row += [f"{d}:{name}" for d in near for name in _cluster_names(lower[at + d], clusters)]
         rows.append(row)
     return rows
 
@@ -168,4 +173,3 @@ class MaxEntCRF:
             return Path(name).read_bytes()
         finally:
             os.unlink(name)
-

@@ -53,7 +53,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply map g to x[g]."""
-        return torch.baddbmm(self.bias, x, self.weight)
+        return torch.bmm(x, self.weight).add_(self.bias)  # baddbmm would copy the bias out first: half as fast
 
 
 class Network(nn.Module):
@@ -123,7 +123,7 @@ class Network(nn.Module):
         pooled = []
         for encoder in self.encoders:
             x = self.drop(encoder(x, turn))
-            pooled.append(x.masked_fill(off, -1.0).amax(2))  # [G, B, 2H]; LSTM outputs are above -1
+            pooled.append(x.masked_fill(off, -torch.inf).amax(2))  # [G, B, 2H]
         emissions = self.tag_head(x.reshape(self.groups, b * t, -1)).reshape(self.groups, b, t, -1)
         intents = self.intent_head(torch.cat([pooled[0], pooled[-1]], -1))
         ngrams = F.dropout(batch.ngrams.expand(self.groups, -1, -1), self.config.dropout, self.training)
