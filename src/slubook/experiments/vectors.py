@@ -87,7 +87,7 @@ class SkillVectors:
                 "dnn_mlm_other": self._name("mlm", fold),
             }
         pool = self._name("pool", None)
-        grouped = table_folder(pool) / "clusters.json"
+        grouped = table_folder(pool) / f"clusters-{'-'.join(map(str, GRAINS))}.json"
         if not grouped.is_file():
             write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
         return VectorPaths({m: name and table_folder(name) for m, name in names.items()}, grouped)
