@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from slubook.evaluation.intervals import compare, holm, mean_error
+from slubook.evaluation.intervals import Interval, compare, compare_slices, holm, mean_error
 from slubook.evaluation.metrics import Outcomes, irer
 
 
@@ -143,6 +143,81 @@ def test_slices():
         compare(rows, "irer", "old", "new", slice="long")
     with pytest.raises(ValueError, match="holds no utterance"):
         compare(rows[2:], "irer", "old", "new", slice="unseen")
+
+
+def halves(n):
+    """Two slices that part the test: its first half and the rest."""
+    first = np.arange(n) < n // 2
+    return {"unseen": first, "seen": ~first}
+
+
+def sliced(rng, unseen, seen, skills=12, n=200, more=None):
+    """Paired methods; the proposal removes that share of the baseline's mistakes in each slice."""
+    rows, masks = [], halves(n) | (more or {})
+    for k in range(skills):
+        wrong = rng.random(n) < rng.uniform(0.3, 0.6)
+        better = wrong & (rng.random(n) >= np.where(masks["unseen"], unseen, seen))
+        rows += [row(f"s{k}", m, w.astype(int), slices=masks) for m, w in (("old", wrong), ("new", better))]
+    return rows
+
+
+WHERE = {"slice": "unseen", "against": "seen", "replicates": 400}
+
+
+def test_slices_that_gain_alike():
+    result = compare_slices(sliced(np.random.default_rng(8), 0.3, 0.3), "irer", "old", "new", **WHERE)
+    assert result.low < 0 < result.high and result.p_wilcoxon > 0.05 and result.n_skills == 12
+
+
+def test_a_slice_that_gains_more():
+    rows = sliced(np.random.default_rng(9), 0.4, 0.1)
+    result = compare_slices(rows, "irer", "old", "new", **WHERE)
+    gains = [compare(rows, "irer", "old", "new", slice=s, replicates=20).point for s in ("unseen", "seen")]
+    assert result.point == pytest.approx(gains[0] - gains[1])
+    assert 0.2 < result.low < 0.3 < result.high < 0.4 and result.wins > 10 and result.p_wilcoxon < 0.01
+    back = compare_slices(rows, "irer", "old", "new", slice="seen", against="unseen", replicates=400)
+    assert back.point == pytest.approx(-result.point) and back.high < 0
+
+
+def test_a_gain_everywhere_is_no_gain_on_a_slice():
+    rows = sliced(np.random.default_rng(10), 0.2, 0.5)
+    assert compare(rows, "irer", "old", "new", slice="unseen", replicates=400).low > 0
+    assert compare_slices(rows, "irer", "old", "new", **WHERE).high < 0
+
+
+def test_both_slices_are_counted_in_the_same_draw():
+    rows = sliced(np.random.default_rng(11), 0.3, 0.3, more={"again": halves(200)["unseen"]})
+    alone = compare(rows, "irer", "old", "new", slice="unseen", replicates=200)
+    result = compare_slices(rows, "irer", "old", "new", slice="unseen", against="again", replicates=200)
+    assert alone.low < alone.high and (result.point, result.low, result.high) == (0, 0, 0)
+
+
+def test_slices_by_hand():
+    masks = halves(8)
+    rows = [
+        row("a", "old", [1, 1, 1, 1, 1, 1, 0, 0], slices=masks),
+        row("a", "new", [1, 0, 0, 0, 1, 0, 0, 0], slices=masks),  # 3/4 of the first half's mistakes, 1/2 of the rest
+        row("b", "old", [1] * 8, slices={"unseen": np.ones(8, bool), "seen": np.zeros(8, bool)}),
+        row("b", "new", [0] * 8, slices={"unseen": np.ones(8, bool), "seen": np.zeros(8, bool)}),
+    ]
+    result = compare_slices(rows, "irer", "old", "new", **WHERE)
+    assert result.point == pytest.approx(0.25) and result.n_skills == 1  # b has nothing to compare with
+    points = compare_slices(rows, "irer", "old", "new", statistic="absolute_gain", **WHERE)
+    assert points.point == pytest.approx(0.75 - 0.25)
+    with pytest.raises(ValueError, match="no skill has utterances of both"):
+        compare_slices(rows[2:] + [row("c", m, [1], slices=halves(1)) for m in ("old", "new")], "irer", "old", "new",
+                       **WHERE)  # fmt: skip
+
+
+def test_slices_where_only_the_proposal_errs_decide_nothing():
+    rows = [row("a", m, w, slices=halves(4)) for m, w in (("old", [0] * 4), ("new", [1] * 4))]
+    result = compare_slices(rows, "irer", "old", "new", **WHERE)
+    assert np.isnan(result.point) and np.isnan(result.low) and result.n_undefined == 1
+
+
+def test_percent():
+    interval = Interval(0.1234, -0.05, 0.2, 9)
+    assert interval.percent() == "12.3 [-5.0, 20.0]" and interval.percent(" %", "+.0f") == "+12 % [-5, +20]"
 
 
 def test_sizes_are_averaged_and_selected():

@@ -1,26 +1,22 @@
-"""How sure a difference is: a hierarchical paired bootstrap over skills, seeds and utterances.
+"""How sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
 
-One replicate draws skills with replacement, then for each drawn skill its seeds, then its test utterances.
-Both methods see the same draws, so what they have in common cancels out. Every drawn skill gets draws of
-its own, and a drawn utterance counts in every cell (size and seed) of the skill, since the test is shared.
-See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
-Taught in notebook 01, *The evidence*.
+The draws are those of :mod:`slubook.evaluation.resampling`. An interval counts the luck of seeds and utterances twice,
+once as it shows in the differences between skills and once as it is drawn again, so it is rather too wide than too
+narrow. Taught in notebook 01, *The evidence*.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import wilcoxon
 
-from slubook.evaluation.metrics import METRICS
-from slubook.evaluation.paired import Measured, SkillCells, collect
+from slubook.evaluation.paired import Measured, beside, collect
+from slubook.evaluation.resampling import bootstrap, measured_error
 
 LEVEL = 0.95
-_BLOCK = 4_000_000  # numbers in one matrix of utterance weights: 32 MB
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,11 @@ class Interval:
     low: float
     high: float
     n_skills: int
+
+    def percent(self, unit: str = "", form: str = ".1f") -> str:
+        """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted."""
+        point, low, high = (f"{100 * value:{form}}" for value in (self.point, self.low, self.high))
+        return f"{point}{unit} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
@@ -67,90 +68,6 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean over the last axis that leaves out NaN; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    weights = weights * known
-    whole = weights.sum(axis=-1)
-    total = (np.where(known, values, 0.0) * weights).sum(axis=-1)
-    return np.divide(total, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
-
-
-def _errors(skill: SkillCells, metric: str, utterances: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """The skill's error under each draw.
-
-    Args:
-        skill: its cells.
-        metric: a name in ``METRICS``.
-        utterances: how often each utterance counts, [draws, N].
-        seeds: how often each seed counts, [draws, seeds].
-
-    Returns:
-        [draws, methods]: the mean over the drawn seeds' cells.
-    """
-    methods, cells, n, columns = skill.counts.shape
-    flat = skill.counts.transpose(2, 0, 1, 3).reshape(n, -1)
-    totals = (utterances @ flat).reshape(-1, methods, cells, columns)
-    return _mean(METRICS[metric](totals), (seeds @ skill.seeds)[:, None, :])  # over [draws, methods, cells]
-
-
-def _measured(skill: SkillCells, metric: str) -> np.ndarray:
-    """The skill's error as it was measured, [methods]."""
-    return _errors(skill, metric, np.ones((1, skill.counts.shape[2])), np.ones((1, len(skill.seeds))))[0]
-
-
-def _resample(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
-    """How often each of ``n`` things is drawn when n are drawn with replacement, [draws, n]."""
-    where = rng.integers(n, size=(draws, n)) + np.arange(draws)[:, None] * n
-    return np.bincount(where.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
-
-
-def _drawn_skills(
-    names: Sequence[str], groups: Mapping[str, str] | None, replicates: int, rng: np.random.Generator
-) -> np.ndarray:
-    """How often each replicate draws each skill, [replicates, skills]; groups first where there are any."""
-    if groups is None:
-        return _resample(rng, len(names), replicates).astype(int)
-    members = defaultdict(list)
-    for k, name in enumerate(names):
-        members[groups[name]].append(k)
-    times = _resample(rng, len(members), replicates).astype(int)  # [replicates, groups]
-    drawn = np.zeros((replicates, len(names)), dtype=int)
-    for g, inside in enumerate(members.values()):
-        visits = np.repeat(np.arange(replicates), times[:, g])
-        drawn[:, inside] = _by_owner(visits, _resample(rng, len(inside), len(visits)), replicates)
-    return drawn
-
-
-def _bootstrap(
-    skills: Mapping[str, SkillCells], metric: str, groups: Mapping[str, str] | None, replicates: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each skill's measured error, [skills, methods], and the mean error of each replicate, [replicates, methods]."""
-    rng = np.random.default_rng(seed)
-    drawn = _drawn_skills(list(skills), groups, replicates, rng)
-    measured, sums, known = [], 0.0, 0.0
-    for k, skill in enumerate(skills.values()):
-        n, n_seeds = skill.counts.shape[2], len(skill.seeds)
-        measured.append(_measured(skill, metric))
-        owner = np.repeat(np.arange(replicates), drawn[:, k])  # the replicate of each draw, [draws]
-        step = max(1, _BLOCK // n)
-        blocks = [
-            _errors(skill, metric, _resample(rng, n, draws), _resample(rng, n_seeds, draws))
-            for draws in (min(step, len(owner) - start) for start in range(0, len(owner), step))
-        ]
-        errors = np.concatenate([np.empty((0, skill.counts.shape[0])), *blocks])  # [draws, methods]
-        there = ~np.isnan(errors)
-        sums = sums + _by_owner(owner, np.where(there, errors, 0.0), replicates)
-        known = known + _by_owner(owner, there.astype(float), replicates)
-    means = np.divide(sums, known, out=np.full(np.shape(sums), np.nan), where=known > 0)
-    return np.array(measured), means[~np.isnan(means).any(axis=1)]
-
-
-def _by_owner(owner: np.ndarray, values: np.ndarray, replicates: int) -> np.ndarray:
-    """Sum the rows of ``values`` [draws, methods] by replicate, [replicates, methods]."""
-    return np.stack([np.bincount(owner, column, minlength=replicates) for column in values.T], axis=1)
-
-
 def _ends(values: np.ndarray) -> tuple[float, float]:
     """The percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
     tail = (1 - LEVEL) / 2
@@ -166,7 +83,7 @@ def skill_errors(
     slice: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Each skill's error, [methods], as the mean over its seeds and sizes; see :func:`mean_error` for the arguments."""
-    return {name: _measured(skill, metric) for name, skill in collect(rows, methods, sizes, slice).items()}
+    return {name: measured_error(skill, metric) for name, skill in collect(rows, methods, sizes, slice).items()}
 
 
 def mean_error(
@@ -196,7 +113,7 @@ def mean_error(
         ValueError: when there are no such rows or no such slice.
     """
     skills = collect(rows, [method], sizes, slice)
-    errors, means = _bootstrap(skills, metric, groups, replicates, seed)
+    errors, means = bootstrap(skills, metric, groups, replicates, seed)
     return Interval(float(errors.mean()), *_ends(means[:, 0]), len(skills))
 
 
@@ -225,20 +142,74 @@ def compare(
         ValueError: when there are no such rows, or a cell was measured for one method only.
     """
     skills = collect(rows, [baseline, proposed], sizes, slice)
-    errors, means = _bootstrap(skills, metric, groups, replicates, seed)
+    errors, means = bootstrap(skills, metric, groups, replicates, seed)  # [skills, 2], [replicates, 2]
     of = STATISTICS[statistic]
-    each = _relative(errors[:, 0], errors[:, 1])
+    return _comparison(
+        of(*errors.mean(axis=0)),
+        of(means[:, 0], means[:, 1]),
+        differences=errors[:, 0] - errors[:, 1],
+        each=_relative(errors[:, 0], errors[:, 1]),
+    )
+
+
+def compare_slices(
+    rows: Iterable[Measured],
+    metric: str,
+    baseline: str,
+    proposed: str,
+    sizes: int | Collection[int] | None = None,
+    *,
+    slice: str,
+    against: str,
+    statistic: str = "relative_reduction",
+    groups: Mapping[str, str] | None = None,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """How much more one method gains over another on one slice of the test than on another slice.
+
+    Whoever says that a method helps *there* has to show that it helps less elsewhere. Utterances are drawn once, and
+    both slices are counted in the same draw. Skills that lack one of the slices are left out.
+
+    Args:
+        rows, metric, baseline, proposed, sizes, statistic, groups, replicates, seed: as for :func:`compare`.
+        slice: where the gain should be larger.
+        against: where it should be smaller, such as the complement.
+
+    Returns:
+        The gain on ``slice`` minus the gain on ``against``. ``wins``, ``ties``, the mean and the rank test are over
+        the skills' own differences of gains; those without a finite one count as undefined.
+
+    Raises:
+        ValueError: as for :func:`compare`, and when no skill has utterances of both slices.
+    """
+    rows = list(rows)
+    skills = beside(*(collect(rows, [baseline, proposed], sizes, name) for name in (slice, against)))
+    if not skills:
+        raise ValueError(f"no skill has utterances of both slices, {slice!r} and {against!r}")
+    errors, means = bootstrap(skills, metric, groups, replicates, seed)  # [skills, 4], [replicates, 4]
+    of = STATISTICS[statistic]
+
+    def more(error: np.ndarray) -> np.ndarray:  # [..., 4] → [...]
+        with np.errstate(invalid="ignore"):  # nothing to compare where only the proposal errs, on both
+            return of(error[..., 0], error[..., 1]) - of(error[..., 2], error[..., 3])
+
+    each = more(errors)
+    return _comparison(more(errors.mean(axis=0)), more(means), differences=each[np.isfinite(each)], each=each)
+
+
+def _comparison(point: np.ndarray, drawn: np.ndarray, *, differences: np.ndarray, each: np.ndarray) -> Comparison:
+    """A comparison from its replicates, the skills' differences, and their own figures, not all of them finite."""
     defined = each[np.isfinite(each)]
-    difference = errors[:, 0] - errors[:, 1]
     return Comparison(
-        float(of(*errors.mean(axis=0))),
-        *_ends(of(means[:, 0], means[:, 1])),
-        n_skills=len(skills),
-        wins=int((difference > 0).sum()),
-        ties=int((difference == 0).sum()),
+        float(point),
+        *_ends(drawn),
+        n_skills=len(each),
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
         mean_of_skill_reductions=float(defined.mean()) if len(defined) else 0.0,
         n_undefined=len(each) - len(defined),
-        p_wilcoxon=float(wilcoxon(difference).pvalue) if difference.any() else 1.0,
+        p_wilcoxon=float(wilcoxon(differences).pvalue) if differences.any() else 1.0,
     )
 
 

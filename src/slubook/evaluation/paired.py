@@ -68,6 +68,18 @@ def collect(
     return kept
 
 
+def beside(first: Mapping[str, SkillCells], second: Mapping[str, SkillCells]) -> dict[str, SkillCells]:
+    """The skills of two slices of the same rows, the second's methods after the first's: [2 methods, cells, N, 7].
+
+    A draw of utterances then counts in both slices. Skills that only one of them has are left out.
+    """
+    return {
+        skill: SkillCells(np.concatenate([cells.counts, second[skill].counts]), cells.seeds)
+        for skill, cells in first.items()
+        if skill in second
+    }
+
+
 def _counts(row: Measured, slice: str | None) -> np.ndarray:
     """The row's counts with everything outside the slice set to nothing, [N, 7]."""
     if slice is None:

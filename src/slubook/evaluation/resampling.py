@@ -1,0 +1,116 @@
+"""Measurements drawn again: skills, seeds and utterances, with replacement, level by level.
+
+One replicate draws skills (their sources first, where these are given), then for each drawn skill its seeds, then its
+test utterances. All methods and slices see the same draws, so what they have in common cancels out. Every drawn skill
+gets draws of its own, and a drawn utterance counts in every cell (size and seed) of the skill, since the test is
+shared. See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
+Taught in notebook 01, *The protocol*.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from slubook.evaluation.metrics import METRICS
+from slubook.evaluation.paired import SkillCells
+
+_BLOCK = 4_000_000  # numbers in one matrix of utterance weights: 32 MB
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean over the last axis that leaves out NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    weights = weights * known
+    whole = weights.sum(axis=-1)
+    total = (np.where(known, values, 0.0) * weights).sum(axis=-1)
+    return np.divide(total, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def _errors(skill: SkillCells, metric: str, utterances: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """The skill's error under each draw.
+
+    Args:
+        skill: its cells.
+        metric: a name in ``METRICS``.
+        utterances: how often each utterance counts, [draws, N].
+        seeds: how often each seed counts, [draws, seeds].
+
+    Returns:
+        [draws, methods]: the mean over the drawn seeds' cells.
+    """
+    methods, cells, n, columns = skill.counts.shape
+    flat = skill.counts.transpose(2, 0, 1, 3).reshape(n, -1)
+    totals = (utterances @ flat).reshape(-1, methods, cells, columns)
+    return _mean(METRICS[metric](totals), (seeds @ skill.seeds)[:, None, :])  # over [draws, methods, cells]
+
+
+def measured_error(skill: SkillCells, metric: str) -> np.ndarray:
+    """The skill's error as it was measured, [methods]."""
+    return _errors(skill, metric, np.ones((1, skill.counts.shape[2])), np.ones((1, len(skill.seeds))))[0]
+
+
+def _resample(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
+    """How often each of ``n`` things is drawn when n are drawn with replacement, [draws, n]."""
+    where = rng.integers(n, size=(draws, n)) + np.arange(draws)[:, None] * n
+    return np.bincount(where.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+
+
+def _drawn_skills(
+    names: Sequence[str], groups: Mapping[str, str] | None, replicates: int, rng: np.random.Generator
+) -> np.ndarray:
+    """How often each replicate draws each skill, [replicates, skills]; groups first where there are any."""
+    if groups is None:
+        return _resample(rng, len(names), replicates).astype(int)
+    members = defaultdict(list)
+    for k, name in enumerate(names):
+        members[groups[name]].append(k)
+    times = _resample(rng, len(members), replicates).astype(int)  # [replicates, groups]
+    drawn = np.zeros((replicates, len(names)), dtype=int)
+    for g, inside in enumerate(members.values()):
+        visits = np.repeat(np.arange(replicates), times[:, g])
+        drawn[:, inside] = _by_owner(visits, _resample(rng, len(inside), len(visits)), replicates)
+    return drawn
+
+
+def bootstrap(
+    skills: Mapping[str, SkillCells], metric: str, groups: Mapping[str, str] | None, replicates: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the measurements again and again.
+
+    Args:
+        skills: as :func:`slubook.evaluation.paired.collect` gives them.
+        metric: a name in ``METRICS``.
+        groups: the source of each skill, drawn before the skills in it; ``None`` for skills that stand alone.
+        replicates: how often.
+        seed: of the draws.
+
+    Returns:
+        each skill's measured error, [skills, methods], and the mean error of each replicate, [replicates, methods];
+        replicates in which some method has no utterance at all are left out.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = _drawn_skills(list(skills), groups, replicates, rng)
+    measured, sums, known = [], 0.0, 0.0
+    for k, skill in enumerate(skills.values()):
+        n, n_seeds = skill.counts.shape[2], len(skill.seeds)
+        measured.append(measured_error(skill, metric))
+        owner = np.repeat(np.arange(replicates), drawn[:, k])  # the replicate of each draw, [draws]
+        step = max(1, _BLOCK // n)
+        blocks = [
+            _errors(skill, metric, _resample(rng, n, draws), _resample(rng, n_seeds, draws))
+            for draws in (min(step, len(owner) - start) for start in range(0, len(owner), step))
+        ]
+        errors = np.concatenate([np.empty((0, skill.counts.shape[0])), *blocks])  # [draws, methods]
+        there = ~np.isnan(errors)
+        sums = sums + _by_owner(owner, np.where(there, errors, 0.0), replicates)
+        known = known + _by_owner(owner, there.astype(float), replicates)
+    means = np.divide(sums, known, out=np.full(np.shape(sums), np.nan), where=known > 0)
+    return np.array(measured), means[~np.isnan(means).any(axis=1)]
+
+
+def _by_owner(owner: np.ndarray, values: np.ndarray, replicates: int) -> np.ndarray:
+    """Sum the rows of ``values`` [draws, methods] by replicate, [replicates, methods]."""
+    return np.stack([np.bincount(owner, column, minlength=replicates) for column in values.T], axis=1)
