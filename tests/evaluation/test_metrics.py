@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from slubook.corpora.bio import tag_spans
 from slubook.corpora.utterance import Prediction, Slot, Utterance
-from slubook.evaluation.metrics import COLUMNS, METRICS, Outcomes, icer, irer, outcomes, semer, ser, substitutions
+from slubook.evaluation.metrics import (
+    COLUMNS,
+    METRICS,
+    Outcomes,
+    icer,
+    irer,
+    mistakes,
+    outcomes,
+    semer,
+    ser,
+    substitutions,
+)
 
 TRUE = [
     Utterance("1", "play yellow by coldplay", "Play", (Slot("song", 5, 11), Slot("artist", 15, 23))),
@@ -188,3 +199,12 @@ def test_empty_predictions(gold):
     ours = our_f1(gold, nothing)
     assert ours in (None, 0.0)
     assert conlleval_f1(gold, nothing) == 0
+
+
+def test_mistakes_counts_utterances(toy_skill):
+    answers = [Prediction(u.intent, u.slots[::-1]) for u in toy_skill[:3]]
+    assert mistakes(toy_skill[:3], answers) == 0
+    answers[0] = answers[0]._replace(slots=(), intent="Wrong")
+    assert mistakes(toy_skill[:3], answers) == 1
+    with pytest.raises(ValueError):
+        mistakes(toy_skill[:3], answers[:2])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from slubook.corpora.utterance import Prediction
+from slubook.evaluation.metrics import mistakes
 from slubook.learning.dnn import DNN, DNNConfig, fit_together
-from slubook.learning.training import TrainingConfig, batches, keep, mistakes, predict, swap, train
+from slubook.learning.training import TrainingConfig, batches, keep, predict, swap, train
 from slubook.models.base import NLUModel
 from slubook.models.encoding import Encoder
 from slubook.models.network import Network, NetworkConfig
@@ -114,12 +114,3 @@ def test_swap_and_keep():
     assert before[0].tolist() == [1.0, 2.0, 3.0, 4.0]
     keep(before, now, group=1, groups=2)  # two rows a network, as a bi-LSTM has
     assert before[0].tolist() == [1.0, 2.0, 7.0, 8.0]
-
-
-def test_mistakes_counts_utterances(toy_skill):
-    answers = [Prediction(u.intent, u.slots[::-1]) for u in toy_skill[:3]]
-    assert mistakes(toy_skill[:3], answers) == 0
-    answers[0] = answers[0]._replace(slots=(), intent="Wrong")
-    assert mistakes(toy_skill[:3], answers) == 1
-    with pytest.raises(ValueError):
-        mistakes(toy_skill[:3], answers[:2])

@@ -159,6 +159,15 @@ def outcomes(gold: Sequence[Utterance], predictions: Sequence[Prediction]) -> Ou
     return Outcomes(*np.array(rows, dtype=np.int64).reshape(-1, 5).T)
 
 
+def mistakes(gold: Sequence[Utterance], predictions: Sequence[Prediction]) -> int:
+    """How many utterances have any mistake, intent or slots: what dev sets choose epochs and settings by.
+
+    Raises:
+        ValueError: when there are not as many predictions as utterances.
+    """
+    return sum(p.intent != u.intent or set(p.slots) != set(u.slots) for u, p in zip(gold, predictions, strict=True))
+
+
 def _totals(measured: Outcomes | np.ndarray) -> dict[str, np.ndarray]:
     totals = measured.totals() if isinstance(measured, Outcomes) else np.asarray(measured)
     return {name: totals[..., k] for k, name in enumerate(COLUMNS)}

@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
+from slubook.evaluation.metrics import mistakes
 from slubook.experiments.cells import write_atomically
 from slubook.learning.dnn import DNNConfig, fit_together
-from slubook.learning.training import TrainingConfig, mistakes
+from slubook.learning.training import TrainingConfig
 from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.network import NetworkConfig

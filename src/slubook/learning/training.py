@@ -13,6 +13,7 @@ from torch import Tensor
 
 from slubook.corpora.bio import from_bio
 from slubook.corpora.utterance import Prediction, Utterance
+from slubook.evaluation.metrics import mistakes
 from slubook.models.encoding import Encoded, Encoder
 from slubook.models.network import Network
 
@@ -48,11 +49,6 @@ def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 6
                 out.append(Prediction(encoder.intents[int(intent[g, i])], slots, float(top[g, i])))
     back = sorted(range(len(order)), key=order.__getitem__)
     return [[out[i] for i in back] for out in answers]
-
-
-def mistakes(gold: Sequence[Utterance], predictions: Sequence[Prediction]) -> int:
-    """Utterances with any mistake, intent or slots."""
-    return sum(p.intent != u.intent or set(p.slots) != set(u.slots) for u, p in zip(gold, predictions, strict=True))
 
 
 def train(

@@ -25,6 +25,7 @@ from thinc.api import Adam
 
 from slubook.corpora.bio import from_bio, to_bio
 from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize, words
+from slubook.evaluation.metrics import mistakes
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ class SpacyPipeline:
             for batch in minibatch(examples, sizes):
                 self._nlp.update(batch, drop=self.config.dropout, sgd=optimizer)
             with self._nlp.use_params(optimizer.averages):
-                pairs = zip(dev, self.predict(texts), strict=True)
-                wrong = sum(p.intent != u.intent or set(p.slots) != set(u.slots) for u, p in pairs)
+                wrong = mistakes(dev, self.predict(texts))
                 waited += 1
                 if wrong <= best:
                     waited = 0 if wrong < best else waited
