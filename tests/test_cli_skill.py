@@ -72,6 +72,20 @@ def test_compare_prints_a_table_and_a_recommendation(corpus):
         assert part in done.stdout
 
 
+def test_a_small_skill_is_cut_into_fewer_folds_and_what_is_left_out_is_said(tmp_path, cache):
+    samples = {"Brew": ["make tea", "brew a pot", "tea now", "put it on"], "Wait": ["not yet", "hold on", "later"]}
+    intents = [{"name": n, "samples": s} for n, s in samples.items()] + [{"name": "AMAZON.StopIntent", "samples": []}]
+    path = tmp_path / "en-US.json"
+    path.write_text(json.dumps({"interactionModel": {"languageModel": {"invocationName": "urn", "intents": intents}}}))
+    done = run("compare", path, "--vectors", "none")
+    assert done.exit_code == 0, done.output
+    assert "urn: left out, no samples: AMAZON.StopIntent" in done.stderr
+    assert "3 folds instead of 5" in done.stderr
+    assert "6 models are trained" in done.stderr
+    assert "7 utterances are too few for an interval" in " ".join(done.stdout.split())
+    assert "Word vectors of the DNN: none" in done.stdout
+
+
 def test_predict_trains_on_first_use_and_says_so(corpus):
     said = run("predict", corpus, "no more rice", "--skill", "home")
     assert said.exit_code == 0, said.output
@@ -115,7 +129,8 @@ class TestRefusing:
 def test_too_few_utterances_for_the_folds(tmp_path, cache):
     path = tmp_path / "few.jsonl"
     path.write_text("".join(json.dumps({"text": w, "intent": i}) + "\n" for w, i in [("yes", "A"), ("no", "B")]))
-    assert "2 different utterances or dialogues, and 5 folds need 10" in refused("compare", path)
+    assert "2 different utterances or dialogues, and 5 folds need 10" in refused("compare", path, "--folds", 5)
+    assert "2 different utterances or dialogues, and 2 folds need 4" in refused("compare", path)
     assert not cache.exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,13 +19,16 @@ AsOne = Annotated[bool, typer.Option("--as-one", help="Take all domains of a JSO
 VectorsOption = Annotated[
     str, typer.Option("--vectors", metavar="auto|none|FOLDER", help="The word vectors beneath the network.")
 ]
+WIDTH = 80
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print an object instead of a table.")]
 
 
 @skill.command("compare")
 def skill_compare(
     file: File,
-    folds: Annotated[int, typer.Option(min=2, help="Parts that the data are cut into.")] = 5,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Parts that the data are cut into; 5, or fewer for a small skill.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often they are cut anew.")] = 1,
     as_one: AsOne = False,
     vectors: VectorsOption = "auto",
@@ -39,9 +43,14 @@ def skill_compare(
     from slubook.experiments import answer, own
     from slubook.experiments.compare import compare
 
-    skills = own.read(file, as_one)
+    skills = _read(file, as_one)
+    asked_for, folds = folds, folds or own.folds_for(skills)
     for one in skills:
-        own.check(one, file, folds)
+        own.check(one, folds)
+    if asked_for is None and folds < own.FOLDS:
+        typer.echo(f"{folds} folds instead of {own.FOLDS}: every fold needs two different samples", err=True)
+    n = len(skills) * folds * seeds * len(answer.NAMES)
+    typer.echo(f"{n} models are trained and judged, then {len(answer.NAMES)} a skill to keep", err=True)
     table = own.vectors(vectors, skills)
     report = compare(skills, table, folds, seeds)
     kept = {one.name: {m: str(answer.train_and_keep(one, m, table)) for m in answer.NAMES} for one in skills}
@@ -51,9 +60,10 @@ def skill_compare(
         typer.echo(json.dumps({**report.to_json(), "kept": kept}, indent=2, ensure_ascii=False))
         return
     asked = ", ".join(f"{name} ({n} utterances)" for name, n in report.skills.items())
-    typer.echo(f"{asked}; {folds} folds, {seeds} seed{'s' * (seeds > 1)}; word vectors of the DNN: {report.vectors}")
+    typer.echo(fill(f"{asked}; {folds} folds, {seeds} seed{'s' * (seeds > 1)}", WIDTH))
+    typer.echo(fill(f"Word vectors of the DNN: {report.vectors}", WIDTH) + "\n")
     Console().print(report.table())
-    typer.echo(report.reason)
+    typer.echo("\n" + fill(report.reason, WIDTH))
     if len(skills) > 1:
         typer.echo("These are means over the skills: compare one alone when it matters most.")
     typer.echo(f'Both are kept: slubook skill predict {file} "..."')
@@ -79,8 +89,8 @@ def skill_predict(
         raise typer.BadParameter(f"model {model!r} is unknown: choose from auto, {', '.join(answer.NAMES)}")
     if not utterance.strip():
         raise CorpusError("the utterance is empty: say something")
-    one = _pick(own.read(file, as_one), name, file)
-    own.check(one, file, folds=1)
+    one = _pick(_read(file, as_one), name, file)
+    own.check(one, folds=1)
     method = (answer.chosen(one) or answer.LINEAR) if model == "auto" else model
     opened = answer.open_model(one, method, lambda: own.vectors(vectors, [one]), lambda m: typer.echo(m, err=True))
     [said] = opened.predict([utterance])
@@ -92,6 +102,17 @@ def skill_predict(
     typer.echo(f"{said.intent}  ({said.confidence:.0%} sure, {answer.NAMES[method]})")
     for slot in slots:
         typer.echo(f"  {slot['type']}: {slot['value']}")
+
+
+def _read(file: Path, as_one: bool) -> list[OwnSkill]:
+    """The skills of a file; what cannot be learned of them is said once."""
+    from slubook.experiments import own
+
+    skills = own.read(file, as_one)
+    for one in skills:
+        if one.left_out:
+            typer.echo(f"{one.name}: left out, no samples: {', '.join(one.left_out)}", err=True)
+    return skills
 
 
 def _pick(skills: list[OwnSkill], name: str | None, file: Path) -> OwnSkill:

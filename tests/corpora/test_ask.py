@@ -45,11 +45,21 @@ def problems_of(path):
 def test_reads_a_model(save):
     helper = {"name": "AMAZON.HelpIntent", "samples": []}
     model = ask.read(save(interaction_model([BREW, helper], [TEA], modelConfiguration={"x": 1})))
-    assert (model.name, model.invocation) == ("model", "tea time")
+    assert (model.name, model.invocation) == ("tea time", "tea time")
+    assert model.left_out == ("AMAZON.HelpIntent",)
     assert [intent.name for intent in model.intents] == ["Brew"]
     assert model.intents[0].samples == ("make {tea}", "a pot of {tea} for {count} people")
     assert model.types["Tea"] == ("assam", "green tea", "sencha", "earl grey")
     assert "seven" in model.types["AMAZON.NUMBER"]
+
+
+def test_a_skill_is_called_what_users_say_else_by_its_file_else_by_its_folder(tmp_path):
+    nameless = json.dumps(interaction_model([BREW], [TEA], invocationName=" "))
+    for path, name in (("kettle.json", "kettle"), ("samovar/en-US.json", "samovar")):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(nameless)
+        assert ask.read(tmp_path / path).name == name
+    assert ask.read(tmp_path / "kettle.json", "urn").name == "urn"
 
 
 def test_values_of_ones_own_extend_a_built_in_type(save):
@@ -132,7 +142,7 @@ def test_expansion_marks_slots_by_name(save):
     for u in utterances:
         assert not slot_problems(u.text, u.slots)
         assert {s.type for s in u.slots} <= {"tea", "count"}
-        assert (u.domain, u.split, u.intent) == ("model", "train", "Brew")
+        assert (u.domain, u.split, u.intent) == ("tea time", "train", "Brew")
         (tea,) = (u.text[s.start : s.end] for s in u.slots if s.type == "tea")
         assert tea in ("assam", "green tea", "sencha", "earl grey")
 

@@ -58,7 +58,7 @@ def write(path: Path, rows: list[dict]) -> Path:
 class TestReading:
     def test_a_sample_is_a_group_and_is_asked_once(self, larder):
         [skill] = own.read(larder)
-        assert skill.name == "larder"
+        assert (skill.name, skill.path, skill.left_out) == ("larder", larder, ())
         assert len(set(skill.groups)) == 15  # "read it" and "Read it!" are one
         assert len(skill.asked) == 15
         assert 50 < len(skill.utterances) <= 10 * 6 + 6  # a value that comes twice in a sample counts once
@@ -92,7 +92,7 @@ class TestRefusing:
     def refused(self, path: Path, folds: int = 5) -> str:
         with pytest.raises(CorpusError) as caught:
             for skill in own.read(path):
-                own.check(skill, path, folds)
+                own.check(skill, folds)
         return str(caught.value)
 
     def test_one_class(self, tmp_path):
@@ -105,7 +105,14 @@ class TestRefusing:
             write(tmp_path / "few.jsonl", rows)
         )
         assert "15 different samples, and 8 folds need 16" in self.refused(larder, folds=8)
-        own.check(own.read(larder)[0], larder, 7)
+        own.check(own.read(larder)[0], 7)
+
+    def test_as_many_folds_as_the_smallest_skill_allows(self, tmp_path, larder):
+        [skill] = own.read(larder)  # 15 samples
+        few = own.OwnSkill("few", skill.utterances, ("a", "b", "c") * 25, ())
+        assert own.folds_for([skill]) == 5
+        assert own.folds_for([own.OwnSkill("eight", (), tuple("abcdefgh"), ()), skill]) == 4
+        assert own.folds_for([few]) == 2
 
     def test_slot_used_but_not_declared(self, tmp_path):
         path = tmp_path / "bad.json"
@@ -146,6 +153,19 @@ class TestVectors:
         pooled = own.load("skills/coffee_shop")[0]  # must not be read before it is asked
         overlapping = own.OwnSkill("mine", (pooled,), ("1",), (0,))
         assert own.vectors("auto", [overlapping]).folder.name == f"embedded-without-{overlapping.key}"
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("embedded", "FastText of the requests that come with this book"),
+            ("embedded-without-0f", "FastText of the requests that come with this book, without those that are also"),
+            ("full-mlm", "a masked language model of the public requests"),
+            ("crawl-without-topics", "the table 'crawl-without-topics'"),
+        ],
+    )
+    def test_what_a_table_was_learned_from_in_words(self, name, told):
+        table = VectorTable(name, {}, np.zeros((0, 8), np.float16), np.zeros((0, 8), np.float16))
+        assert own.Vectors(table, Path()).in_words().startswith(told)
 
     def test_no_table_there(self, tmp_path):
         with pytest.raises(CorpusError, match="--vectors none"):
@@ -194,6 +214,10 @@ class TestCrossValidation:
         assert report.recommended in answer.NAMES
         assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
         assert report.table().row_count == 7
+        assert report.too_few and report.to_json()["too_few"]
+        assert "15 utterances are too few for an interval" in report.reason
+        cells = [cell for column in report.table().columns[1:] for cell in column.cells]
+        assert not any("[" in cell for cell in cells)
 
 
 def found(low: float, high: float) -> Comparison:
@@ -214,10 +238,15 @@ COSTS = {"maxent_crf": {"train_s": 1.25}, "dnn": {"train_s": 9.5}}
     ],
 )
 def test_recommendation_and_its_reason(low, high, model, why):
-    chosen, reason = recommend(found(low, high), COSTS)
+    chosen, reason = recommend(found(low, high), COSTS, asked=30)
     assert chosen == model
     assert why in reason
     assert reason.startswith("Use the DNN" if model == "dnn" else "Use MaxEnt-CRF")
+
+
+def test_too_few_utterances_decide_nothing():
+    chosen, reason = recommend(found(0.5, 0.9), COSTS, asked=29)
+    assert chosen == "maxent_crf" and "29 utterances are too few for an interval" in reason
 
 
 class TestKeeping:
@@ -236,7 +265,20 @@ class TestKeeping:
         texts = [u.text for u in skill.utterances] + ["", "buy plums soon"]
         assert again.predict(texts) == first.predict(texts)
         assert len(said) == 1
-        assert [p.name for p in (cache / "skills" / "larder").iterdir()] == [method]  # nothing left aside
+        [folder] = (cache / "skills").iterdir()
+        assert folder.name.startswith("larder-")
+        assert [p.name for p in folder.iterdir()] == [method]  # nothing left aside
+
+    def test_namesakes_in_two_files_are_kept_side_by_side(self, larder, tmp_path):
+        (tmp_path / "other").mkdir()
+        other = tmp_path / "other" / larder.name
+        other.write_text(larder.read_text().replace("Drop", "Discard"))
+        [first], [second], said = own.read(larder), own.read(other), []
+        for skill in (first, second):
+            answer.train_and_keep(skill, "maxent_crf", None)
+        for skill in (first, second):
+            answer.open_model(skill, "maxent_crf", lambda: None, said.append)
+        assert first.name == second.name and not said
 
     def test_a_changed_file_is_learned_again(self, larder):
         [skill], said = own.read(larder), []

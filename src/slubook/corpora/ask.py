@@ -25,6 +25,7 @@ from slubook.corpora.utterance import Slot, Utterance
 from slubook.profiles import stable_hash
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_LOCALE = re.compile(r"[a-z]{2}-[A-Z]{2}")
 _BUILT_IN = "AMAZON."
 
 
@@ -42,16 +43,18 @@ class Model:
     """A skill.
 
     Attributes:
-        name: of its folder or file; the domain of its utterances.
+        name: the domain of its utterances.
         invocation: what users say to open it.
-        intents: those with samples; Amazon's own without samples (``AMAZON.HelpIntent``) are left out.
+        intents: those with samples.
         types: for each slot type in use, its values and their synonyms, each once.
+        left_out: Amazon's own intents without samples (``AMAZON.HelpIntent``): there is nothing to learn them from.
     """
 
     name: str
     invocation: str
     intents: tuple[Intent, ...]
     types: dict[str, tuple[str, ...]]
+    left_out: tuple[str, ...] = ()
 
 
 class _Schema(BaseModel):
@@ -102,7 +105,8 @@ def read(path: Path | str, name: str = "") -> Model:
 
     Args:
         path: a JSON file.
-        name: the skill's name; the file's when empty.
+        name: the skill's name; when empty, what users say to open it, else the name of the file, else, as the
+            developer console calls all files by their language (``en-US.json``), that of its folder.
 
     Raises:
         CorpusError: listing everything that is wrong: JSON that is malformed or of another shape, intents without
@@ -133,7 +137,11 @@ def read(path: Path | str, name: str = "") -> Model:
         if i.samples
     )
     used = {type for intent in intents for type in intent.slots.values()}
-    return Model(name or path.stem, schema.invocationName, intents, {t: types[t] for t in sorted(used)})
+    left_out = tuple(i.name for i in schema.intents if not i.samples)
+    invocation = " ".join(schema.invocationName.split())
+    return Model(
+        name or invocation or _name_of(path), invocation, intents, {t: types[t] for t in sorted(used)}, left_out
+    )
 
 
 def expand(model: Model, per_sample: int, seed: int) -> list[Utterance]:
@@ -171,6 +179,10 @@ def built_in_types() -> dict[str, tuple[str, ...]]:
     """Our values for Amazon's built-in slot types, spelled as a recogniser writes them."""
     text = resources.files("slubook.corpora").joinpath("builtin_types.json").read_text(encoding="utf-8")
     return {name: tuple(values) for name, values in json.loads(text).items()}
+
+
+def _name_of(path: Path) -> str:
+    return path.resolve().parent.name if _LOCALE.fullmatch(path.stem) else path.stem
 
 
 def _deck(values: tuple[str, ...], seed: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Models of the user's own skills, trained on everything there is and kept, and their answers.
 
-A model stands in the cache under ``skills/<skill>/<model>``, beside a note of what it was trained on; a file that
-has changed since is learned again. Nothing kept is a pickle. Taught in *Your own skill*.
+A model stands in the cache under ``skills/<skill>-<hash of its file's path>/<model>``, beside a note of what it was
+trained on; a file that has changed since is learned again. Nothing kept is a pickle. Taught in *Your own skill*.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from slubook.models.maxent_file import load_maxent, save_maxent
 from slubook.models.packed import PackedSkill
 from slubook.models.store import SkillStore, append
 from slubook.models.vectors import VectorTable
-from slubook.profiles import cache_dir, seed_everything
+from slubook.profiles import cache_dir, seed_everything, stable_hash
 
 LINEAR, NEURAL = "maxent_crf", "dnn"
 NAMES = {LINEAR: "MaxEnt-CRF", NEURAL: "DNN"}
@@ -47,8 +47,9 @@ class Configs:
 
 
 def folder_of(skill: OwnSkill) -> Path:
-    """Where the models of a skill are kept."""
-    return cache_dir() / "skills" / (re.sub(r"[^\w.-]+", "-", skill.name).strip(".-") or "skill")
+    """Where the models of a skill are kept: by its name and its file, so that namesakes do not displace each other."""
+    readable = re.sub(r"[^\w.-]+", "-", skill.name).strip(".-")[:60] or "skill"
+    return cache_dir() / "skills" / f"{readable}-{stable_hash(skill.path.resolve(), skill.name):08x}"
 
 
 def train_and_keep(skill: OwnSkill, method: str, vectors: Vectors | None, configs: Configs | None = None) -> Path:

@@ -30,6 +30,8 @@ from slubook.profiles import seed_everything
 
 #: Decides which model is recommended: the share of utterances with any mistake.
 DECISIVE = "irer"
+#: Below so many utterances an interval promises more than they can tell.
+LEAST = 30
 _METRIC_NAMES = {"icer": "ICER, intents", "ser": "SER, slots", "irer": "IRER, any mistake", "semer": "SemER"}
 
 
@@ -41,7 +43,7 @@ class Report:
         skills: name → how many utterances were asked.
         folds: of the cross-validation.
         seeds: how often it was repeated.
-        vectors: name of the word vectors beneath the network, or ``"none"``.
+        vectors: what the word vectors beneath the network were learned from, or ``"none"``.
         errors: metric → model → mean error over the skills.
         reductions: metric → relative error reduction of the network against the linear model.
         costs: model → ``train_s``, ``predict_ms`` and ``bytes``, each a mean over skills, seeds and folds.
@@ -59,17 +61,23 @@ class Report:
     recommended: str
     reason: str
 
+    @property
+    def too_few(self) -> bool:
+        """Whether some skill has too few utterances for its intervals to be believed."""
+        return min(self.skills.values()) < LEAST
+
     def to_json(self) -> dict:
         """The report as JSON can hold it; what is not finite becomes ``null``."""
-        return _finite(asdict(self))
+        return _finite({**asdict(self), "too_few": self.too_few})
 
     def table(self) -> Table:
-        """The report for a terminal; errors in percent with their 95 % intervals."""
+        """The report for a terminal; errors in percent, with 95 % intervals where there is enough to have them."""
+        shown = _point if self.too_few else _percent
         heads = (Column(name, justify="right") for name in (*NAMES.values(), "relative reduction"))
         table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
         for metric, name in _METRIC_NAMES.items():
-            errors = [_percent(self.errors[metric][m]) for m in NAMES]
-            table.add_row(name, *errors, _percent(self.reductions[metric]))
+            errors = [shown(self.errors[metric][m]) for m in NAMES]
+            table.add_row(name, *errors, shown(self.reductions[metric]))
         for name, cost, scale, digits in (
             ("training, s", "train_s", 1, 1),
             ("one answer, ms", "predict_ms", 1, 2),
@@ -113,8 +121,9 @@ def compare(
         for m in models
     }
     asked = {s.name: len(s.asked) for s in skills}
-    name = vectors.table.name if vectors else "none"
-    return Report(asked, folds, seeds, name, errors, reductions, costs, *recommend(reductions[DECISIVE], costs))
+    told = vectors.in_words() if vectors else "none"
+    verdict = recommend(reductions[DECISIVE], costs, min(asked.values()))
+    return Report(asked, folds, seeds, told, errors, reductions, costs, *verdict)
 
 
 def cross_validate(
@@ -153,23 +162,31 @@ def cross_validate(
     return rows
 
 
-def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:
+def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]], asked: int) -> tuple[str, str]:
     """Which model to use, and why: the one that errs less, or the simpler linear one when the data cannot tell.
 
     Args:
         reduction: of the network's IRER against the linear model's.
         costs: model → ``train_s`` and others.
+        asked: how many utterances the smallest skill was judged by.
     """
+    seconds = " against ".join(f"{costs[m]['train_s']:.1f}" for m in NAMES)
+    simpler = f"it is the simpler of the two: it trains in {seconds} seconds and needs no word vectors."
+    if asked < LEAST:
+        return LINEAR, (
+            f"Use MaxEnt-CRF for now: {asked} utterances are too few for an interval, so these figures are a first "
+            f"look and no evidence (it takes {LEAST}, better hundreds); and {simpler}"
+        )
     found = f"the 95 % interval of its relative error reduction, {_percent(reduction)} %,"
     if reduction.low > 0:
         return NEURAL, f"Use the DNN: it errs less on whole utterances; {found} lies above zero."
     if reduction.high < 0:
         return LINEAR, f"Use MaxEnt-CRF: the DNN errs more on whole utterances; {found} lies below zero."
-    seconds = " against ".join(f"{costs[m]['train_s']:.1f}" for m in NAMES)
-    return LINEAR, (
-        f"Use MaxEnt-CRF: your data cannot tell the DNN from it, as {found} includes zero; "
-        f"and it is the simpler of the two: it trains in {seconds} seconds and needs no word vectors."
-    )
+    return LINEAR, f"Use MaxEnt-CRF: your data cannot tell the DNN from it, as {found} includes zero; and {simpler}"
+
+
+def _point(interval: Interval) -> str:
+    return f"{100 * interval.point:.1f}"
 
 
 def _percent(interval: Interval) -> str:

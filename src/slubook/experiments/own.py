@@ -27,6 +27,14 @@ from slubook.profiles import cache_dir
 TABLES = ("full-pool", "full-mlm", "full-general")
 #: What a table is trained on where there is none.
 POOL_SOURCES = ("assistant-en", "skills")
+#: Parts that a skill is cut into, if it is large enough.
+FOLDS = 5
+_PLAIN = {
+    "full-pool": "FastText of the public requests of chapter 1",
+    "full-mlm": "a masked language model of the public requests of chapter 1",
+    "full-general": "FastText of general English",
+    "embedded": "FastText of the requests that come with this book",
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,16 @@ class OwnSkill:
         groups: utterances of one group share a sample or a dialogue, [N].
         asked: positions of the utterances that a model is judged by. Of the fillings of one sample only the
             first is: the others would count one difficulty several times.
+        path: the file that it stands in.
+        left_out: intents of the file without samples, which no model can learn.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     groups: tuple[str, ...]
     asked: tuple[int, ...]
+    path: Path = Path()
+    left_out: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -67,30 +79,38 @@ def read(path: Path, as_one: bool = False) -> list[OwnSkill]:
     """
     utterances = load(path)
     if path.suffix == ".json":
-        return [_of_model(ask.read(path), utterances)]
+        return [_of_model(ask.read(path), utterances, path)]
     domains: dict[str, dict[str, Utterance]] = {}
     for u in utterances:
         domains.setdefault(path.stem if as_one else u.domain, {}).setdefault(normalise(u.text) or u.text, u)
     return [
-        OwnSkill(name, tuple(kept.values()), tuple(u.group or u.id for u in kept.values()), tuple(range(len(kept))))
+        OwnSkill(
+            name, tuple(kept.values()), tuple(u.group or u.id for u in kept.values()), tuple(range(len(kept))), path
+        )
         for name, kept in sorted(domains.items())
     ]
 
 
-def _of_model(model: ask.Model, utterances: Sequence[Utterance]) -> OwnSkill:
+def _of_model(model: ask.Model, utterances: Sequence[Utterance], path: Path) -> OwnSkill:
     """Samples that differ only in case, digits or punctuation are one group."""
     samples = {f"{model.name}/{i.name}/{n}": normalise(s) or s for i in model.intents for n, s in enumerate(i.samples)}
     groups = tuple(samples[u.group] for u in utterances)
     first = {group: i for i, group in reversed(list(enumerate(groups)))}
-    return OwnSkill(model.name, tuple(utterances), groups, tuple(sorted(first.values())))
+    return OwnSkill(model.name, tuple(utterances), groups, tuple(sorted(first.values())), path, model.left_out)
 
 
-def check(skill: OwnSkill, path: Path, folds: int) -> None:
+def folds_for(skills: Sequence[OwnSkill]) -> int:
+    """How many folds the smallest of the skills allows, :data:`FOLDS` at the most and two at the least."""
+    return max(2, min(FOLDS, *(len(set(skill.groups)) // 2 for skill in skills)))
+
+
+def check(skill: OwnSkill, folds: int) -> None:
     """Whether the skill can be learned and judged at all.
 
     Raises:
         CorpusError: when there is nothing to tell apart, or too little for so many folds.
     """
+    path = skill.path
     if len(labels(skill.utterances)) < 2:
         raise CorpusError(
             f"{path}: skill {skill.name!r} has one intent ({skill.utterances[0].intent!r}) and no slots, so there is "
@@ -111,6 +131,12 @@ class Vectors(NamedTuple):
 
     table: VectorTable
     folder: Path
+
+    def in_words(self) -> str:
+        """What the table was learned from, for a sentence."""
+        name, without, _ = self.table.name.partition("-without-")
+        told = _PLAIN.get(name, f"the table {self.table.name!r}")
+        return f"{told}, without those that are also yours" if without and name in _PLAIN else told
 
 
 def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:

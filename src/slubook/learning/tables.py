@@ -6,6 +6,7 @@ A table on disk carries a hash of the text and settings it came from; another te
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def text_key(sentences: Sequence[Sequence[str]], config: Any) -> str:
 def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, config: Any) -> VectorTable:
     """The table ``name``: from the cache when it was trained on the same text with the same settings, else trained.
 
+    Training takes a minute or more, and where stderr is no terminal there is no bar: a line there says what is done.
+
     Args:
         name: of the table and of its folder in the cache.
         sentences: tokens of each text.
@@ -37,6 +40,8 @@ def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, co
     folder, key = table_folder(name), text_key(sentences, config)
     if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
         return table
+    kind = type(config).__name__.removesuffix("Config")
+    print(f"word vectors {name}: training {kind} on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
     table = train(name, sentences, config)
     table.key = key
     table.save(folder)
