@@ -12,10 +12,10 @@ from slubook import claims as claims_module
 from slubook import ledger, profiles
 from slubook.claims import Claim, LedgerError, load_claims
 from slubook.cli import app
-from slubook.evaluation.intervals import Interval
+from slubook.evaluation.intervals import Interval, compare, compare_slices, holm
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
-from slubook.ledger import assess, protocol_now, show_claimed, show_measured, verdict
+from slubook.ledger import assess, judge, protocol_now, show, show_claimed, show_measured
 
 CLAIM = {
     "id": "skills-a",
@@ -41,35 +41,53 @@ def claimed(value, unit="relative error reduction", **more):
     return {"value": value, "unit": unit, **more}
 
 
+AT_CLAIM, ABOVE = "the interval lies at or above the claim", "the interval lies above zero"
+FALLS_SHORT = f"{ABOVE} and falls short of the claim"
+LOSS = {"claimed": claimed(0, "points of accuracy"), "rule": "no_loss", "margin": 0.01}
+DIRECTION = {"claimed": claimed(None), "rule": "direction"}
+RANGE = {"claimed": claimed(0.078, upper=0.156)}
+TIMES = {"claimed": claimed(5, "ratio")}
+SERVED = {
+    "claimed": claimed(9, "count"),
+    "rule": "feasible",
+    "measure": {"kind": "table", "table": "traffic", "entry": "first.skills", "most": {"wrong": 0}},
+}
+
+
 @pytest.mark.parametrize(
-    ("changes", "interval", "expected"),
+    ("changes", "interval", "expected", "reason"),
     [
-        ({}, (0.20, 0.15, 0.25), "exceeded"),
-        ({}, (0.16, 0.05, 0.25), "reproduced"),
-        ({}, (0.12, 0.05, 0.16), "reproduced"),  # the interval covers the claim
-        ({}, (0.10, 0.05, 0.14), "direction only"),
-        ({}, (0.20, 0.00, 0.40), "not reproduced"),  # touches zero
-        ({}, (-0.2, -0.3, -0.1), "not reproduced"),
-        ({}, (0.0, float("nan"), float("nan")), "not reproduced"),
-        ({"claimed": claimed(0.078, upper=0.156)}, (0.12, 0.10, 0.15), "reproduced"),
-        ({"claimed": claimed(0.078, upper=0.156)}, (0.18, 0.16, 0.20), "exceeded"),
-        ({"claimed": claimed(5, "ratio")}, (1.6, 1.2, 2.0), "direction only"),
-        ({"claimed": claimed(5, "ratio")}, (1.2, 0.9, 2.0), "not reproduced"),  # no effect is a ratio of one
-        ({"claimed": claimed(5, "ratio")}, (6.0, 5.0, 7.0), "exceeded"),
-        ({"claimed": claimed(None)}, (0.5, 0.4, 0.6), "direction only"),  # no figure to reach
-        ({"claimed": claimed(None), "rule": "direction"}, (0.5, 0.4, 0.6), "reproduced"),
-        ({"claimed": claimed(None), "rule": "direction"}, (0.5, -0.1, 0.6), "not reproduced"),
-        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.0, -0.009, 0.01), "reproduced"),
-        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.0, -0.011, 0.01), "not reproduced"),
-        ({"claimed": claimed(0), "rule": "no_loss", "margin": 0.01}, (0.02, 0.0, 0.04), "exceeded"),
+        ({}, (0.20, 0.15, 0.25), "exceeded", AT_CLAIM),
+        ({}, (0.16, 0.05, 0.25), "reproduced", "the point reaches the claim"),
+        ({}, (0.12, 0.05, 0.16), "reproduced", "the interval reaches the claim, the point falls short of it"),
+        ({}, (0.10, 0.05, 0.14), "direction only", FALLS_SHORT),
+        ({}, (0.20, 0.00, 0.40), "not reproduced", "the interval includes zero"),  # touches it
+        ({}, (-0.2, -0.3, -0.1), "not reproduced", "the interval lies below zero"),
+        ({}, (0.0, float("nan"), float("nan")), "not reproduced", "nothing to compare"),
+        (RANGE, (0.12, 0.10, 0.15), "reproduced", "the point reaches the claim"),
+        (RANGE, (0.18, 0.16, 0.20), "exceeded", AT_CLAIM),
+        (TIMES, (1.6, 1.2, 2.0), "direction only", "the interval lies above one and falls short of the claim"),
+        (TIMES, (1.2, 0.9, 2.0), "not reproduced", "the interval includes one"),  # no effect is a ratio of one
+        (TIMES, (6.0, 5.0, 7.0), "exceeded", AT_CLAIM),
+        (TIMES, (6.0, 6.0, 6.0), "exceeded", "the figure lies at or above the claim"),
+        ({"claimed": claimed(None)}, (0.5, 0.4, 0.6), "direction only", f"{ABOVE}; no figure to reach is known"),
+        (DIRECTION, (0.5, 0.4, 0.6), "reproduced", f"{ABOVE}; no figure is claimed"),
+        (DIRECTION, (0.5, -0.1, 0.6), "not reproduced", "the interval includes zero"),
+        (LOSS, (0.0, -0.009, 0.01), "reproduced", "the interval stays within the margin, a loss of 1.0 points"),
+        (LOSS, (0.0, -0.011, 0.01), "not reproduced", "the interval passes the margin, a loss of 1.0 points"),
+        (LOSS, (0.02, 0.0, 0.04), "exceeded", "the interval excludes a loss"),
+        (SERVED, (8, 8, 8), "not reproduced", "fewer than claimed were tried"),
+        (SERVED, (9, 9, 9), "reproduced", "as many as claimed were tried, and every limit held"),
+        (SERVED, (99, 99, 99), "reproduced", "as many as claimed were tried, and every limit held"),  # never exceeded
     ],
-)
-def test_verdicts(changes, interval, expected):
-    assert verdict(claim(**changes), Interval(*interval, n_skills=9)) == expected
+)  # fmt: skip
+def test_verdicts(changes, interval, expected, reason):
+    assert judge(claim(**changes), Interval(*interval, n_skills=9)) == (expected, reason)
 
 
 def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
     rng, rows, tests = np.random.default_rng(0), [], {}
+    slices = {"unseen": np.arange(60) < 20, "seen": np.arange(60) >= 20}
     for k in range(8):
         gold = np.ones(60, dtype=int)
         tests[f"s{k}"] = Test(f"corpus{k % 2}", "music", tuple(map(str, range(60))), gold)
@@ -78,7 +96,16 @@ def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
             for method in methods:
                 seen = wrong if method == "old" else wrong * (rng.random(60) > reduction)
                 outcomes = Outcomes(1 - seen, gold, gold, gold, 0 * gold)
-                rows.append(Row(f"s{k}", method, 100, seed, outcomes, slices={"unseen": np.arange(60) < 20}))
+                rows.append(
+                    Row(
+                        f"s{k}",
+                        method,
+                        100,
+                        seed,
+                        outcomes,
+                        slices=slices,
+                    )
+                )
     made = Results(
         "skills", {"protocol": protocol}, tests, rows, {"speed": {"point": 2, "low": 1.5, "high": 3, "n": 4}}
     )
@@ -86,7 +113,7 @@ def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
     return made
 
 
-def judge(claims, folder, protocol=1):
+def judge_all(claims, folder, protocol=1):
     return assess(claims, folder, replicates=100, protocol=lambda _: protocol, progress=False)
 
 
@@ -106,7 +133,7 @@ def test_assess(tmp_path):
             | {"not_testable": "Not public."}
         ),
     ]
-    rows = judge(some, tmp_path)
+    rows = judge_all(some, tmp_path)
     assert [r.verdict for r in rows[:3]] == ["exceeded", "exceeded", "reproduced"]
     assert rows[0].interval.point == pytest.approx(0.5, abs=0.05) and rows[0].interval.n_skills == 8
     assert show_measured(rows[2]) == "2.0× [1.5×, 3.0×]" and show_claimed(rows[2].claim.claimed) == "1.6×"
@@ -118,21 +145,77 @@ def test_assess(tmp_path):
     ]
     assert rows[7].verdict == "not testable here" and rows[7].reason == "Not public."
     assert not any(r.stale for r in rows)
-    assert ledger.rank_tests(rows).keys() == {"skills-a"}
+    assert [r.reason for r in rows[:3]] == [AT_CLAIM, AT_CLAIM, "the point reaches the claim"]
+
+
+def test_slices(tmp_path):
+    made = make_results(tmp_path)
+    how = {**CLAIM["measure"], "kind": "slices", "slice": "unseen", "against": "seen"}
+    (row,) = judge_all([claim(measure=how, claimed=claimed(None, "points"), rule="direction")], tmp_path)
+    expected = compare_slices(
+        made.rows, "irer", "old", "new", [100], slice="unseen", against="seen", groups=made.groups(), replicates=100
+    )
+    assert row.interval == expected and row.verdict == "not reproduced"  # the gain is the same in both
+    assert show_measured(row) == expected.percent(" points")
+
+
+def test_sources_are_drawn_before_skills_unless_said_otherwise(tmp_path):
+    made = make_results(tmp_path)
+    policy, alone = judge_all([claim(), claim(measure={**CLAIM["measure"], "groups": None})], tmp_path)
+    pair = (made.rows, "irer", "old", "new", [100])
+    assert policy.interval == compare(*pair, groups=made.groups(), replicates=100)
+    assert alone.interval == compare(*pair, replicates=100) != policy.interval
+
+
+def test_each_rank_test_is_counted_once(tmp_path):
+    make_results(tmp_path)
+    how = CLAIM["measure"]
+    slices = {**how, "kind": "slices", "slice": "unseen", "against": "seen"}
+    some = [
+        claim(id="first"),
+        claim(id="reading", measure={**how, "statistic": "absolute_gain"}),
+        claim(id="slice", measure={**how, "slice": "unseen"}),
+        claim(id="metric", metric="icer"),
+        claim(id="slices", measure=slices),
+        claim(id="table", measure={"kind": "table", "table": "speed"}, metric="time"),
+    ]
+    rows = judge_all(some, tmp_path)
+    p_values = ledger.rank_tests(rows)
+    assert list(p_values) == ["first", "slice", "metric", "slices"]
+    raw = [row.interval.p_wilcoxon for row in rows if row.claim.id in p_values]
+    assert list(p_values.values()) == pytest.approx(holm(raw).tolist())
+
+
+def test_entries_of_tables(tmp_path):
+    made = make_results(tmp_path)
+    made.tables["bytes"] = {"total": {"private": 30.0, "shared": 10}}
+    made.tables["traffic"] = {"first": {"skills": 9}, "wrong": 0}
+    made.save(tmp_path / "skills.json")
+    ratio = {"kind": "table", "table": "bytes", "entry": "total.private", "over": "total.shared"}
+    some = [claim(**SERVED), claim(measure=ratio, metric="bytes", claimed=claimed(2, "ratio"))]
+    served, times = judge_all(some, tmp_path)
+    assert served.verdict == "reproduced" and served.interval.point == 9
+    assert times.interval.point == 3 and times.verdict == "exceeded"
+    made.tables["traffic"]["wrong"] = 2
+    made.save(tmp_path / "skills.json")
+    (served,) = judge_all([claim(**SERVED)], tmp_path)
+    assert (served.verdict, served.reason) == ("not reproduced", "wrong is 2, at most 0 was allowed")
+    with pytest.raises(ValueError, match=r"'bytes' of experiment 'skills' has no entry 'total\.local'"):
+        judge_all([claim(measure={**ratio, "over": "total.local"}, metric="bytes")], tmp_path)
 
 
 def test_a_run_that_is_not_over_gets_no_verdict(tmp_path):
     made = make_results(tmp_path)
     made.tables["cells"] = {"done": 16, "planned": 80}
     made.save(tmp_path / "skills.json")
-    (row,) = judge([claim()], tmp_path)
+    (row,) = judge_all([claim()], tmp_path)
     assert row.verdict == "not run yet" and "16 of 80 cells" in row.reason
 
 
 def test_stale(tmp_path):
     make_results(tmp_path)
-    assert [r.stale for r in judge([claim()], tmp_path, protocol=2)] == [True]
-    assert [r.stale for r in judge([claim()], tmp_path, protocol=None)] == [True]  # nobody vouches for it
+    assert [r.stale for r in judge_all([claim()], tmp_path, protocol=2)] == [True]
+    assert [r.stale for r in judge_all([claim()], tmp_path, protocol=None)] == [True]  # nobody vouches for it
 
 
 def test_protocol_is_read_without_importing():
@@ -152,7 +235,7 @@ def test_an_unfinished_run_is_no_measurement(tmp_path):
     made.rows.pop()
     made.save(tmp_path / "skills.json")
     with pytest.raises(ValueError, match="not for new"):
-        judge([claim()], tmp_path)
+        judge_all([claim()], tmp_path)
 
 
 def write(path, claims, articles=None):
@@ -173,6 +256,9 @@ def write(path, claims, articles=None):
         ({"rule": "no_loss"}, "needs the claimed value 0 and a margin"),
         ({"measure": {**CLAIM["measure"], "statistic": "odds"}}, "statistic is one of"),
         ({"measure": {"kind": "guess"}}, "kind"),
+        ({"measure": {**CLAIM["measure"], "kind": "slices", "slice": "unseen"}}, "against: Field required"),
+        ({"rule": "feasible"}, "the rule feasible, and no other, needs limits"),
+        ({"measure": SERVED["measure"]}, "the rule feasible, and no other, needs limits"),
     ],
 )
 def test_faults_are_named_with_their_line(tmp_path, changes, message):
@@ -258,6 +344,7 @@ def test_command_on_bad_claims(here):
 
 
 def test_assessed_without_measurement_prints_dashes():
+    assert show(float("nan"), "count") == "–" and show(0.034, "points of accuracy") == "3.4 points"
     row = ledger.Assessed(claim(), "not run yet")
     assert show_measured(row) == "–" and row.to_json()["measured"] is None
     assert replace(row, interval=Interval(100000, 100000, 100000, 1)).to_json()["n"] == 1

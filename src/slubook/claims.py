@@ -40,7 +40,10 @@ class Claimed(_Strict):
 
 
 class OfComparison(_Strict):
-    """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`."""
+    """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`.
+
+    Skills of one source share its style and templates, so their sources are drawn first, unless said otherwise.
+    """
 
     kind: Literal["comparison"]
     baseline: str
@@ -48,14 +51,32 @@ class OfComparison(_Strict):
     sizes: tuple[int, ...] | None = None
     statistic: str = "relative_reduction"
     slice: str | None = None
-    groups: Literal["corpus", "topic"] | None = None
+    groups: Literal["corpus", "topic"] | None = "corpus"
+
+
+class OfSlices(OfComparison):
+    """The gain on ``slice`` minus that on ``against``; see :func:`slubook.evaluation.intervals.compare_slices`."""
+
+    kind: Literal["slices"]
+    slice: str
+    against: str
 
 
 class OfTable(_Strict):
-    """A figure that the experiment itself put into its tables: ``{point, low, high, n}``, or a bare number."""
+    """A figure that the experiment itself put into its tables: ``{point, low, high, n}``, or a bare number.
+
+    Attributes:
+        table: its name.
+        entry: where the figure stands in it, such as ``total.shared``; the table itself is the figure otherwise.
+        over: what the figure is divided by, likewise.
+        most: for the rule ``feasible``, entries of the table and the most that each may be.
+    """
 
     kind: Literal["table"]
     table: str
+    entry: str = ""
+    over: str = ""
+    most: dict[str, float] = Field(default_factory=dict)
 
 
 class Claim(_Strict):
@@ -71,9 +92,10 @@ class Claim(_Strict):
     claimed: Claimed
     experiment: str | None = None
     protocol: str | None = None
-    rule: Literal["number", "direction", "no_loss"] | None = None
+    rule: Literal["number", "direction", "no_loss", "feasible"] | None = None
     margin: float = 0.0
-    measure: Annotated[OfComparison | OfTable, Field(discriminator="kind")] | None = None
+    measure: Annotated[OfComparison | OfSlices | OfTable, Field(discriminator="kind")] | None = None
+    caveat: str = ""
     not_testable: str | None = None
 
     @model_validator(mode="after")
@@ -85,6 +107,9 @@ class Claim(_Strict):
             raise ValueError("a claim that is not testable has no experiment, protocol, rule or measure")
         if self.rule == "no_loss" and (self.claimed.value != 0 or self.margin <= 0):
             raise ValueError("the rule no_loss needs the claimed value 0 and a margin above 0")
+        limits = self.measure.most if isinstance(self.measure, OfTable) else {}
+        if (self.rule == "feasible") != bool(limits) or (limits and self.claimed.value is None):
+            raise ValueError("the rule feasible, and no other, needs limits (`most`) and a claimed value")
         if isinstance(self.measure, OfComparison):
             if self.metric not in METRICS:
                 raise ValueError(f"a comparison's metric is one of {', '.join(METRICS)}, not {self.metric!r}")
