@@ -23,8 +23,8 @@ FLOORS = (
     {"corpora", "evaluation"},
     {"models"},
     {"learning", "context"},
-    {"experiments", "claims", "cost", "ledger", "figures", "figure_style"},
-    {"cli", "cli_skill"},
+    {"experiments", "claims", "cost", "ledger", "figures", "figure_style", "pages"},
+    {"cli", "cli_run", "cli_skill"},
 )
 
 
