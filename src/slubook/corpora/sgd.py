@@ -26,7 +26,11 @@ from slubook.corpora.utterance import Slot, Utterance
 
 
 class _Turn(NamedTuple):
-    """What is kept of a user turn; ``intent`` is ``""`` unless it states one of one service and serves no other."""
+    """What is kept of a user turn.
+
+    ``intent`` is ``""`` unless the turn states one of one service and serves no other; slots are those of a turn
+    that serves one service.
+    """
 
     id: str
     text: str
@@ -50,9 +54,13 @@ def read(root: Path) -> list[Utterance]:
 
 
 def all_user_turns(root: Path) -> list[Utterance]:
-    """Every user turn, unlabelled: a pool of in-domain text. The domain is the turn's services, joined by ``+``."""
+    """Every user turn, with what labels it has: a pool of in-domain text, and chapter 2's source of slots.
+
+    The domain is the turn's services, joined by ``+``; a turn of several has no labels, and one that only
+    answers a question ("Tuesday, please") has slots, but ``""`` for its intent.
+    """
     return [
-        Utterance(turn.id, turn.text, "", (), "+".join(turn.services), turn.split, turn.group)
+        Utterance(turn.id, turn.text, turn.intent, turn.slots, "+".join(turn.services), turn.split, turn.group)
         for turn in _user_turns(root)
     ]
 
@@ -77,7 +85,10 @@ def _user_turns(root: Path) -> list[_Turn]:
 def _turn(id: str, turn: dict, split: str, group: str) -> _Turn:
     frames = turn["frames"]
     services = tuple(sorted(frame["service"] for frame in frames))
-    if len(frames) != 1 or not any(action["act"] == "INFORM_INTENT" for action in frames[0]["actions"]):
+    if len(frames) != 1:
         return _Turn(id, turn["utterance"], services, "", (), split, group)
-    slots = sorted((Slot(s["slot"], s["start"], s["exclusive_end"]) for s in frames[0]["slots"]), key=lambda s: s.start)
-    return _Turn(id, turn["utterance"], services, frames[0]["state"]["active_intent"], tuple(slots), split, group)
+    (frame,) = frames
+    stated = any(action["act"] == "INFORM_INTENT" for action in frame["actions"])
+    slots = sorted((Slot(s["slot"], s["start"], s["exclusive_end"]) for s in frame["slots"]), key=lambda s: s.start)
+    intent = frame["state"]["active_intent"] if stated else ""
+    return _Turn(id, turn["utterance"], services, intent, tuple(slots), split, group)

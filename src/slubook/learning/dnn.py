@@ -87,7 +87,7 @@ def fit_together(
 
 def single(network: Network, encoder: Encoder, group: int, trained_words: bool) -> Network:
     """Network ``group`` of a bank as a network of its own."""
-    alone = Network(encoder, network.config, [trained_words])
+    alone = type(network)(encoder, network.config, [trained_words])
     with torch.no_grad():
         for own, shared in zip(alone.parameters(), network.parameters(), strict=True):
             share = own.shape[0]

@@ -60,6 +60,7 @@ def train(
     config: TrainingConfig,
     seed: int,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
+    speeds: Callable[[int], Sequence[Tensor]] | None = None,
 ) -> list[float]:
     """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
 
@@ -75,6 +76,7 @@ def train(
         config: steps and rates.
         seed: of the batches' order; dropout follows torch's own generator.
         on_evaluation: called with the update and the G dev errors.
+        speeds: for an update, a factor on the change of each parameter, such as [G, 1, 1]; 0 freezes.
 
     Returns:
         The best dev error of each network, [G].
@@ -94,7 +96,10 @@ def train(
         network.train()
         optimizer.zero_grad()
         network.loss(data.batch(rows)).sum().backward()
+        before = [p.detach().clone() for p in parameters] if speeds else []
         optimizer.step()
+        if speeds:
+            slow_down(parameters, before, speeds(step))
         schedule.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(config.average, step / (step + 10)))
         if step % every and step != config.updates:
@@ -128,6 +133,13 @@ def batches(count: int, config: TrainingConfig, seed: int) -> list[list[int]]:
         order = torch.randperm(count, generator=generator).tolist()
         rows += [order[i : i + config.batch] for i in range(0, count, config.batch)]
     return rows[: config.updates]
+
+
+@torch.no_grad()
+def slow_down(parameters: Sequence[Tensor], before: Sequence[Tensor], speeds: Sequence[Tensor]) -> None:
+    """Take back a part of the last step: each parameter keeps ``speeds`` of its change since ``before``."""
+    for parameter, old, speed in zip(parameters, before, speeds, strict=True):
+        parameter.copy_(torch.lerp(old, parameter, speed.expand_as(parameter)))
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ The encoder of a skill is its *local* vocabulary. It is fitted on the skill's tr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,12 +97,15 @@ class Encoded:
 class Encoder:
     """The local vocabulary of one skill: its words, characters, n-grams, intents and tags."""
 
-    def __init__(self, train: Sequence[Utterance], ngram_order: int = 2) -> None:
+    def __init__(
+        self, train: Sequence[Utterance], ngram_order: int = 2, characters: Mapping[str, int] | None = None
+    ) -> None:
         """Collect the vocabulary.
 
         Args:
             train: the skill's training utterances.
             ngram_order: longest n-gram for the intent's linear path; 0 for none.
+            characters: rows of the characters, where a network brings its own; else those of ``train``.
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -113,7 +116,8 @@ class Encoder:
         self.counts = Counter(t.text.lower() for sentence in tokens for t in sentence)
         self.words = sorted(self.counts)
         self.local = {w: i for i, w in enumerate(self.words, 1)}  # 0: a word the skill does not know
-        self.characters = {c: i for i, c in enumerate(sorted({c for w in self.words for c in w}), 2)}
+        own = {c: i for i, c in enumerate(sorted({c for w in self.words for c in w}), 2)}
+        self.characters = own if characters is None else dict(characters)
         self.ngram_order = ngram_order
         grams = {f for t in tokens for f in utterance_features(t, ngram_order)} if ngram_order else set()
         self.ngrams = {f: i for i, f in enumerate(sorted(grams))}

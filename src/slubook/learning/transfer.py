@@ -1,0 +1,145 @@
+"""Stage two of transfer: a new skill starts from what pretraining left, not from random numbers.
+
+Which parts move, how fast each of them may change, and when, is a parameter: a :class:`Start`. Several starts are
+trained side by side on the same batches, as banks of networks are in chapter 1. Taught in chapter 2, *Build it*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from slubook.corpora.utterance import Utterance
+from slubook.learning.dnn import DNN, DNNConfig, single
+from slubook.learning.training import TrainingConfig, train
+from slubook.models.encoding import Encoder
+from slubook.models.network import NetworkConfig
+from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
+from slubook.models.stacked import PARTS, StackedNetwork
+from slubook.profiles import seed_everything
+
+#: When parts that moved may change: always, never, or one after the other from the top (Howard and Ruder, 2018).
+THAWS = ("all", "frozen", "gradual")
+#: What the paper moves: everything below the output layers, which are re-sized and start at random.
+LOWER_LAYERS = ("words", *LOWER)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one network begins, and how it may change.
+
+    Attributes:
+        pretrained: what it takes over; ``None`` for a start at random.
+        parts: which of :data:`slubook.models.pretrained.MOVABLE` move.
+        rate: a multiple of the configured learning rate, for all parts.
+        thaw: one of :data:`THAWS`, for the parts that moved.
+    """
+
+    pretrained: Pretrained | None = None
+    parts: tuple[str, ...] = ()
+    rate: float = 1.0
+    thaw: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.thaw not in THAWS:
+            raise ValueError(f"thaw {self.thaw!r} is unknown: use {', '.join(THAWS)}")
+        if unknown := set(self.parts) - set(MOVABLE):
+            raise ValueError(f"part {min(unknown)!r} cannot move: choose from {', '.join(MOVABLE)}")
+        if self.parts and self.pretrained is None:
+            raise ValueError("parts move from a pretrained network: give one, or no parts")
+
+    @property
+    def carries_words(self) -> bool:
+        """Whether the word table moves."""
+        return "words" in self.parts
+
+    def speed(self, part: str, progress: float) -> float:
+        """How fast ``part`` changes at ``progress`` in (0, 1] of the training, as a multiple of the configured rate.
+
+        A network that thaws gradually frees its highest moved part first, its lowest half-way.
+        """
+        if part not in self.parts or self.thaw == "all":
+            return self.rate
+        if self.thaw == "frozen":
+            return 0.0
+        order = [p for p in reversed(MOVABLE) if p in self.parts]
+        return self.rate if progress >= 0.5 * order.index(part) / len(order) else 0.0
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Chapter 2's network for a new skill, and its training; ``dim`` is that of the pretrained word table."""
+
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(dim=96, layers=3, word_dropout=0.5))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(updates=400))
+
+
+def fit_starts(
+    starts: Mapping[str, Start],
+    train_set: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    seed: int,
+    config: TransferConfig | None = None,
+    on_evaluation: Callable[[int, list[float]], None] | None = None,
+) -> dict[str, DNN]:
+    """Train one network a start, all at once on the same batches; the names of ``starts`` name the results.
+
+    Args:
+        starts: at random or from a pretrained network; all from networks with the same characters.
+        train_set: of the new skill.
+        dev: chooses the evaluation whose weights are kept.
+        seed: of initial weights, batches and dropout.
+        config: sizes and training.
+        on_evaluation: called with the update and the dev error of each start, [G].
+
+    Raises:
+        ValueError: when ``train_set`` is empty, or two pretrained networks have other characters.
+    """
+    config = config or TransferConfig()
+    seed_everything(seed, threads=1)
+    encoder = Encoder(train_set, config.network.ngram_order, _characters(starts))
+    tables = [s.pretrained.table if s.pretrained and s.carries_words else None for s in starts.values()]
+    network = StackedNetwork(encoder, config.network, [t is None for t in tables])
+    for group, start in enumerate(starts.values()):
+        if start.pretrained:
+            start.pretrained.carry_over(network, group, encoder, start.parts)
+    data, held = (encoder.encode_gold(part, tables, config.network.dim) for part in (train_set, dev))
+    speeds = _speeds(network, list(starts.values()), config.training.updates)
+    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, speeds)
+    models = {}
+    for group, (name, table) in enumerate(zip(starts, tables, strict=True)):
+        model = DNN(table, DNNConfig(config.network, config.training))
+        model.encoder, model.network = encoder, single(network, encoder, group, table is None)
+        models[name] = model
+    return models
+
+
+def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
+    found = [s.pretrained.characters for s in starts.values() if s.pretrained]
+    if any(f != found[0] for f in found):
+        raise ValueError("two pretrained networks read other characters: train them in banks of their own")
+    return found[0] if found else None
+
+
+def _speeds(network: StackedNetwork, starts: Sequence[Start], updates: int) -> Callable[[int], Sequence[Tensor]] | None:
+    """For each parameter, how fast each network's share of it changes at an update; ``None`` when all change alike."""
+    if all(s.rate == 1.0 and s.thaw == "all" for s in starts):
+        return None
+    part_of = {name: part for part, names in PARTS.items() for name in names}
+    shapes = [(part_of[n], p.shape[0] // network.groups, p.dim()) for n, p in network.named_parameters()]
+    made: dict[tuple[float, ...], list[Tensor]] = {}
+
+    def at(update: int) -> list[Tensor]:
+        values = {part: tuple(s.speed(part, update / updates) for s in starts) for part in PARTS}
+        key = tuple(v for part in PARTS for v in values[part])
+        if key not in made:
+            made[key] = [
+                torch.tensor(values[part]).repeat_interleave(share).view(-1, *[1] * (dims - 1))
+                for part, share, dims in shapes
+            ]
+        return made[key]
+
+    return at

@@ -1,0 +1,118 @@
+"""What pretraining leaves for a new skill: the network's lower parts, word representations, and heads by name.
+
+Taught in chapter 2, *Build it*.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from slubook.models.encoding import Encoder
+from slubook.models.named_heads import NamedHeads
+from slubook.models.network import NetworkConfig
+from slubook.models.stacked import PARTS, StackedNetwork
+from slubook.models.vectors import VectorTable
+
+FORMAT = 1
+#: Parts that a new skill can take over as they are. Its words come with the table, its heads from label names.
+LOWER = ("characters", "common", "tagger", "classifier")
+#: Everything that can move.
+MOVABLE = ("words", *LOWER, "heads")
+
+
+@dataclass
+class Pretrained:
+    """A pretrained network without the labels it was trained on.
+
+    Attributes:
+        config: of the networks that take it over; their words are as wide as the table.
+        table: what each of the source's words has beyond an unknown one, [V, project], as a generic table.
+        characters: rows of the characters.
+        weights: the lower parts by parameter name, one network's, and the ``unknown`` word, [1, project].
+        heads: weights of the words in label names.
+        about: what it was trained on and how, for people and stamps.
+    """
+
+    config: NetworkConfig
+    table: VectorTable
+    characters: dict[str, int]
+    weights: dict[str, Tensor]
+    heads: NamedHeads
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def carry_over(self, network: StackedNetwork, group: int, encoder: Encoder, parts: Collection[str]) -> None:
+        """Put ``parts`` of :data:`MOVABLE` into network ``group``; the others stay as they were initialised.
+
+        Raises:
+            ValueError: for an unknown part, or an encoder with other characters where they move.
+        """
+        if unknown := set(parts) - set(MOVABLE):
+            raise ValueError(f"part {min(unknown)!r} cannot move: choose from {', '.join(MOVABLE)}")
+        if "characters" in parts and encoder.characters != self.characters:
+            raise ValueError("the encoder has other characters than the pretrained network: build it with its own")
+        if "words" in parts:  # the table holds finished representations: pass them on as they are
+            network.project.weight[group] = torch.eye(self.config.project)
+            network.project.bias[group] = self.weights["unknown"]
+        for part in LOWER:
+            if part in parts:
+                for name in PARTS[part]:
+                    network.rows(name, group).copy_(self.weights[name])
+        if "heads" in parts:
+            self.heads.write(network, group, encoder.tags, encoder.intents)
+
+    def save(self, folder: Path) -> None:
+        """Write everything as safetensors, NumPy arrays and JSON; aside first, then renamed: never half there."""
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        heads = {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
+        tensors = {name: value.detach().contiguous() for name, value in (self.weights | heads).items()}
+        save_file(tensors, aside / "weights.safetensors")
+        meta = {
+            "format": FORMAT,
+            "config": asdict(self.config),
+            "characters": self.characters,
+            "tag_words": list(self.heads.tag_words),
+            "intent_words": list(self.heads.intent_words),
+            "about": self.about,
+        }
+        (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+        self.table.save(aside / "table")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(aside, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What :meth:`save` wrote; the table is mapped into memory.
+
+        Raises:
+            FileNotFoundError: when there is nothing.
+            ValueError: when it is damaged or of another format.
+        """
+        if not (folder / "meta.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no pretrained network: make one with `slubook run transfer`")
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            if meta["format"] != FORMAT:
+                raise ValueError(f"format {meta['format']}, not {FORMAT}")
+            tensors = load_file(folder / "weights.safetensors")
+            widths = tensors["heads.begin"].shape[1], tensors["heads.intent"].shape[1]
+            heads = NamedHeads(meta["tag_words"], meta["intent_words"], *widths)
+            heads.load_state_dict({n.removeprefix("heads."): v for n, v in tensors.items() if n.startswith("heads.")})
+            weights = {n: v for n, v in tensors.items() if not n.startswith("heads.")}
+            table = VectorTable.load(folder / "table")
+            return cls(NetworkConfig(**meta["config"]), table, meta["characters"], weights, heads, meta["about"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"the pretrained network in {folder} is damaged ({error}): delete the folder") from error

@@ -1,0 +1,69 @@
+"""Chapter 2's network: one bi-LSTM that both tasks share, and on it one bi-LSTM a task.
+
+After Goyal, Metallinou and Matsoukas, *Fast and scalable expansion of natural language understanding
+functionality for intelligent agents* (NAACL 2018, arXiv 1805.01542). Taught in chapter 2, *Build it*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from slubook.models.encoding import Batch, Encoder
+from slubook.models.lstm import reversal
+from slubook.models.network import Network, NetworkConfig
+
+#: The parts of the network, lowest first, and the names of their parameters.
+PARTS: dict[str, tuple[str, ...]] = {
+    "words": ("local", "project.weight", "project.bias"),
+    "characters": ("characters", "char_filter.weight", "char_filter.bias"),
+    "common": ("encoders.0.w_in", "encoders.0.w_rec", "encoders.0.bias"),
+    "tagger": ("encoders.1.w_in", "encoders.1.w_rec", "encoders.1.bias"),
+    "classifier": ("encoders.2.w_in", "encoders.2.w_rec", "encoders.2.bias"),
+    "heads": (
+        "tag_head.weight", "tag_head.bias", "intent_head.weight", "intent_head.bias",
+        "crf.start", "crf.end", "crf.step", "intent_ngrams.weight", "intent_ngrams.bias",
+    ),
+}  # fmt: skip
+
+
+class StackedNetwork(Network):
+    """G networks for one skill: words → common bi-LSTM → (bi-LSTM → tags, bi-LSTM → intent)."""
+
+    def __init__(self, encoder: Encoder, config: NetworkConfig, trained_words: Sequence[bool]) -> None:
+        """Build the networks; see :class:`slubook.models.network.Network`.
+
+        Raises:
+            ValueError: when the configuration has other than three layers: the common one and one a task.
+        """
+        if config.layers != 3:
+            raise ValueError(f"a stacked network has 3 layers, not {config.layers}: the common one and one a task")
+        super().__init__(encoder, config, list(trained_words))
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the heads read: states of the tagger [G, B, T, 2H] and pooled states for the intent [G, B, 4H]."""
+        b, t = batch.words.shape
+        words = self.words(batch).index_select(1, batch.words.reshape(-1))
+        turn, off = reversal(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
+        common, tagger, classifier = self.encoders
+        shared = self.drop(common(self.drop(words.reshape(self.groups, b, t, -1)), turn))
+        upper = self.drop(tagger(shared, turn)), self.drop(classifier(shared, turn))
+        pooled = [x.masked_fill(off, -torch.inf).amax(2) for x in (shared, upper[1])]
+        return upper[0], torch.cat(pooled, -1)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Tag emissions [G, B, T, K] and intent logits [G, B, I]."""
+        b, t = batch.words.shape
+        states, pooled = self.encode(batch)
+        emissions = self.tag_head(states.reshape(self.groups, b * t, -1)).reshape(self.groups, b, t, -1)
+        ngrams = F.dropout(batch.ngrams.expand(self.groups, -1, -1), self.config.dropout, self.training)
+        return emissions, self.intent_head(pooled) + self.intent_ngrams(ngrams)
+
+    def rows(self, name: str, group: int) -> Tensor:
+        """The parameter ``name`` of network ``group``, a view: [1 or 2, ...]."""
+        parameter = self.get_parameter(name)
+        share = parameter.shape[0] // self.groups
+        return parameter[group * share : (group + 1) * share]
