@@ -44,9 +44,11 @@ notebooks: $(INSTALLED)  ## run every notebook again and keep its outputs
 serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
+# MINUTES=300 limits each run of cells; what is finished is kept, and the next call goes on.
+published: export OMP_NUM_THREADS = 1
 published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
 	$(BIN)/slubook data fetch
-	$(BIN)/slubook run skills --profile full
+	$(BIN)/slubook run skills --profile full $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/slubook run serving --profile full
 	$(BIN)/slubook data passports
 	$(BIN)/python tests/test_readme.py

@@ -71,7 +71,7 @@ SERVED = {
         (TIMES, (6.0, 5.0, 7.0), "exceeded", AT_CLAIM),
         (TIMES, (6.0, 6.0, 6.0), "exceeded", "the figure lies at or above the claim"),
         ({"claimed": claimed(None)}, (0.5, 0.4, 0.6), "direction only", f"{ABOVE}; no figure to reach is known"),
-        (DIRECTION, (0.5, 0.4, 0.6), "reproduced", f"{ABOVE}; no figure is claimed"),
+        (DIRECTION, (0.5, 0.4, 0.6), "reproduced", f"{ABOVE}; only the direction is claimed"),
         (DIRECTION, (0.5, -0.1, 0.6), "not reproduced", "the interval includes zero"),
         (LOSS, (0.0, -0.009, 0.01), "reproduced", "the interval stays within the margin, a loss of 1.0 points"),
         (LOSS, (0.0, -0.011, 0.01), "not reproduced", "the interval passes the margin, a loss of 1.0 points"),
@@ -85,13 +85,13 @@ def test_verdicts(changes, interval, expected, reason):
     assert judge(claim(**changes), Interval(*interval, n_skills=9)) == (expected, reason)
 
 
-def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
+def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1, profile="full", seeds=5):
     rng, rows, tests = np.random.default_rng(0), [], {}
     slices = {"unseen": np.arange(60) < 20, "seen": np.arange(60) >= 20}
     for k in range(8):
         gold = np.ones(60, dtype=int)
         tests[f"s{k}"] = Test(f"corpus{k % 2}", "music", tuple(map(str, range(60))), gold)
-        for seed in range(2):
+        for seed in range(seeds):
             wrong = (rng.random(60) < 0.5).astype(int)
             for method in methods:
                 seen = wrong if method == "old" else wrong * (rng.random(60) > reduction)
@@ -106,9 +106,8 @@ def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1):
                         slices=slices,
                     )
                 )
-    made = Results(
-        "skills", {"protocol": protocol}, tests, rows, {"speed": {"point": 2, "low": 1.5, "high": 3, "n": 4}}
-    )
+    stamp = {"protocol": protocol, "config": {"profile": profile}}
+    made = Results("skills", stamp, tests, rows, {"speed": {"point": 2, "low": 1.5, "high": 3, "n": 4}})
     made.save(folder / "skills.json")
     return made
 
@@ -210,6 +209,19 @@ def test_a_run_that_is_not_over_gets_no_verdict(tmp_path):
     made.save(tmp_path / "skills.json")
     (row,) = judge_all([claim()], tmp_path)
     assert row.verdict == "not run yet" and "16 of 80 cells" in row.reason
+
+
+def test_a_quick_run_gets_no_verdict(tmp_path):
+    make_results(tmp_path, profile="quick")
+    rows = judge_all([claim(), claim(measure={"kind": "table", "table": "speed"})], tmp_path)
+    assert [r.verdict for r in rows] == ["not run yet"] * 2
+    assert {r.reason for r in rows} == {"the results are of the quick profile: a verdict takes the full one"}
+
+
+def test_few_seeds_get_no_verdict(tmp_path):
+    make_results(tmp_path, seeds=4)
+    (row,) = judge_all([claim()], tmp_path)
+    assert row.verdict == "not run yet" and row.reason == "the results have 4 seeds: a verdict takes 5"
 
 
 def test_stale(tmp_path):

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +14,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from slubook.cli_run import run
 from slubook.cli_skill import skill
 
 if TYPE_CHECKING:
@@ -27,23 +24,38 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print a list of objects 
 
 
 class _Clear(TyperGroup):
-    """Says what is wrong with a corpus or a download in words, without a traceback, and exits with the right code."""
+    """Says what is wrong with input, downloads, results or cells in words, without a traceback; exits as it should."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from slubook.corpora.errors import CorpusError, DownloadError
-
         try:
             return super().invoke(ctx)
-        except CorpusError as error:
+        except (typer.Exit, typer.Abort):
+            raise
+        except (ValueError, RuntimeError) as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
             for problem in str(error).splitlines():
                 typer.echo(f"error: {problem}", err=True)
-            raise typer.Exit(1 if isinstance(error, DownloadError) else 2) from error
+            raise typer.Exit(code) from error
+
+
+def _exit_code(error: Exception) -> int | None:
+    """1 for a failed download or cell, 2 for input or results that cannot be used, ``None`` for any other error."""
+    from slubook.corpora.errors import CorpusError, DownloadError
+    from slubook.experiments.records import RecordsError
+    from slubook.experiments.workers import CellsFailed
+
+    if isinstance(error, DownloadError | CellsFailed):
+        return 1
+    return 2 if isinstance(error, CorpusError | RecordsError) else None
 
 
 app = typer.Typer(cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetching it, verifying it.")
 app.add_typer(data, name="data")
 app.add_typer(skill, name="skill")
+app.command()(run)
 
 
 @app.callback()
@@ -104,84 +116,6 @@ def cost(as_json: JsonFlag = False) -> None:
     for line in lines:
         table.add_row(*map(str, line.values()))
     _print(table) if lines else typer.echo("nothing is published yet", err=True)
-
-
-#: The chapters' experiments, and the module of each that stands.
-EXPERIMENTS = {
-    "skills": "slubook.experiments.skills",
-    "serving": "slubook.experiments.serving",
-    **dict.fromkeys(("transfer", "elmol", "selftraining", "bootstrapping", "contextual")),
-}
-
-
-@app.command()
-def run(
-    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.")],
-    profile: Annotated[
-        str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
-    ] = "quick",
-    corpus: Annotated[
-        list[Path] | None, typer.Option(help="Your own JSONL or ASK file; each domain is a skill.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Draws a skill.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
-    backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results file.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Run an experiment by its protocol and print its table; a run that was stopped goes on where it was.
-
-    The full profile writes into results/, everything else into work/, unless --out says otherwise.
-    """
-    from slubook.profiles import PROFILES, RESULTS, ROOT
-    from slubook.profiles import device as check_device
-
-    if experiment not in EXPERIMENTS or profile not in PROFILES or backend not in ("loky", "dask"):
-        raise typer.BadParameter(
-            f"experiment {experiment!r}, profile {profile!r}, backend {backend!r}: choose from "
-            f"{', '.join(EXPERIMENTS)}; {', '.join(PROFILES)}; loky, dask"
-        )
-    if EXPERIMENTS[experiment] is None:
-        raise typer.BadParameter(f"experiment {experiment!r} is not part of this version of the book yet")
-    try:
-        if check_device(device) == "cuda" and device == "cuda":
-            raise ValueError(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    published = profile == "full" and not corpus
-    target = (out or (RESULTS if published else ROOT / "work")) / f"{experiment}.json"
-    module = import_module(EXPERIMENTS[experiment])
-    if experiment == "serving":
-        results = module.run(profile, target, seeds, jobs)
-        _print_json(results.tables)
-        return
-    from slubook.experiments.methods import METHODS
-    from slubook.experiments.report import summarise, tabulate
-
-    until = time.time() + 60 * minutes if minutes is not None else float("inf")
-    with _cluster(backend, scheduler):
-        results = module.run(profile, corpus or (), seeds, jobs, target, until=until, backend=backend)
-    lines = summarise(results, "maxent_crf")
-    _print_json(lines) if as_json else _print(tabulate(lines, METHODS))
-    done = results.tables["cells"]
-    typer.echo(f"{done['done']} of {done['planned']} cells; records in {target}", err=True)
-
-
-@contextmanager
-def _cluster(backend: str, scheduler: str | None) -> Iterator[None]:
-    """A Dask client for the time of a run, where one is asked for."""
-    if backend != "dask":
-        yield
-        return
-    from dask.distributed import Client
-
-    with Client(scheduler) if scheduler else Client(threads_per_worker=1):
-        yield
 
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora or their sources; all of them.")]

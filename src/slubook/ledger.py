@@ -100,7 +100,7 @@ def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple
         where = f"lies below {none}" if measured.high < no_effect else f"includes {none}"
         return NOT_REPRODUCED, "nothing to compare" if math.isnan(measured.low) else f"{it} {where}"
     if claim.rule == "direction":
-        return REPRODUCED, f"{it} lies above {none}; no figure is claimed"
+        return REPRODUCED, f"{it} lies above {none}; only the direction is claimed"
     if value is None:
         return DIRECTION_ONLY, f"{it} lies above {none}; no figure to reach is known"
     if measured.low >= (value if claim.claimed.upper is None else claim.claimed.upper):

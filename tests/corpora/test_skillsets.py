@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from slubook.corpora.skillsets import DEV, MARGIN, TEST_MOST, labels, make_skill, skills_of
@@ -58,6 +60,26 @@ def test_a_few_training_utterances_come_from_many_samples():
     assert len({u.group for u in train}) > 40
     assert not {u.group for u in train} & {u.group for u in dev}
     assert skill.draw(300, 0)[0][:100] == train
+
+
+@pytest.mark.parametrize("samples", [False, True])
+def test_a_long_dialogue_that_the_dev_set_cuts_goes_to_the_training_set(samples):
+    skill = replace(make_skill("x/home", "x", ["home"], corpus(900, dialogues=30)), samples=samples)
+    size = len(skill.pool) - DEV - MARGIN
+    filled = 0
+    for seed in range(9):
+        small, first_dev = skill.draw(100, seed)
+        train, dev = skill.draw(size, seed)
+        filled += len(dev) < DEV
+        assert len(train) == len({u.id for u in train}) == size and train[:100] == small
+        assert dev and set(dev) <= set(first_dev) and not {u.group for u in dev} & {u.group for u in train}
+    assert filled
+
+
+def test_a_group_that_fills_the_dev_set_is_refused_where_too_few_are_left():
+    skill = replace(make_skill("x/home", "x", ["home"], corpus(900)), pool=tuple(corpus(300, dialogues=300)))
+    with pytest.raises(ValueError, match="group 'd0' alone"):
+        skill.draw(200, 0)
 
 
 def test_texts_that_differ_by_case_digits_or_punctuation_count_once():

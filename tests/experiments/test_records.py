@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slubook.evaluation.metrics import Outcomes, irer
+from slubook.experiments import records
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError, Results, Row, Test, stale
 from slubook.experiments.stamps import config_hash, stamp
@@ -44,7 +45,10 @@ def test_round_trip(results, tmp_path):
 def test_one_row_a_line(results, tmp_path):
     results.save(tmp_path / "skills.json")
     lines = (tmp_path / "skills.json").read_text().splitlines()
-    assert sum('"skill": "music"' in line for line in lines) == len(results.rows)
+    assert sum('"method": ' in line for line in lines) == len(results.rows) + 1  # and the table of tuning
+    assert [line for line in lines if '"masks"' in line] == [
+        '  {"skill": "music", "size": 100, "seed": 0, "masks": {"unseen": "101"}}'
+    ], "once for all methods"
     assert not any('"a1"' in line for line in lines if '"ids"' not in line)
 
 
@@ -64,8 +68,27 @@ def test_an_edit_by_hand_is_noticed(results, tmp_path, before, after):
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
-    with pytest.raises(RecordsError, match=r"skills\.json.*changed by hand.*slubook run skills"):
+    with pytest.raises(RecordsError, match=r"skills\.json.*changed by hand.*move it away, or restore it"):
         Results.load(path)
+
+
+def test_slices_in_the_rows_of_earlier_files_are_read(results, tmp_path):
+    path = tmp_path / "skills.json"
+    results.save(path)
+    body = json.loads(path.read_text())
+    del body["slices"], body["stamp"][records.SEAL]
+    body["rows"] = [row.to_json() for row in results.rows]
+    body["stamp"][records.SEAL] = records._seal(body)
+    path.write_text(json.dumps(body))
+    assert [r.to_json() for r in Results.load(path).rows] == body["rows"]
+
+
+def test_further_figures_come_back_and_take_no_room_where_there_are_none(results, tmp_path):
+    results.rows[0] = row(figures={"updates": 120}, slices=results.rows[0].slices)
+    results.save(tmp_path / "skills.json")
+    again = Results.load(tmp_path / "skills.json")
+    assert [dict(r.figures) for r in again.rows] == [{"updates": 120.0}, {}, {}, {}]
+    assert (tmp_path / "skills.json").read_text().count("figures") == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stamp": {}}', '{"stamp": 3}'])
@@ -92,6 +115,9 @@ def test_refusals_leave_the_old_file(results, tmp_path):
         results.save(path)
     results.rows[-1] = row(seed=9, slices={"unseen": np.array([True])})
     with pytest.raises(ValueError, match="does not cover its 3"):
+        results.save(path)
+    results.rows[-1] = row("dnn_pool", slices={"unseen": np.array([True, True, True])})
+    with pytest.raises(ValueError, match="different slices"):
         results.save(path)
     assert path.read_bytes() == before
 

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import make_skill
 from slubook.experiments import serving
 from slubook.experiments.copies import copy_of
-from slubook.experiments.records import Results
+from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.sharing import METHODS, PAIRS, accuracy_table, byte_table
 from slubook.experiments.traffic import percentiles
 from slubook.learning.dnn import DNN, DNNConfig, fit_together
@@ -46,10 +47,12 @@ def results(small_plan, tmp_path_factory) -> Results:
     out = tmp_path_factory.mktemp("results") / "serving.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
-        serving.run("quick", out, jobs=1, settings=SETTINGS, the_plan=small_plan)
-        patch.setattr(serving, "_one", None)  # a second run trains nothing
+        serving.run("quick", jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
+        patch.setattr(serving, "measure_cell", None)  # a second run trains nothing
         patch.setattr(serving, "serve_copies", None)  # and serves nothing
-        again = serving.run("quick", None, jobs=1, settings=SETTINGS, the_plan=small_plan)
+        again = serving.run("quick", jobs=1, settings=SETTINGS, the_plan=small_plan)
+        with pytest.raises(RecordsError, match=r"serving\.json: holds a larger run.*--out"):
+            serving.run("quick", seeds=1, jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
     loaded = Results.load(out)
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in loaded.rows]
     return loaded
@@ -67,6 +70,22 @@ def test_every_method_is_measured_on_the_same_draws(results):
     for row in table:
         assert row["low"] <= row["gain"] <= row["high"]
         assert row["gain"] == pytest.approx(row["baseline_error"] - row["proposed_error"])
+
+
+def test_the_stamp_adds_up_what_the_cells_took(results):
+    [origin] = results.tables["origins"]
+    assert origin["cells"] == results.tables["cells"]["done"] == results.tables["cells"]["planned"] == 3
+    assert origin["vectors"].keys() == {"toy"}
+    assert results.stamp["cell_s"] == round(origin["cell_s"], 1) > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("--corpus", {"corpora": ["mine.jsonl"]}), ("--minutes", {"until": 9.0}), ("dask", {"backend": "dask"})],
+)
+def test_options_without_meaning_are_refused(option, given):
+    with pytest.raises(CorpusError, match=f"not .*{option}"):
+        serving.run("quick", **given)
 
 
 def test_sizes_tell_private_from_shared(results, small_plan):

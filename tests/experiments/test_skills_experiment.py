@@ -10,6 +10,8 @@ from slubook.experiments import skills, tuning
 from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, slices_of
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate
+from slubook.experiments.runner import Identity
+from slubook.experiments.stamps import config_hash
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.training import TrainingConfig
 from slubook.models.offtheshelf import SpacyConfig
@@ -85,6 +87,24 @@ def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, to
 
 
 skills_masked = skills.MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
+
+
+def test_cells_measured_so_far_fit_the_settings_of_today():
+    assert config_hash(skills.config_of("full", Settings())) == (
+        "ca403751097ef6aa47a9d635ab8a828c70f8b3fc143017ff578570f61359ad57"
+    ), "finished cells would be measured again: add options elsewhere, or raise PROTOCOL and write the new hash here"
+
+
+def test_cells_are_found_under_the_same_fingerprint():
+    config, data = skills.config_of("full", Settings()), {"a": "b"}
+    identity = Identity(skills.EXPERIMENT, skills.PROTOCOL, "full", config, data)
+    assert identity.fingerprint == config_hash({"config": config, "data": data, "protocol": skills.PROTOCOL})
+    assert identity.store().folder.name == "skills-full"
+
+
+def test_a_users_corpus_has_no_full_profile(tmp_path):
+    with pytest.raises(CorpusError, match="no full profile"):
+        skills.plan("full", [tmp_path / "mine.jsonl"])
 
 
 def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):

@@ -6,6 +6,7 @@ case, digits or punctuation count as one. Taught in chapter 1, *The protocol*.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -54,16 +55,27 @@ class Skill:
     def draw(self, size: int, seed: int) -> tuple[list[Utterance], list[Utterance]]:
         """A training set of ``size`` and a dev set, drawn by ``seed``; smaller sizes are prefixes of larger.
 
+        The rest of a dialogue that the dev set cuts in two is left out. Where it is so long that too few are left
+        to train on, the dialogue goes to the training set as a whole, and the dev set is that much smaller.
+
         Raises:
-            ValueError: when the pool is too small.
+            ValueError: when the pool is too small, or one dialogue fills the whole dev set and more.
         """
         n = self.dev_size
         if not self.allows(size):
             raise ValueError(f"skill {self.name} has {len(self.pool)} utterances to draw {size} + {n} from")
         order = sorted(self.pool, key=lambda u: (stable_hash("draw", seed, u.group or u.id), u.id))
-        dev, rest = order[:n], [u for u in order[n:] if not u.group or u.group != order[n - 1].group]
+        cut = order[n - 1].group or None
+        dev, rest = order[:n], [u for u in order[n:] if u.group != cut]
         if self.samples:
             rest.sort(key=lambda u: (stable_hash("draw", seed, u.id), u.id))
+        if len(rest) < size:
+            dev, rest = [u for u in dev if u.group != cut], rest + [u for u in order if u.group == cut]
+            if not dev:
+                raise ValueError(
+                    f"skill {self.name}: group {cut!r} alone has more than {n} utterances, all that the dev set takes: "
+                    "give it more than one group name, or none"
+                )
         return rest[:size], dev
 
     def allows(self, size: int) -> bool:
@@ -76,7 +88,12 @@ class Skill:
 
 
 def make_skill(
-    name: str, corpus: str, topics: Collection[str], utterances: Sequence[Utterance], keep_split: bool = False
+    name: str,
+    corpus: str,
+    topics: Collection[str],
+    utterances: Sequence[Utterance],
+    keep_split: bool = False,
+    least_test: int = TEST_LEAST,
 ) -> Skill:
     """Split one skill's utterances, repeated texts counted once, by hash of the dialogue.
 
@@ -89,6 +106,7 @@ def make_skill(
         utterances: all of them.
         keep_split: for skills of a developer's: take the corpus' own test split, where it marks one, instead of
             drawing one, and take groups for the fillings of a sample.
+        least_test: utterances to leave for the test before a larger training size is made room for.
     """
     unique: dict[str, Utterance] = {}
     for u in sorted(utterances, key=lambda u: (u.split != "test", u.id) if keep_split else (False, u.id)):
@@ -100,7 +118,7 @@ def make_skill(
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for u in kept:
         groups[u.group or u.id].append(u)
-    fits = [s for s in SIZES if s + DEV + MARGIN + TEST_LEAST <= len(kept)]
+    fits = [s for s in SIZES if s + DEV + MARGIN + least_test <= len(kept)]
     target = min(TEST_MOST, len(kept) - fits[-1] - DEV - MARGIN) if fits else len(kept) // 3
     test, pool = [], []
     for _, members in sorted(groups.items(), key=lambda item: stable_hash("test", name, item[0])):
@@ -129,6 +147,16 @@ def public_skills(least: int = SIZES[1]) -> list[Skill]:
     """The public skills with enough utterances for ``least`` + dev + test, and something to tell apart, by name."""
     skills = [skill for corpus in PUBLIC_SOURCES for skill in skills_of(corpus, load(corpus))]
     return [s for s in skills if s.allows(least) and len(labels(s.pool)) > 1]
+
+
+def fingerprint(skill: Skill) -> str:
+    """SHA-256 of a skill's split: ids, texts and labels of its test set and its pool."""
+    digest = hashlib.sha256()
+    for part in (skill.test, skill.pool):
+        for u in part:
+            digest.update(repr((u.id, u.text, u.intent, u.slots)).encode())
+        digest.update(b"|")
+    return digest.hexdigest()
 
 
 def labels(utterances: Sequence[Utterance]) -> set[str]:

@@ -2,14 +2,15 @@
 
 A results file ``results/<experiment>.json`` names utterances by id and keeps outcomes only, never text,
 so that every interval can be drawn again without the corpora. It is written one row a line, so that
-diffs can be read, and sealed: an edit by hand is noticed when the file is loaded.
+diffs can be read, and sealed: an edit by hand is noticed when the file is loaded. Slices of the test
+set are the same for all methods of a (skill, size, seed) and stand once for it, in a block of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class Row:
         train_s: seconds of training.
         predict_ms: milliseconds per utterance, one at a time.
         bytes: size of the trained model.
-        slices: named 0/1 masks of the test utterances, [N] each, such as ``unseen``.
+        slices: named 0/1 masks of the test utterances, [N] each, such as ``unseen``; the same for all methods.
+        figures: what else was measured, by name, such as updates until the best dev error.
     """
 
     skill: str
@@ -66,6 +68,7 @@ class Row:
     predict_ms: float = 0.0
     bytes: int = 0
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -73,7 +76,7 @@ class Row:
         return self.skill, self.method, self.size, self.seed
 
     def to_json(self) -> dict[str, Any]:
-        """The row as it stands in a results file or a cell; the numbers of true slots are kept in the test."""
+        """The row as it stands in a cell; the numbers of true slots are kept in the test."""
         columns = self.outcomes.encode()
         del columns["gold"]
         row = {
@@ -83,6 +86,8 @@ class Row:
             "predict_ms": round(float(self.predict_ms), 4),
             "bytes": int(self.bytes),
         }
+        if self.figures:
+            row["figures"] = {name: float(value) for name, value in self.figures.items()}
         if self.slices:
             row["slices"] = {name: encode(np.asarray(mask, dtype=int)) for name, mask in self.slices.items()}
         return row
@@ -157,7 +162,8 @@ class Results:
         """Write the file whole or not at all, and seal it.
 
         Raises:
-            ValueError: when two rows measure the same cell, a row has no test or lengths differ.
+            ValueError: when two rows measure the same cell, a row has no test, lengths differ, or methods of
+                one (skill, size, seed) have different slices.
         """
         keys = [row.key for row in self.rows]
         if len(set(keys)) < len(keys):
@@ -169,7 +175,8 @@ class Results:
         rows = [row.to_json() for row in self.rows]
         for row in rows:
             Row.from_json(row, self.tests)
-        body = {"experiment": self.experiment, "stamp": dict(self.stamp), "tests": tests, "rows": rows}
+        body = {"experiment": self.experiment, "stamp": dict(self.stamp), "tests": tests}
+        body |= {"slices": _move_slices(rows), "rows": rows}
         body["tables"] = json.loads(json.dumps(self.tables))  # as a reader will find them: string keys, lists
         body["stamp"][SEAL] = self.stamp[SEAL] = _seal(body)
         write_atomically(path, _one_row_a_line(body))
@@ -182,7 +189,7 @@ class Results:
             FileNotFoundError: when there is none.
             RecordsError: when it is damaged or was changed by hand.
         """
-        remedy = f"restore it from version control or run `slubook run {path.stem} --profile full` again"
+        remedy = "move it away, or restore it from version control"
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             sealed = body["stamp"].get(SEAL)
@@ -194,7 +201,8 @@ class Results:
                 name: Test(t["corpus"], t["topic"], tuple(t["ids"]), decode(t["gold"]))
                 for name, t in body["tests"].items()
             }
-            rows = [Row.from_json(row, tests) for row in body["rows"]]
+            masks = {(s["skill"], s["size"], s["seed"]): s["masks"] for s in body.get("slices", [])}
+            rows = [Row.from_json(_with_slices(row, masks), tests) for row in body["rows"]]
             return cls(body["experiment"], body["stamp"], tests, rows, body["tables"])
         except RecordsError:
             raise
@@ -205,6 +213,25 @@ class Results:
 def stale(results: Results, protocol_now: int) -> bool:
     """Whether the results were measured under another protocol number than today's."""
     return results.stamp.get("protocol") != protocol_now
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    return row["skill"], row["size"], row["seed"]
+
+
+def _move_slices(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Take the slices out of the rows: one entry a (skill, size, seed) that has any."""
+    masks: dict[tuple[str, int, int], dict[str, str]] = {}
+    for row in rows:
+        own = row.pop("slices", {})
+        if masks.setdefault(_cell(row), own) != own:
+            raise ValueError(f"methods of {_cell(row)} have different slices: they were not judged alike")
+    return [{"skill": s, "size": n, "seed": k, "masks": own} for (s, n, k), own in masks.items() if own]
+
+
+def _with_slices(row: dict[str, Any], masks: Mapping[tuple[str, int, int], dict[str, str]]) -> dict[str, Any]:
+    """The row with the slices of its cell; files of earlier versions have them in the row."""
+    return {**row, "slices": masks[_cell(row)]} if _cell(row) in masks else row
 
 
 def _seal(body: Mapping[str, Any]) -> str:
@@ -228,6 +255,7 @@ def _one_row_a_line(body: Mapping[str, Any]) -> str:
         f'{{"experiment": {line(body["experiment"])},\n'
         f' "stamp": {mapping(body["stamp"])},\n'
         f' "tests": {mapping(body["tests"])},\n'
+        f' "slices": {block(map(line, body["slices"]), "[", "]")},\n'
         f' "rows": {block(map(line, body["rows"]), "[", "]")},\n'
         f' "tables": {mapping(body["tables"])}\n}}\n'
     )

@@ -39,6 +39,17 @@ def summarise(results: Results, baseline: str, replicates: int = 2000) -> list[d
     return lines
 
 
+def headlines(results: Results) -> dict[str, list[float]]:
+    """The results' single figures that are no rows, ``[point, low, high]`` each; a bare number is its own interval."""
+    found = {}
+    for name, figure in results.tables.items():
+        if isinstance(figure, dict) and {"point", "low", "high"} <= figure.keys():
+            found[name] = [float(figure[part]) for part in ("point", "low", "high")]
+        elif isinstance(figure, int | float):
+            found[name] = [float(figure)] * 3
+    return found
+
+
 def tabulate(lines: Sequence[dict], names: dict[str, str]) -> Table:
     """The lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals."""
     heads = ("utterances", "ICER %", "SER %", "IRER %", "IRER reduction %", "wins", "train s", "MB", "ms")

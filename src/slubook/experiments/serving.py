@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -28,21 +29,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from tqdm import tqdm
 
+from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import Skill, public_skills, skills_of
+from slubook.corpora.skillsets import Skill, fingerprint, public_skills, skills_of
 from slubook.evaluation.intervals import compare
-from slubook.experiments.cells import CellStore, write_atomically
+from slubook.experiments.cells import write_atomically
 from slubook.experiments.copies import copy_of
-from slubook.experiments.records import Results, Row
+from slubook.experiments.records import RecordsError, Results, Row
+from slubook.experiments.runner import Identity, load_earlier, test_of
+from slubook.experiments.sharing import METHODS as METHODS
 from slubook.experiments.sharing import accuracy_table, byte_table, compare_methods
-from slubook.experiments.skills import QUICK_SIZE, QUICK_SKILLS, QUICK_SOURCES, fingerprint, test_of
-from slubook.experiments.stamps import config_hash, stamp
+from slubook.experiments.skills import QUICK_SIZE, QUICK_SKILLS, QUICK_SOURCES
+from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.traffic import Job, answer
 from slubook.experiments.vectors import SkillVectors
+from slubook.experiments.workers import CellsFailed, How, Key, Measured, Task, measure
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig
@@ -53,9 +57,11 @@ from slubook.models.packed import PackedSkill
 from slubook.models.packing import BITS, pack
 from slubook.models.store import PAGE, append
 from slubook.models.vectors import VectorTable
-from slubook.profiles import cache_dir, seed_everything
+from slubook.profiles import cache_dir
 
 EXPERIMENT, PROTOCOL = "serving", 1
+#: What the others are compared with.
+BASELINE = "private_full"
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,11 @@ class Plan:
     table: VectorTable
     size: int = QUICK_SIZE
 
+    def keys(self, seeds: int) -> list[Key]:
+        """Every cell: the first draw of the skills that are only served, each draw of the others."""
+        drawn = [(s.name, seed) for seed in range(seeds) for s in self.compared]
+        return [(name, self.size, seed) for name, seed in [*((s.name, 0) for s in self.served), *drawn]]
+
 
 def plan(profile: str) -> Plan:
     """The skills of the profile, and the FastText table that chapter 1 trains on its pool; trained if need be.
@@ -112,9 +123,13 @@ def plan(profile: str) -> Plan:
 
 def run(
     profile: str = "quick",
-    out: Path | None = None,
+    corpora: Sequence[Path] = (),
     seeds: int | None = None,
     jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
     copies: int | None = None,
     settings: DNNConfig | None = None,
     the_plan: Plan | None = None,
@@ -123,42 +138,62 @@ def run(
 
     Args:
         profile: ``quick`` or ``full``.
-        out: where to write the results file; ``None`` writes none.
+        corpora: none; the skills are those of the book.
         seeds: how many draws for the accuracy.
         jobs: processes for training, one thread each; serving always takes one.
+        out: where to write the results file; ``None`` writes none.
+        until: not limited; what is served is all skills or none.
+        backend: ``loky``; it serves on one machine.
         copies: how many skills to serve.
         settings: of the networks, other than the profile's.
         the_plan: skills and table other than the profile's.
 
     Raises:
+        CorpusError: when asked for a corpus, a limit of time or a cluster; when a corpus is missing.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data, or of a larger run.
+        CellsFailed: when networks could not be trained; the others are kept.
         OSError: when the disk has no room for the store.
     """
-    start, the_plan = time.time(), the_plan or plan(profile)
+    asked = {"--corpus": corpora, "--minutes": until < math.inf, "--backend dask": backend != "loky"}
+    if refused := [option for option, given in asked.items() if given]:
+        raise CorpusError(f"experiment {EXPERIMENT!r} runs as a whole, on the book's skills: not {', '.join(refused)}")
+    start, earlier, the_plan = time.time(), load_earlier(out), the_plan or plan(profile)
     scale = SCALES[profile]
     scale = replace(scale, copies=copies or scale.copies, seeds=seeds or scale.seeds)
     settings = settings or SETTINGS[profile]
     config = {"profile": profile, "size": the_plan.size, "bits": dict(BITS), **asdict(settings)}
-    skills = [*the_plan.compared, *the_plan.served]
-    data = {s.name: fingerprint(s) for s in skills} | {f"vectors {the_plan.table.name}": the_plan.table.stamp}
-    cells = CellStore(
-        cache_dir() / "cells" / f"{EXPERIMENT}-{profile}",
-        config_hash({"config": config, "data": data, "protocol": PROTOCOL}),
-    )
-    _measure(the_plan, scale, settings, cells, jobs)
-    first = {s.name: cells.get((s.name, 0)) for s in skills}
+    skills = {s.name: s for s in (*the_plan.compared, *the_plan.served)}
+    data = {name: fingerprint(s) for name, s in skills.items()}
+    data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp
+    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
+    if identity.goes_on(earlier, out) and any(earlier.tables["scale"][k] > v for k, v in asdict(scale).items()):
+        raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
+    cells, keys = identity.store(), the_plan.keys(scale.seeds)
+
+    def task(key: Key) -> Task:
+        name, size, seed = key
+        return measure_cell, (
+            skills[name],
+            size,
+            seed,
+            skills[name] in the_plan.compared,
+            the_plan.table.name,
+            settings,
+        )
+
+    if errors := measure(keys, task, cells, How(jobs), EXPERIMENT):
+        raise CellsFailed(errors)
+    contents = {key: cells.get(key) for key in keys}
+    first = {name: contents[name, the_plan.size, 0] for name in skills}
     blobs = {name: base64.b64decode(cell["blob"]) for name, cell in first.items()}
     key = ("traffic", *asdict(scale).values())
     if not cells.has(key):
-        cells.put(key, serve_copies(blobs, skills, the_plan.table, scale))
+        cells.put(key, serve_copies(blobs, [*skills.values()], the_plan.table, scale))
     tests = {s.name: test_of(s) for s in the_plan.compared}
-    rows = [
-        Row.from_json(row, tests)
-        for s in the_plan.compared
-        for seed in range(scale.seeds)
-        for row in cells.get((s.name, seed))["rows"]
-    ]
+    rows = [Row.from_json(row, tests) for content in contents.values() for row in content["rows"]]
     weighed = byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies)
-    lost = compare(rows, "irer", "private_full", "shared_local", statistic="absolute_gain")
+    lost = compare(rows, "irer", BASELINE, "shared_local", statistic="absolute_gain")
+    origins = add_origins((), contents.values())
     tables = {
         "skills": cells.get(key)["phases"]["first"]["skills_asked"],
         "accuracy_difference": {"point": lost.point, "low": lost.low, "high": lost.high, "n": lost.n_skills},
@@ -167,37 +202,28 @@ def run(
         "bytes": weighed,
         "scale": asdict(scale),
         "traffic": cells.get(key),
+        "cells": {"done": len(keys), "planned": len(keys)},
+        "origins": origins,
     }
-    stamped = stamp(PROTOCOL, config, data, range(scale.seeds), time.time() - start, jobs)
+    memory, spent = max(c["memory_mb"] for c in contents.values()), sum(origin["cell_s"] for origin in origins)
+    stamped = stamp(PROTOCOL, config, data, range(scale.seeds), time.time() - start, jobs, memory, spent)
     results = Results(EXPERIMENT, stamped, tests, rows, tables)
     if out:
         results.save(out)
     return results
 
 
-def _measure(the_plan: Plan, scale: Scale, settings: DNNConfig, cells: CellStore, jobs: int) -> None:
-    todo = [(s, 0, False) for s in the_plan.served]
-    todo += [(s, seed, True) for seed in range(scale.seeds) for s in the_plan.compared]
-    todo = [(s, seed, compared) for s, seed, compared in todo if not cells.has((s.name, seed))]
-    tasks = (joblib.delayed(_one)(*cell, the_plan.size, the_plan.table.name, settings, cells) for cell in todo)
-    with tqdm(total=len(todo), desc=EXPERIMENT, unit="cell") as bar:
-        for _ in joblib.Parallel(jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)(tasks):
-            bar.update()
-
-
-def _one(
-    skill: Skill, seed: int, compared: bool, size: int, table_name: str, settings: DNNConfig, cells: CellStore
-) -> None:
-    seed_everything(seed, threads=1)
+def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name: str, settings: DNNConfig) -> Measured:
+    """One cell, in a worker: the methods on one draw of one skill, or the served network alone; packed at seed 0."""
     table = VectorTable.load(table_folder(table_name))
     if compared:
         rows, served = compare_methods(skill, size, seed, table, settings)
     else:
         rows, served = [], DNN(table, settings).fit(*skill.draw(size, seed), seed)
-    content = {"rows": [r.to_json() for r in rows], "float32": served.size_bytes()}
+    more = {"float32": served.size_bytes()}
     if seed == 0:
-        content["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
-    cells.put((skill.name, seed), content)
+        more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
+    return Measured(rows, {table.name: table.stamp}, more)
 
 
 def serve_copies(

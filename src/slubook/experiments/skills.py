@@ -13,36 +13,31 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
-from tqdm import tqdm
-
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import SIZES, Skill, public_skills, skills_of
-from slubook.experiments.cells import CellStore
+from slubook.corpora.skillsets import SIZES, Skill, fingerprint, public_skills, skills_of
 from slubook.experiments.methods import METHODS, Cell, Settings, run_cell
-from slubook.experiments.records import Results, Row, Test
-from slubook.experiments.stamps import config_hash, hardware, peak_memory_mb, stamp
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of
 from slubook.experiments.vectors import GRAINS, SkillVectors, VectorPaths
+from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig
 from slubook.learning.pool import build_pool, public_pool
 from slubook.models.vectors import VectorTable
-from slubook.profiles import cache_dir, seed_everything
 
 EXPERIMENT, PROTOCOL = "skills", 2
 SEEDS = 5
+#: What the others are compared with.
+BASELINE = "maxent_crf"
 #: The quick profile: skills of different topics, one size, one seed.
 QUICK_SKILLS = (
     "coffee_shop", "flight_search", "fruit_market", "music_player",
@@ -73,11 +68,11 @@ class Plan:
     seeds: Sequence[int]
     pool_counts: dict[str, int]
 
-    def cells(self) -> list[tuple[Skill, int, int]]:
-        """Every (skill, size, seed), one seed and size for all skills before the next: a stopped run is balanced."""
+    def keys(self) -> list[Key]:
+        """Every cell, one seed and size for all skills before the next: a stopped run is balanced."""
         sizes = sorted({size for skill in self.skills for size in self.sizes[skill.name]}, key=_middle_first)
-        order = ((s, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
-        return [(s, size, seed) for s, size, seed in order if size in self.sizes[s.name]]
+        order = ((s.name, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
+        return [(name, size, seed) for name, size, seed in order if size in self.sizes[name]]
 
 
 def _middle_first(size: int) -> int:
@@ -96,6 +91,8 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
         CorpusError: when a corpus is missing, faulty or too small.
     """
     if corpora:
+        if profile == "full":
+            raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
         found = [s for path in corpora for s in skills_of(path.stem, load(path), keep_split=True)]
         if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
             raise CorpusError(
@@ -120,15 +117,21 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
     return Plan(profile, found, sizes, paths, vectors.keys(), range(count), pool.counts)
 
 
+def config_of(profile: str, settings: Settings) -> dict[str, Any]:
+    """What a run's stamp and the fingerprint of its cells call its configuration."""
+    return {"profile": profile, "cluster_grains": GRAINS, **asdict(settings)}
+
+
 def run(
     profile: str = "quick",
     corpora: Sequence[Path] = (),
     seeds: int | None = None,
     jobs: int = 2,
     out: Path | None = None,
-    settings: Settings | None = None,
-    until: float = float("inf"),
+    *,
+    until: float = math.inf,
     backend: str = "loky",
+    settings: Settings | None = None,
 ) -> Results:
     """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
 
@@ -138,71 +141,44 @@ def run(
         seeds: how many draws.
         jobs: processes, one thread each.
         out: where to write the results file; ``None`` writes none.
-        settings: configurations other than the tuned ones.
         until: stop before a cell that would start after this time (``time.time()``).
         backend: joblib's: ``loky`` or ``dask``.
+        settings: configurations other than the tuned ones.
 
     Returns:
         The results, of all cells finished so far.
+
+    Raises:
+        CorpusError: when a corpus is missing, faulty or too small.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
+        CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    start, settings = time.time(), settings or Settings()
+    earlier, settings = load_earlier(out), settings or Settings()
     the_plan = plan(profile, corpora, seeds)
-    config = {"profile": the_plan.profile, "cluster_grains": GRAINS, **asdict(settings)}
-    data = {s.name: fingerprint(s) for s in the_plan.skills} | the_plan.vector_keys
-    store = CellStore(
-        cache_dir() / "cells" / f"{EXPERIMENT}-{the_plan.profile}",
-        config_hash({"config": config, "data": data, "protocol": PROTOCOL}),
-    )
-    cells = _published(out, config, data)
-    todo = [c for c in the_plan.cells() if _key(*c) not in cells and not store.has(_key(*c))]
-    _measure(todo, the_plan, settings, store, jobs, until, backend)
-    cells |= {key: content["rows"] for c in the_plan.cells() if (content := store.get(key := _key(*c)))}
-    memory = max((store.get(_key(*c)) or {"memory_mb": 0.0})["memory_mb"] for c in the_plan.cells())
-    seeds_done = sorted({seed for _, _, seed in cells})
-    results = _results(
-        the_plan, cells, stamp(PROTOCOL, config, data, seeds_done, time.time() - start, jobs, memory or None)
-    )
-    if out:
-        results.save(out)
-    return results
+    skills = {s.name: s for s in the_plan.skills}
+    data = {name: fingerprint(skill) for name, skill in skills.items()} | the_plan.vector_keys
+    config = config_of(the_plan.profile, settings)
+    identity = Identity(EXPERIMENT, PROTOCOL, the_plan.profile, config, data)
+
+    def task(key: Key) -> Task:
+        skill, size, seed = skills[key[0]], *key[1:]
+        cell = Cell(skill.name, size, seed, *skill.draw(size, seed), skill.test)
+        return measure_cell, (cell, the_plan.vectors[skill.name], settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
+        return {"pool": the_plan.pool_counts, "train_seconds": seconds}
+
+    tests = {name: test_of(skill) for name, skill in skills.items()}
+    how = How(jobs, until, backend)
+    return run_cells(identity, the_plan.keys(), task, tests, how, out, earlier, tables)
 
 
-def _measure(
-    todo: Sequence[tuple[Skill, int, int]], the_plan: Plan, settings: Settings, store: CellStore, jobs: int,
-    until: float, backend: str,
-) -> None:  # fmt: skip
-    def tasks() -> Iterable[Callable]:
-        for skill, size, seed in todo:
-            train, dev = skill.draw(size, seed)
-            yield joblib.delayed(_one)(
-                Cell(skill.name, size, seed, train, dev, skill.test),
-                the_plan.vectors[skill.name],
-                settings,
-                store,
-                until,
-            )
-
-    bar = tqdm(total=len(todo), desc=EXPERIMENT, unit="cell")
-    with joblib.parallel_config(backend=backend, n_jobs=jobs), bar:
-        for _ in joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)(tasks()):
-            bar.update()
-
-
-def _one(cell: Cell, paths: VectorPaths, settings: Settings, store: CellStore, until: float) -> None:
-    if time.time() > until:
-        return
-    start = time.perf_counter()
-    seed_everything(cell.seed, threads=1)
+def measure_cell(cell: Cell, paths: VectorPaths, settings: Settings) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill."""
     tables = {name: path and _table(path) for name, path in paths.tables.items()}
     rows = run_cell(cell, tables, _clusters(paths.clusters), settings)
-    content = {
-        "rows": [r.to_json() for r in rows],
-        "wall_s": time.perf_counter() - start,
-        "memory_mb": peak_memory_mb(),
-        "hardware": hardware(),
-        "vectors": {name: table.stamp for name, table in tables.items() if table},
-    }
-    store.put((cell.skill, cell.size, cell.seed), content)
+    return Measured(rows, {name: table.stamp for name, table in tables.items() if table})
 
 
 _table = cache(VectorTable.load)
@@ -211,49 +187,3 @@ _table = cache(VectorTable.load)
 @cache
 def _clusters(path: Path) -> dict[str, list[int]]:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _key(skill: Skill, size: int, seed: int) -> tuple[str, int, int]:
-    return skill.name, size, seed
-
-
-def fingerprint(skill: Skill) -> str:
-    """SHA-256 of a skill's split: ids, texts and labels of its test set and its pool."""
-    digest = hashlib.sha256()
-    for part in (skill.test, skill.pool):
-        for u in part:
-            digest.update(repr((u.id, u.text, u.intent, u.slots)).encode())
-        digest.update(b"|")
-    return digest.hexdigest()
-
-
-def _published(out: Path | None, config: dict, data: dict) -> dict[tuple, list[dict]]:
-    """The cells of an earlier results file that was run with the same protocol, settings and data."""
-    if out is None or not out.is_file():
-        return {}
-    earlier = Results.load(out)
-    now = {"protocol": PROTOCOL, "config_sha256": config_hash(config), "data": data}
-    if any(earlier.stamp[name] != value for name, value in now.items()):
-        return {}
-    cells: dict[tuple, list[dict]] = defaultdict(list)
-    for row in earlier.rows:
-        cells[row.skill, row.size, row.seed].append(row.to_json())
-    return cells
-
-
-def _results(the_plan: Plan, cells: dict[tuple, list[dict]], stamped: dict[str, Any]) -> Results:
-    tests = {s.name: test_of(s) for s in the_plan.skills if any(key[0] == s.name for key in cells)}
-    rows = [Row.from_json(row, tests) for content in cells.values() for row in content]
-    seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
-    tables = {
-        "pool": the_plan.pool_counts,
-        "cells": {"done": len(cells), "planned": len(the_plan.cells())},
-        "train_seconds": seconds,
-    }
-    return Results(EXPERIMENT, stamped, tests, rows, tables)
-
-
-def test_of(skill: Skill) -> Test:
-    """The test set of a skill, as a results file names it."""
-    gold = np.array([len(u.slots) for u in skill.test])
-    return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def stamp(
     wall_s: float,
     threads: int,
     memory_mb: float | None = None,
+    cell_s: float | None = None,
 ) -> dict[str, Any]:
     """What a reader must know to judge a results file or to repeat it.
 
@@ -73,9 +74,10 @@ def stamp(
         config: profile and settings, as JSON can hold them.
         data: SHA-256 of each corpus or split by name.
         seeds: the seeds run.
-        wall_s: seconds from start to end, all workers together counted once.
+        wall_s: seconds from start to end of this call, all workers together counted once.
         threads: processor threads in use.
         memory_mb: peak memory when the caller measured it in its workers; else that of this process.
+        cell_s: seconds of all cells added up, those of earlier sittings included; left out when not known.
     """
     return {
         "version": slubook.__version__,
@@ -87,5 +89,25 @@ def stamp(
         "hardware": hardware(),
         "threads": threads,
         "wall_s": round(wall_s, 1),
+        **({} if cell_s is None else {"cell_s": round(cell_s, 1)}),
         "peak_memory_mb": peak_memory_mb() if memory_mb is None else round(memory_mb, 1),
     }
+
+
+def add_origins(before: Sequence[Mapping[str, Any]], contents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The distinct machines and word vectors that cells were measured on.
+
+    Args:
+        before: those of earlier sittings.
+        contents: the cells measured since: ``hardware``, ``vectors`` (name → stamp) and ``wall_s`` of each.
+
+    Returns:
+        One object each: ``hardware``, ``vectors``, how many ``cells``, and their seconds together, ``cell_s``.
+    """
+    found = {canonical([origin["hardware"], origin["vectors"]]): dict(origin) for origin in before}
+    for content in contents:
+        of = {"hardware": content["hardware"], "vectors": content["vectors"]}
+        origin = found.setdefault(canonical([*of.values()]), {**of, "cells": 0, "cell_s": 0.0})
+        origin["cells"] += 1
+        origin["cell_s"] = round(origin["cell_s"] + content["wall_s"], 3)
+    return list(found.values())

@@ -1,0 +1,189 @@
+"""One runner for all experiments: cells measured on many processes or machines, kept, resumed and published.
+
+A *cell* is one (skill, size, seed), with all methods. Each is kept in the cache as soon as it is measured, so a run
+that was killed loses at most the cells in flight; the results file is written at the end of every sitting, and a
+run goes on from either. What an experiment measures in a cell is its own affair.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from slubook.corpora.skillsets import Skill
+from slubook.experiments.cells import CellStore
+from slubook.experiments.records import RecordsError, Results, Row, Test
+from slubook.experiments.stamps import add_origins, config_hash, stamp
+from slubook.experiments.workers import CellsFailed, How, Key, Task, measure
+from slubook.profiles import cache_dir
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What cells depend on beside their key: cells and files of another identity are not this run's.
+
+    Attributes:
+        experiment: its name.
+        protocol: its protocol number.
+        profile: ``quick``, ``full`` or ``corpus``.
+        config: profile and settings, as JSON can hold them.
+        data: SHA-256 of each split and of what vectors were trained from, by name.
+    """
+
+    experiment: str
+    protocol: int
+    profile: str
+    config: Mapping[str, Any]
+    data: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of protocol, settings and data."""
+        return config_hash({"config": self.config, "data": self.data, "protocol": self.protocol})
+
+    def store(self) -> CellStore:
+        """Where the cells are kept."""
+        return CellStore(cache_dir() / "cells" / f"{self.experiment}-{self.profile}", self.fingerprint)
+
+    def differences(self, results: Results) -> list[str]:
+        """In what the results are not of this identity, in words."""
+        was = results.stamp
+        same = {
+            "experiment": results.experiment == self.experiment,
+            f"protocol ({was.get('protocol')}, now {self.protocol})": was.get("protocol") == self.protocol,
+            "settings": was.get("config_sha256") == config_hash(self.config),
+            "data": was.get("data") == dict(self.data),
+        }
+        return [name for name, agrees in same.items() if not agrees]
+
+    def made(self, results: Results) -> bool:
+        """Whether the results are of this identity."""
+        return not self.differences(results)
+
+    def goes_on(self, earlier: Results | None, out: Path | None) -> bool:
+        """Whether there are earlier results that this run adds to.
+
+        Raises:
+            RecordsError: when they are of another identity, and not those of an older protocol: nothing that was
+                measured is replaced silently.
+        """
+        if earlier is None or self.made(earlier):
+            return earlier is not None
+        if not earlier.rows:
+            return False
+        if earlier.experiment == self.experiment and earlier.stamp.get("protocol", 0) < self.protocol:
+            tqdm.write(
+                f"{out}: of protocol {earlier.stamp.get('protocol')}, will be replaced by {self.protocol}", sys.stderr
+            )
+            return False
+        raise RecordsError(
+            f"{out}: holds results of other {', '.join(self.differences(earlier))}, which this run would replace: "
+            "move the file away, or name another folder with --out"
+        )
+
+
+def load_earlier(out: Path | None) -> Results | None:
+    """The results file that a run would go on from, to be read before anything is planned or trained.
+
+    Raises:
+        RecordsError: when it is damaged or was changed by hand.
+    """
+    return Results.load(out) if out is not None and out.is_file() else None
+
+
+def test_of(skill: Skill) -> Test:
+    """The test set of a skill, as a results file names it."""
+    gold = np.array([len(u.slots) for u in skill.test])
+    return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)
+
+
+def run_cells(
+    identity: Identity,
+    keys: Sequence[Key],
+    task: Callable[[Key], Task],
+    tests: Mapping[str, Test],
+    how: How,
+    out: Path | None = None,
+    earlier: Results | None = None,
+    tables: Callable[[Sequence[Row]], Mapping[str, Any]] = lambda rows: {},
+) -> Results:
+    """Measure the cells that neither the cache nor the earlier results have, and write the results file.
+
+    Its stamp gives the seconds of this sitting (``wall_s``), of all cells ever measured for it (``cell_s``) and the
+    peak memory of all sittings. Its tables ``cells`` and ``origins`` say how many cells are done and planned, and on
+    which distinct machines and word vectors they were measured: vectors trained from the same text and settings on
+    another machine differ in the last digits, so they count as another draw, and are told apart there.
+
+    Args:
+        identity: what is measured.
+        keys: the cells to measure, in order.
+        task: what to run for one of them.
+        tests: the test set of each skill.
+        how: processes, time, backend.
+        out: the results file; ``None`` writes none.
+        earlier: what :func:`load_earlier` read from it.
+        tables: further tables of the results, made from all rows.
+
+    Returns:
+        The results, of all cells finished so far.
+
+    Raises:
+        RecordsError: when ``out`` holds results of another identity.
+        CellsFailed: when cells could not be measured; all others are finished and written before.
+    """
+    start, store = time.time(), identity.store()
+    known = earlier if earlier is not None and identity.goes_on(earlier, out) else None
+    rows = _carried(known, keys, store)
+    origins = _origins(known, len(rows))
+    errors = measure([key for key in keys if key not in rows], task, store, how, identity.experiment)
+    contents = {key: content for key in keys if key not in rows and (content := store.get(key))}
+    rows |= {key: [Row.from_json(row, tests) for row in content["rows"]] for key, content in contents.items()}
+    done = [key for key in dict.fromkeys([*keys, *rows]) if key in rows]
+    every = [row for key in done for row in rows[key]]
+    origins = add_origins(origins, contents.values())
+    before = known.tables.get("cells", {}).get("planned", 0) if known else 0
+    counts = {"done": len(done), "planned": max(before, len({*keys, *done}))}
+    memory = [known.stamp["peak_memory_mb"]] if known else []
+    stamped = stamp(
+        identity.protocol,
+        identity.config,
+        identity.data,
+        sorted({seed for _, _, seed in done}),
+        time.time() - start,
+        how.jobs,
+        max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
+        sum(origin["cell_s"] for origin in origins),
+    )
+    measured = {name: test for name, test in tests.items() if any(name == skill for skill, _, _ in done)}
+    results = Results(identity.experiment, stamped, measured, every, dict(tables(every)))
+    results.tables |= {"cells": counts, "origins": origins}
+    if out is not None:
+        results.save(out)
+    if errors:
+        raise CellsFailed(errors)
+    return results
+
+
+def _carried(known: Results | None, keys: Sequence[Key], store: CellStore) -> dict[Key, list[Row]]:
+    """The cells of a results file. One that does not tell where they are from gives way to the store."""
+    cells: dict[Key, list[Row]] = {}
+    for row in known.rows if known else ():
+        cells.setdefault((row.skill, row.size, row.seed), []).append(row)
+    if known and "origins" not in known.tables:
+        return {key: rows for key, rows in cells.items() if key not in keys or not store.has(key)}
+    return cells
+
+
+def _origins(known: Results | None, cells: int) -> list[dict[str, Any]]:
+    """Where the cells of a results file were measured; by its stamp, if it has no better account."""
+    if known is None or not cells:
+        return []
+    one = {"hardware": known.stamp["hardware"], "vectors": {}, "cells": cells, "cell_s": 0.0}
+    return known.tables.get("origins", [one])

@@ -1,0 +1,223 @@
+"""The runner: what is kept, what goes on, what is refused, and what the stamp says afterwards."""
+
+import json
+import os
+import threading
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.records import RecordsError, Results, Row, Test
+from slubook.experiments.runner import Identity, load_earlier, run_cells
+from slubook.experiments.workers import CellsFailed, How, Measured
+
+GOLD = np.array([1, 1, 1])
+TESTS = {name: Test("own", "music", ("a", "b", "c"), GOLD) for name in ("tea", "radio")}
+IDENTITY = Identity("skills", 2, "quick", {"profile": "quick", "sizes": (100,)}, {"tea": "ab", "radio": "cd"})
+
+
+def keys(seeds):
+    return [(name, 100, seed) for seed in range(seeds) for name in TESTS]
+
+
+def measured(skill, size, seed, bad=()):
+    """A cell of two methods; those in ``bad`` cannot be measured."""
+    if (skill, seed) in bad:
+        raise ArithmeticError(f"no {skill} today")
+    right, noted = np.random.default_rng(seed).integers(0, 2, 3), {"updates": 10 * seed}
+    outcomes = Outcomes(right, GOLD, GOLD, GOLD, 0 * GOLD)
+    slices = {"unseen": np.array([True, False, True])}
+    rows = [Row(skill, method, size, seed, outcomes, 1.0, slices=slices, figures=noted) for method in ("old", "new")]
+    return Measured(rows, {"pool": "stamp-1"})
+
+
+class Run:
+    """Runs in a cache and with a file of their own, and counts the cells that are measured."""
+
+    def __init__(self, tmp_path):
+        self.cache, self.out, self.asked = tmp_path / "cache", tmp_path / "results" / "skills.json", []
+
+    def __call__(self, seeds=2, *, identity=IDENTITY, file=True, bad=(), **how):
+        self.asked, out = [], self.out if file else None
+
+        def task(key):
+            self.asked.append(key)
+            return measured, (*key, bad)
+
+        return run_cells(identity, keys(seeds), task, TESTS, How(1, **how), out, load_earlier(out))
+
+    def empty_cache(self):
+        for cell in self.cache.rglob("*.json"):
+            cell.unlink()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    return Run(tmp_path)
+
+
+def values(results):
+    return [row.to_json() for row in results.rows]
+
+
+def test_a_run_goes_on_from_the_cache_alone(run):
+    first = run(1, file=False)
+    again = run(2, file=False)
+    assert run.asked == keys(2)[2:] and not run.out.exists()
+    assert values(again)[:4] == values(first) and again.stamp["seeds"] == [0, 1]
+    assert again.tables["cells"] == {"done": 4, "planned": 4}
+
+
+def test_a_run_goes_on_from_the_file_alone_with_all_that_it_holds(run):
+    first = run(1)
+    run.empty_cache()
+    again = run(2)
+    assert run.asked == keys(2)[2:]
+    assert values(again)[:4] == values(first) == values(Results.load(run.out))[:4]
+    assert {row.figures["updates"] for row in again.rows} == {0.0, 10.0}
+    assert all(row.slices["unseen"].sum() == 2 for row in again.rows)
+
+
+def test_a_run_killed_in_the_middle_loses_what_was_not_finished(run, monkeypatch):
+    put, kept = IDENTITY.store().put, []
+
+    def put_one(store, key, content):
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(key)
+        put(key, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("slubook.experiments.cells.CellStore.put", put_one)
+        run(2)
+    assert not run.out.exists()
+    assert len(run(2).rows) == 8 and run.asked == [key for key in keys(2) if key not in kept]
+
+
+def test_fewer_seeds_neither_shrink_a_file_nor_finish_it(run):
+    run(5, until=0.0)
+    assert run.asked == [] and Results.load(run.out).tables["cells"] == {"done": 0, "planned": 10}
+    assert run(1).tables["cells"] == {"done": 2, "planned": 10}
+    run(3)
+    assert run(2).tables["cells"] == {"done": 6, "planned": 10} and run.asked == []
+    assert len(Results.load(run.out).rows) == 12
+
+
+def changed(name, value):
+    return replace(IDENTITY, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [
+        (changed("config", {"profile": "quick", "sizes": (300,)}), "other settings"),
+        (changed("data", {"tea": "ab", "radio": "xx"}), "other data"),
+        (changed("protocol", 1), r"other protocol \(2, now 1\)"),
+        (changed("experiment", "transfer"), "other experiment"),
+    ],
+)
+def test_results_of_another_identity_are_not_replaced(run, identity, named):
+    run(1)
+    before = run.out.read_bytes()
+    with pytest.raises(RecordsError, match=rf"skills\.json: .*{named}.*move the file away.*--out"):
+        run(1, identity=identity)
+    assert run.out.read_bytes() == before and run.asked == []
+    assert len(run(1, identity=identity, file=False).rows) == 4 and len(run.asked) == 2, "nor are its cells taken over"
+
+
+def test_results_of_an_older_protocol_are_replaced_and_it_is_said(run, capsys):
+    run(2)
+    again = run(1, identity=replace(IDENTITY, protocol=3, data={}))
+    assert "of protocol 2, will be replaced by 3" in capsys.readouterr().err
+    assert len(run.asked) == 2 and len(Results.load(run.out).rows) == len(again.rows) == 4
+    assert again.tables["cells"] == {"done": 2, "planned": 2} and again.tables["origins"][0]["cells"] == 2
+
+
+def test_a_damaged_file_is_refused_before_anything_is_planned(run):
+    run(1)
+    run.out.write_text(run.out.read_text().replace('"seed": 0', '"seed": 7'))
+    with pytest.raises(RecordsError, match=r"changed by hand.*move it away"):
+        load_earlier(run.out)
+
+
+def test_a_failing_cell_does_not_hold_up_the_others(run, capsys):
+    with pytest.raises(CellsFailed, match=r"radio, size 100, seed 0: ArithmeticError: no radio today") as caught:
+        run(2, bad=[("radio", 0)])
+    assert list(caught.value.errors) == [("radio", 100, 0)]
+    assert "in measured" in capsys.readouterr().err, "where it failed"
+    assert Results.load(run.out).tables["cells"] == {"done": 3, "planned": 4}
+    assert run(2).tables["cells"] == {"done": 4, "planned": 4} and run.asked == [("radio", 100, 0)]
+
+
+def test_a_draw_that_cannot_be_made_is_a_failed_cell(run):
+    def task(key):
+        if key == ("tea", 100, 0):
+            raise ValueError("too small")
+        return measured, key
+
+    with pytest.raises(CellsFailed, match=r"tea, size 100, seed 0: ValueError.*too small"):
+        run_cells(IDENTITY, keys(1), task, TESTS, How(1), run.out)
+    assert len(Results.load(run.out).rows) == 2
+
+
+def test_the_bar_does_not_count_what_was_skipped(run, capsys):
+    run(1, until=0.0)
+    assert "0/2" in capsys.readouterr().err
+
+
+def test_the_stamp_is_that_of_all_sittings(run, monkeypatch):
+    monkeypatch.setattr("slubook.experiments.workers.peak_memory_mb", lambda: 900.0)
+    first = run(1)
+    monkeypatch.setattr("slubook.experiments.workers.peak_memory_mb", lambda: 500.0)
+    monkeypatch.setattr("slubook.experiments.workers.hardware", lambda: {"processor": "another"})
+    run.empty_cache()
+    again = run(2)
+    assert again.stamp["peak_memory_mb"] == 900.0
+    here, there = again.tables["origins"]
+    assert here == first.tables["origins"][0] and there["hardware"] == {"processor": "another"}
+    assert [origin["cells"] for origin in (here, there)] == [2, 2]
+    assert here["vectors"] == there["vectors"] == {"pool": "stamp-1"}
+    assert again.stamp["cell_s"] == round(here["cell_s"] + there["cell_s"], 1)
+    assert run(2).tables["origins"] == [here, there], "a run with nothing to do changes nothing"
+
+
+def test_a_file_without_origins_gives_way_to_the_cache(run):
+    first = run(2)
+    del first.tables["origins"]
+    first.save(run.out)
+    (origin,) = run(2).tables["origins"]
+    assert origin["cells"] == 4 and origin["vectors"] == {"pool": "stamp-1"}
+    first.save(run.out)
+    run.empty_cache()
+    (origin,) = run(2).tables["origins"]
+    assert run.asked == [] and origin["cells"] == 4 and origin["hardware"] == first.stamp["hardware"]
+
+
+def test_cells_keep_their_format(run):
+    run(1)
+    path = next(run.cache.glob("cells/skills-quick/tea_100_0-*.json"))
+    cell = json.loads(path.read_text())
+    assert list(cell) == ["key", "fingerprint", "sha256", "content"] and cell["fingerprint"] == IDENTITY.fingerprint
+    assert list(cell["content"]) == ["rows", "wall_s", "memory_mb", "hardware", "vectors"]
+    assert cell["content"]["rows"][0]["slices"] == {"unseen": "101"}
+
+
+def where(*key):
+    return replace(measured(*key), more={"where": [os.getpid(), threading.current_thread().name]})
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_cells_are_measured_elsewhere_and_kept_here(run, backend):
+    here, client = [os.getpid(), threading.current_thread().name], nullcontext()
+    if backend == "dask":
+        distributed = pytest.importorskip("distributed")
+        client = distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with client:
+        results = run_cells(IDENTITY, keys(2), lambda key: (where, key), TESTS, How(2, backend=backend))
+    assert len(results.rows) == 8
+    places = [IDENTITY.store().get(key)["where"] for key in keys(2)]
+    assert here not in places
