@@ -44,7 +44,8 @@ notebooks: $(INSTALLED)  ## run every notebook again and keep its outputs
 serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-# MINUTES=300 limits each run of cells; what is finished is kept, and the next call goes on.
+# A run goes on from finished cells in the cache and in results/: move its file away to measure everything anew.
+# MINUTES=300 begins no cell of chapter 1 after that long, and fails while some are missing: call it again.
 published: export OMP_NUM_THREADS = 1
 published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
 	$(BIN)/slubook data fetch
