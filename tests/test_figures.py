@@ -10,7 +10,7 @@ import pytest
 from slubook import figures
 from slubook.claims import Claim
 from slubook.evaluation.intervals import Interval
-from slubook.figure_style import to_div
+from slubook.figure_style import legend_rows, to_div
 from slubook.ledger import Assessed
 
 
@@ -25,7 +25,7 @@ def drawn(figure, name="figure-a"):
     return traces, layout
 
 
-def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduction"):
+def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduction", upper=None):
     claim = Claim(
         id=id,
         article="a",
@@ -34,7 +34,7 @@ def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduct
         claim="Networks <err> less.",
         stated="There.",
         metric="irer",
-        claimed={"value": value, "unit": unit, "note": "none"},
+        claimed={"value": value, "upper": upper, "unit": unit, "note": "none"},
         not_testable="for this test",
     )
     return Assessed(claim, verdict, interval and Interval(*interval, n_skills=3))
@@ -43,7 +43,7 @@ def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduct
 LEDGER = [
     assessed("won", "exceeded", (0.2, 0.16, 0.25)),
     assessed("lost", "not reproduced", (0.01, -0.02, 0.04)),
-    assessed("waits", "not run yet"),
+    assessed("waits", "not run yet", upper=0.2),
     assessed("unstated", "not run yet", value=None),
     assessed("fast", "reproduced", (5, 4, 6), value=5, unit="ratio"),
     assessed("many", "exceeded", (10, 10, 10), value=10, unit="count"),
@@ -112,11 +112,42 @@ def test_show_follows_the_setting(monkeypatch):
         figures.show(figure, "m")
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_changes_for_a_phone_can_be_taken_back(name):
+    figure = ALL[name]()
+    _, layout = drawn(figure)
+    phone, wide = layout["meta"]["phone"], layout["meta"]["wide"]
+    assert phone.keys() == wide.keys() and phone["height"] >= wide["height"] == layout["height"]
+    assert f"height:{layout['height']}px" in to_div(figure, "f")
+    go.Figure(layout=phone)  # every key is one of Plotly's
+    assert all(figure.layout[key] == value for key, value in wide.items() if key != "height")
+
+
+def test_a_legend_has_room_and_no_scroll_bar():
+    names = ["DNN, masked language model of the pool", "MaxEnt-CRF", "DNN, no other text", "spaCy"]
+    curves = {name: {100: Interval(0.5, 0.4, 0.6, 9)} for name in names}
+    figure = figures.learning_curves(curves)
+    assert (legend_rows(figure, 340), legend_rows(figure, 660)) == (3, 1)
+    spread = figures.embedding_map(np.zeros((7, 2)), [f"a skill {k}" for k in range(7)], ["x"] * 7)
+    assert (legend_rows(spread, 340), legend_rows(spread, 660)) == (3, 2)
+    alone = figures.confusion({"m": [("A", "B", "x")]})
+    assert legend_rows(alone, 350) == 0
+    assert drawn(figure)[1]["template"]["layout"]["legend"]["maxheight"] == 1
+
+
+def test_long_names_on_axes_wrap():
+    name = "DNN, masked language model of the pool without the topic"
+    axes = figures.skill_scatter({"a": (0.5, 0.4)}, (name, "MaxEnt-CRF")).layout
+    assert max(map(len, axes.xaxis.title.text.split("<br>"))) <= 41
+
+
 def test_forest():
     traces, _ = drawn(figures.forest(LEDGER))
     by_name = {t["name"]: t for t in traces}
     assert set(by_name) == {"exceeded", "not reproduced", "claimed"}
     assert by_name["claimed"]["y"] == ["won", "lost", "waits"] and by_name["claimed"]["x"] == [15.0] * 3
+    assert by_name["claimed"]["error_x"]["array"] == [0, 0, 5.0]  # a range is a bar from its lower to its upper end
+    assert by_name["claimed"]["error_x"]["arrayminus"] == [0, 0, 0]
     won = by_name["exceeded"]
     assert (won["x"], won["y"]) == ([20.0], ["won"])
     assert won["error_x"]["array"] == [5.0] and won["error_x"]["arrayminus"] == [4.0]

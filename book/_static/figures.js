@@ -1,6 +1,8 @@
-// Figures take the colours of the page's mode, and their size when they come into sight.
+// Figures take the colours of the page's mode, the layout of its width, and their size when they come into sight.
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const phone = window.matchMedia("(max-width: 500px)");
 
   const figures = () => document.querySelectorAll(".plotly-graph-div");
 
@@ -21,6 +23,8 @@
       change[`${axis}.linecolor`] = line;
       change[`${axis}.zerolinecolor`] = line;
     }
+    Object.assign(change, figure.layout.meta?.[phone.matches ? "phone" : "wide"]);
+    if (change.height) figure.parentElement.style.height = `${change.height}px`;
     window.Plotly.relayout(figure, change);
   };
 
@@ -30,6 +34,7 @@
     new MutationObserver(() => figures().forEach(paint)).observe(document.documentElement, {
       attributeFilter: ["data-theme"],
     });
+    phone.addEventListener("change", () => figures().forEach(paint));
     // A figure inside a folded box was drawn without a size.
     document.addEventListener(
       "toggle",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import os
 from typing import Any
 
@@ -22,6 +23,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
 TEXT, GRID = "#7b7b7b", "rgba(128, 128, 128, 0.25)"  # about 4 : 1 against white and against near-black
 HEIGHT = 420
+#: The widths, in pixels, that figures are laid out for: that of the book's column, and that of a phone held upright.
+WIDE, PHONE = 660, 340
+_ROW, _LETTER, _SYMBOL = 20, 6.2, 52  # of a legend: the height of a row, the widths of a letter and of a symbol
 
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
 TEMPLATE = go.layout.Template(
@@ -32,13 +36,16 @@ TEMPLATE = go.layout.Template(
         "colorway": PALETTE,
         "xaxis": _AXIS,
         "yaxis": _AXIS,
-        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
+        "legend": {
+            "orientation": "h", "xref": "container", "x": 0, "yref": "container", "yanchor": "bottom", "y": 0,
+            "maxheight": 1, "tracegroupgap": 0, "font": {"size": 12},
+        },
         "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": TEXT, "activecolor": PALETTE[0]},
         "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
         "hoverlabel": {"align": "left"},
         "autosize": True,
     }
-)
+)  # fmt: skip
 # The buttons are listed, since Plotly's own set has one that uploads the figure; the book stays offline.
 _CONFIG = {
     "responsive": True,
@@ -71,7 +78,11 @@ def show(figure: go.Figure, name: str, alt: str = "") -> Any:
 
 
 def to_div(figure: go.Figure, name: str) -> str:
-    """The figure as an HTML division of the page's width that loads nothing; numbers are rounded and in plain text."""
+    """The figure as an HTML division of the page's width that loads nothing; numbers are rounded and in plain text.
+
+    The page's script takes the layout for phones from ``layout.meta``: see :func:`fitted`.
+    """
+    figure = fitted(figure)
     return pio.to_html(
         _plain(json.loads(figure.to_json())),
         config=_CONFIG,
@@ -80,9 +91,38 @@ def to_div(figure: go.Figure, name: str) -> str:
         include_mathjax=False,
         div_id=name,
         default_width="100%",
-        default_height=f"{figure.layout.height or HEIGHT}px",
+        default_height=f"{figure.layout.height}px",
         validate=False,
     )
+
+
+def fitted(figure: go.Figure) -> go.Figure:
+    """A copy that leaves room for its legend, and knows what is to change in its layout on a phone.
+
+    ``layout.meta`` holds two sets of changes for ``Plotly.relayout``: ``phone``, those of the figure itself with the
+    height that the legend needs there, and ``wide``, which takes them back.
+    """
+    height = figure.layout.height or HEIGHT
+    phone = {"height": height, **((figure.layout.meta or {}).get("phone") or {})}
+    wide = {key: figure.layout[key] for key in phone} | {"height": height + _ROW * legend_rows(figure, WIDE)}
+    phone["height"] += _ROW * legend_rows(figure, PHONE)
+    return go.Figure(figure).update_layout(height=wide["height"], meta={"phone": phone, "wide": wide})
+
+
+def legend_rows(figure: go.Figure, width: int) -> int:
+    """How many rows the legend takes at ``width`` pixels; Plotly sets it in equal columns, but groups as they come."""
+    if figure.layout.showlegend is False:
+        return 0
+    names = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    if len(names) < 2 and not figure.layout.showlegend:
+        return 0
+    widths = [_SYMBOL + _LETTER * len(name) for name in names]
+    if not any(trace.legendgroup for trace in figure.data):
+        return math.ceil(len(names) / max(1, width // max(widths, default=1)))
+    rows, used = 1, 0.0
+    for entry in widths:
+        rows, used = (rows + 1, entry) if used and used + entry > width else (rows, used + entry)
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -27,8 +27,13 @@ from slubook.ledger import (
 __all__ = ["confusion", "embedding_map", "forest", "learning_curves", "show", "skill_scatter"]
 
 
-def _figure(**layout: Any) -> go.Figure:
-    return go.Figure(layout={"template": TEMPLATE, **layout})
+#: Labels of axes on a phone: small, so that what is drawn keeps its room.
+_SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
+
+
+def _figure(phone: Mapping[str, Any] | None = None, **layout: Any) -> go.Figure:
+    """An empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""
+    return go.Figure(layout={"template": TEMPLATE, "meta": {"phone": dict(phone or {})}, **layout})
 
 
 def _wrap(text: str, width: int = 60) -> str:
@@ -52,6 +57,8 @@ _VERDICT_LOOKS = {
 def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
     """The ledger as a forest plot: each claim's measurement with its interval, and what was claimed.
 
+    A bar runs from the lower to the upper end where a range is claimed.
+
     Args:
         assessed: rows of the ledger; those without a measurement and without a claimed figure are left out.
         ratios: draw the claims of speed and size, in times; else those in per cent. Counts are never drawn.
@@ -64,7 +71,9 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
         and row.claim.claimed.unit != "count"
         and (row.interval is not None or row.claim.claimed.value is not None)
     ]
-    figure = _figure(height=150 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True)
+    figure = _figure(
+        _SMALL, height=110 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True
+    )
     figure.update_xaxes(title=f"improvement ({unit})" if not ratios else "times as good (×)")
     figure.add_vline(x=1 if ratios else 0, line={"color": TEXT, "width": 1})
     for verdict, (colour, symbol) in _VERDICT_LOOKS.items():
@@ -83,9 +92,11 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )
     stated = [row for row in rows if row.claim.claimed.value is not None]
+    ranges = [scale * (c.upper - c.value) if c.upper else 0 for c in (row.claim.claimed for row in stated)]
     figure.add_scatter(
         x=[scale * row.claim.claimed.value for row in stated],
         y=[row.claim.id for row in stated],
+        error_x={"array": ranges, "arrayminus": [0] * len(stated), "color": TEXT, "thickness": 5, "width": 0},
         mode="markers",
         marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3, "color": TEXT}},
         name="claimed",
@@ -164,7 +175,8 @@ def skill_scatter(
         groups: the corpus or topic of each skill, for its colour and symbol.
         metric: the axes' unit.
     """
-    figure = _figure(height=480, xaxis={"title": f"{names[0]}: {metric}"}, yaxis={"title": f"{names[1]}: {metric}"})
+    xaxis, yaxis = ({"title": f"{_wrap(name, 40)}:<br>{metric}"} for name in names)
+    figure = _figure(height=460, xaxis=xaxis, yaxis=yaxis)
     top = 105 * max((max(pair) for pair in errors.values()), default=1)
     figure.add_scatter(
         x=[0, top], y=[0, top], mode="lines", line={"color": TEXT, "dash": "dot"}, name="equal", hoverinfo="skip"
@@ -191,7 +203,24 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
         cases: under each name, (true label, predicted label, text or id) of each utterance.
         examples: how many utterances a cell shows when it is pointed at.
     """
-    figure = _figure(height=520, xaxis={"title": "predicted"}, yaxis={"title": "true", "autorange": "reversed"})
+    figure = _figure(
+        {
+            **_SMALL,
+            "coloraxis.showscale": False,
+            "xaxis.tickangle": -90,
+            "xaxis.title.text": "columns: predicted, rows: true",
+            "yaxis.title.text": "",
+        },
+        height=520,
+        xaxis={"title": "predicted", "showgrid": False},
+        yaxis={"title": "true", "autorange": "reversed", "showgrid": False},
+        coloraxis={
+            "cmin": 0,
+            "cmax": 1,
+            "colorscale": [[0, _faded(PALETTE[0], 0.04)], [1, PALETTE[0]]],
+            "colorbar": {"title": "share", "thickness": 12, "tickformat": ".0%"},
+        },
+    )
     for k, some in enumerate(cases.values()):
         labels = sorted({label for true, said, _ in some for label in (true, said)})
         counts, of_true = Counter((t, s) for t, s, _ in some), Counter(t for t, _, _ in some)
@@ -201,12 +230,9 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
             x=labels,
             y=labels,
             z=share,
-            zmin=0,
-            zmax=1,
+            coloraxis="coloraxis",
             customdata=hover,
             hovertemplate="%{customdata}<extra></extra>",
-            colorscale=[[0, _faded(PALETTE[0], 0.04)], [1, PALETTE[0]]],
-            colorbar={"title": "share", "thickness": 12, "tickformat": ".0%"},
             xgap=1,
             ygap=1,
             visible=k == 0,
@@ -216,7 +242,7 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
             {"label": name, "method": "restyle", "args": ["visible", [j == k for j in range(len(cases))]]}
             for k, name in enumerate(cases)
         ]
-        menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "bordercolor": GRID}
+        menu = {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "bordercolor": GRID}
         figure.update_layout(updatemenus=[menu], margin={"t": 60})
     return figure
 
@@ -233,7 +259,7 @@ def embedding_map(
     texts: Sequence[str],
     *,
     labelled: Sequence[int] = (),
-    height: int = 560,
+    height: int = 520,
 ) -> go.Figure:
     """Utterances or words in two dimensions, coloured by group; pointing at one shows its text.
 
