@@ -46,7 +46,7 @@ class Public(NamedTuple):
 #: The embedded skills together; one of them is ``skills/<name>``.
 SKILLS = "skills"
 
-#: Public corpora by name. ``sgd_turns`` is the unlabelled pool of all of SGD's user turns.
+#: Public corpora by name. ``sgd_turns`` has all of SGD's user turns, ``sgd`` only those that state an intent.
 PUBLIC = {
     "snips": Public("snips", snips.read),
     "snips_iob": Public("snips_iob", snips_iob.read),

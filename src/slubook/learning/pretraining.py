@@ -42,7 +42,8 @@ class PretrainingConfig:
         names_alone: how often the heads must do without the domain's own rows.
         least: occurrences that make a word known.
         longest: tokens read of an utterance.
-        shuffled: give each utterance another's intent, and shuffle its tags: a control that learns nothing of labels.
+        shuffled: give each utterance another's intent, and the tags of another of its length: a control that learns
+            nothing of what labels mean.
     """
 
     network: NetworkConfig = field(
@@ -193,9 +194,12 @@ class Pretraining(nn.Module):
         local = torch.tensor([self.encoder.local.get(w, 0) for w in listed])
         generic = torch.zeros(len(listed), c.dim) if table is None else torch.from_numpy(table.vectors(listed))
         own = self.network.local[0]
-        rows = (generic @ self.network.project.weight[0]) + (own[local] - own[0]) / c.vector_norm  # [V, project]
-        index = {word: i for i, word in enumerate(listed)}
-        words = VectorTable(name, index, rows.numpy().astype(np.float16), np.zeros((0, c.project), np.float16))
+        project = self.network.project.weight[0]
+        rows = (generic @ project) + (own[local] - own[0]) / c.vector_norm  # [V, project]
+        index, buckets, ngrams = {word: i for i, word in enumerate(listed)}, torch.zeros(0, c.project), (3, 5)
+        if table:  # unseen words keep their n-grams: the mean of projected rows is the projected mean
+            buckets, ngrams = torch.from_numpy(np.asarray(table.buckets, np.float32)) @ project, table.ngrams
+        words = VectorTable(name, index, *(r.numpy().astype(np.float16) for r in (rows, buckets)), ngrams)
         weights = {n: self.network.rows(n, 0).detach().clone() for part in LOWER for n in PARTS[part]}
         weights["unknown"] = self.network.project.bias[0] + own[:1]
         return Pretrained(replace(c, dim=c.project), words, self.encoder.characters, weights, self.heads)
@@ -255,7 +259,11 @@ def pretrain(
 def _shuffle(domains: Sequence[_Encoded], rng: np.random.Generator) -> None:
     for domain in domains:
         domain.intents = rng.permutation(domain.intents)
-        domain.tags = [rng.permutation(tags) for tags in domain.tags]
+        lengths = np.array([len(tags) for tags in domain.tags])
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            for row, tags in zip(rows, [domain.tags[r] for r in rng.permutation(rows)], strict=True):
+                domain.tags[row] = tags
 
 
 def _tags(domain: SourceDomain) -> list[str]:

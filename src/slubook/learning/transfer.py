@@ -59,7 +59,8 @@ class Start:
     def speed(self, part: str, progress: float) -> float:
         """How fast ``part`` changes at ``progress`` in (0, 1] of the training, as a multiple of the configured rate.
 
-        A network that thaws gradually frees its highest moved part first, its lowest half-way.
+        A network that thaws gradually frees its highest moved part at once and one more at equal distances, so that
+        all are free before half-way.
         """
         if part not in self.parts or self.thaw == "all":
             return self.rate

@@ -27,6 +27,8 @@ from slubook.models.vectors import VectorTable
 FORMAT = 1
 #: Parts that a new skill can take over as they are. Its words come with the table, its heads from label names.
 LOWER = ("characters", "common", "tagger", "classifier")
+#: What a network that takes them over must have in common with the pretrained one.
+_SIZES = ("project", "char_dim", "char_filters", "hidden", "vector_norm", "correction")
 #: Everything that can move.
 MOVABLE = ("words", *LOWER, "heads")
 
@@ -56,10 +58,14 @@ class Pretrained:
         """Put ``parts`` of :data:`MOVABLE` into network ``group``; the others stay as they were initialised.
 
         Raises:
-            ValueError: for an unknown part, or an encoder with other characters where they move.
+            ValueError: for an unknown part, another size, or an encoder with other characters where they move.
         """
         if unknown := set(parts) - set(MOVABLE):
             raise ValueError(f"part {min(unknown)!r} cannot move: choose from {', '.join(MOVABLE)}")
+        for name in _SIZES + (("dim",) if "words" in parts else ()):
+            has, needs = (getattr(c, name) for c in (network.config, self.config))
+            if parts and has != needs:
+                raise ValueError(f"the network has {name} {has}, the pretrained one {needs}: configure it alike")
         if "characters" in parts and encoder.characters != self.characters:
             raise ValueError("the encoder has other characters than the pretrained network: build it with its own")
         if "words" in parts:  # the table holds finished representations: pass them on as they are
@@ -76,10 +82,18 @@ class Pretrained:
         """Write everything as safetensors, NumPy arrays and JSON; aside first, then renamed: never half there."""
         aside = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        try:
+            self._write(aside)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
         heads = {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
         tensors = {name: value.detach().contiguous() for name, value in (self.weights | heads).items()}
-        save_file(tensors, aside / "weights.safetensors")
+        save_file(tensors, folder / "weights.safetensors")
         meta = {
             "format": FORMAT,
             "config": asdict(self.config),
@@ -88,10 +102,8 @@ class Pretrained:
             "intent_words": list(self.heads.intent_words),
             "about": self.about,
         }
-        (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
-        self.table.save(aside / "table")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
+        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+        self.table.save(folder / "table")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
