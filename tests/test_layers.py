@@ -19,12 +19,12 @@ MODULES = {
 }
 #: Lower floors first. A module may import from its own floor and from those below.
 FLOORS = (
-    {"profiles"},
+    {"profiles", "files"},
     {"corpora", "evaluation"},
     {"models"},
     {"learning", "context"},
     {"experiments", "claims", "cost", "ledger", "figures", "figure_style", "pages"},
-    {"cli", "cli_run", "cli_skill"},
+    {"cli", "cli_run", "cli_skill", "cli_tune"},
 )
 
 

@@ -178,7 +178,7 @@ def data_passports(
 
     from slubook.corpora.catalogue import entries
     from slubook.corpora.passports import passport
-    from slubook.experiments.cells import write_atomically
+    from slubook.files import write_atomically
     from slubook.profiles import RESULTS
 
     names = [corpus for entry in entries() if entry.here for corpus in entry.corpora]

@@ -8,12 +8,8 @@ when the checksum is right.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +20,7 @@ from tqdm import tqdm
 from slubook import profiles
 from slubook.corpora.errors import DownloadError
 from slubook.corpora.sources import PinnedFile, Source, source
+from slubook.files import replaced_file, write_atomically
 
 RETRIES = 2
 
@@ -90,9 +87,7 @@ class _Verified:
     def save(self) -> None:
         """Keep it if the cache can be written; if not, the files are hashed again next time."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _replacing(self.path) as temporary:
-                temporary.write_text(json.dumps(self.known), encoding="utf-8")
+            write_atomically(self.path, json.dumps(self.known))
         except OSError:
             return
 
@@ -100,18 +95,6 @@ class _Verified:
 def _mark(path: Path, file: PinnedFile) -> list:
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, file.sha256]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that takes its place at the end, and vanishes on any error."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _trust_mirror(pinned: Source, root: Path, unfit: list[PinnedFile], seen: _Verified, progress: bool) -> None:
@@ -180,7 +163,7 @@ def _unpack(pinned: Source, root: Path, files: list[PinnedFile], progress: bool)
     with tarfile.open(archive) as members:
         for file in files:
             (root / file.path).parent.mkdir(parents=True, exist_ok=True)
-            with _replacing(root / file.path) as temporary, temporary.open("wb") as out:
+            with replaced_file(root / file.path) as temporary, temporary.open("wb") as out:
                 shutil.copyfileobj(members.extractfile(file.path), out)
 
 

@@ -7,9 +7,7 @@ trained on; a file that has changed since is learned again. Nothing kept is a pi
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,8 +15,8 @@ from pathlib import Path
 
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.crossval import DEV_PARTS, deal
-from slubook.experiments.cells import write_atomically
 from slubook.experiments.own import OwnSkill, Vectors
+from slubook.files import replaced_folder, write_atomically
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.served import ServedDNN, no_vectors
 from slubook.models.base import NLUModel
@@ -144,15 +142,10 @@ def _load(skill: OwnSkill, method: str, folder: Path, about: dict) -> NLUModel |
 @contextmanager
 def _written(folder: Path) -> Iterator[Path]:
     """A new folder to write into, put in the place of ``folder`` when all went well."""
-    aside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
+        with replaced_folder(folder) as draft:
+            yield draft
     except OSError as error:
         raise CorpusError(
             f"{folder}: cannot be written ({error.strerror}): set SLUBOOK_CACHE to a folder that can be written"
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

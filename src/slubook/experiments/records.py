@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from slubook.evaluation.metrics import Outcomes, decode, encode
-from slubook.experiments.cells import canonical, write_atomically
+from slubook.experiments.cells import canonical
+from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
 

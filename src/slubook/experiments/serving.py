@@ -36,7 +36,6 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill, fingerprint, public_skills, skills_of
 from slubook.evaluation.intervals import compare
-from slubook.experiments.cells import write_atomically
 from slubook.experiments.copies import copy_of
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, load_earlier, test_of
@@ -47,6 +46,7 @@ from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.traffic import Job, answer
 from slubook.experiments.vectors import SkillVectors
 from slubook.experiments.workers import CellsFailed, How, Key, Measured, Task, measure
+from slubook.files import write_atomically
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig

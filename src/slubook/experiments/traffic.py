@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from slubook.experiments.cells import write_atomically
+from slubook.files import write_atomically
 from slubook.models.store import DATA, SkillStore
 from slubook.models.vectors import VectorTable
 

@@ -18,7 +18,7 @@ from sklearn.cluster import MiniBatchKMeans
 from slubook.corpora import general
 from slubook.corpora.download import fetch
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.cells import write_atomically
+from slubook.files import write_atomically
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.masked_lm import MaskedLMConfig, train_masked_lm
 from slubook.learning.pool import Pool, topic_folds

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from slubook.files import write_atomically
 from slubook.models.packed import PackedSkill, StoreError
 from slubook.models.vectors import VectorTable
 
@@ -88,12 +89,7 @@ def append(folder: Path, blobs: Iterable[tuple[str, bytes]]) -> Stored:
         file.truncate(end)
         file.flush()
         os.fsync(file.fileno())
-    aside = folder / f".{INDEX}.{os.getpid()}"
-    try:
-        aside.write_text(json.dumps({"format": FORMAT, "end": end, "skills": places}), encoding="utf-8")
-        os.replace(aside, folder / INDEX)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_atomically(folder / INDEX, json.dumps({"format": FORMAT, "end": end, "skills": places}))
     return Stored(folder, places, end)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +16,8 @@ from typing import Self
 
 import numpy as np
 from gensim.models.fasttext import ft_ngram_hashes
+
+from slubook.files import replaced_folder
 
 
 @dataclass
@@ -80,16 +80,12 @@ class VectorTable:
 
     def save(self, folder: Path) -> None:
         """Write the table so that :meth:`load` can map it. Written aside, then renamed: never half there."""
-        aside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        np.save(aside / "rows.npy", self.rows)
-        np.save(aside / "buckets.npy", self.buckets)
         words = sorted(self.index, key=self.index.__getitem__)
         meta = {"name": self.name, "key": self.key, "ngrams": list(self.ngrams), "words": words}
-        (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
+        with replaced_folder(folder) as draft:
+            np.save(draft / "rows.npy", self.rows)
+            np.save(draft / "buckets.npy", self.buckets)
+            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -1,0 +1,29 @@
+"""What is written is there as a whole or not at all, and nothing is left beside it."""
+
+import pytest
+
+from slubook.files import replaced_file, replaced_folder, write_atomically
+
+
+def test_a_file_is_replaced_or_stays(tmp_path):
+    path = tmp_path / "new" / "notes.json"
+    write_atomically(path, "one")
+    with pytest.raises(KeyError), replaced_file(path) as draft:
+        draft.write_text("tw")
+        raise KeyError
+    assert path.read_text() == "one"
+    write_atomically(path, "two ä")
+    assert path.read_text(encoding="utf-8") == "two ä" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_or_stays(tmp_path):
+    folder = tmp_path / "deep" / "table"
+    with replaced_folder(folder) as draft:
+        (draft / "old").write_text("1")
+    with pytest.raises(KeyError), replaced_folder(folder) as draft:
+        (draft / "half").write_text("2")
+        raise KeyError
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with replaced_folder(folder) as draft:
+        (draft / "new").write_text("3")
+    assert [path.name for path in folder.iterdir()] == ["new"] and list(folder.parent.iterdir()) == [folder]
