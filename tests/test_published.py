@@ -20,11 +20,13 @@ def test_published_results_are_sealed_and_of_todays_protocol(path):
 
 def test_the_interaction_model_on_the_page_is_read():
     utterances = registry.load(ROOT / "book" / "examples" / "tea-house.json")
-    assert {u.intent for u in utterances} == {"OrderTeaIntent", "SteepTimeIntent"}
-    assert {slot.type for u in utterances for slot in u.slots} == {"tea", "cups"}
+    assert {u.intent for u in utterances} == {"OrderTeaIntent", "SteepTimeIntent", "OpeningHoursIntent"}
+    assert {slot.type for u in utterances for slot in u.slots} == {"tea", "cups", "day"}
 
 
 def test_the_annotated_utterances_on_the_page_are_read():
     utterances = registry.load(ROOT / "book" / "examples" / "tea-house.jsonl")
     values = [u.text[slot.start : slot.end] for u in utterances for slot in u.slots]
-    assert values == ["two", "oolong", "mint tea"]
+    assert values[:3] == ["two", "oolong", "mint tea"] and all(values)
+    assert {slot.type for u in utterances for slot in u.slots} == {"tea", "cups", "day"}
+    assert len({u.intent for u in utterances}) == 4
