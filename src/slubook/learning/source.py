@@ -48,23 +48,27 @@ def source_domains(
 ) -> list[SourceDomain]:
     """The domains of ``corpora`` without the topics ``left_out`` and without near-duplicates of ``tests``.
 
+    A domain of fewer than :data:`LEAST` utterances, or with nothing to learn (no slot, and fewer than two intents),
+    is none: SGD's turns to two services at once are such.
+
     Args:
         corpora: names, read through the registry.
         left_out: topics; an utterance of any of them is left out in whatever corpus it stands.
         tests: texts that must not be known in any wording.
         own: annotated utterances of the user's own other domains.
     """
-    domains: dict[str, dict[str, Utterance]] = defaultdict(dict)
+    read: dict[str, dict[str, Utterance]] = defaultdict(dict)
     for corpus in corpora:
         for u in load(corpus):
             if not topics_of(u, corpus) & set(left_out):
-                domains[f"{corpus}/{u.domain}"].setdefault(normalise(u.text), _labelled(u, corpus))
+                read[f"{corpus}/{u.domain}"].setdefault(normalise(u.text), _labelled(u, corpus))
     for u in own:
-        domains[f"own/{u.domain}"].setdefault(normalise(u.text), u)
-    texts = sorted({u.text for found in domains.values() for u in found.values()})
+        read[f"own/{u.domain}"].setdefault(normalise(u.text), u)
+    texts = sorted({u.text for found in read.values() for u in found.values()})
     near = dict(zip(texts, near_duplicates(texts, tests), strict=True)) if tests else {}
-    kept = {name: [u for key, u in found.items() if key and not near.get(u.text)] for name, found in domains.items()}
-    return [make_domain(name, us) for name, us in sorted(kept.items()) if len(us) >= LEAST]
+    kept = {name: [u for key, u in found.items() if key and not near.get(u.text)] for name, found in read.items()}
+    domains = [make_domain(name, us) for name, us in sorted(kept.items()) if len(us) >= LEAST]
+    return [d for d in domains if d.slot_types or d.intents]
 
 
 def make_domain(name: str, utterances: Sequence[Utterance]) -> SourceDomain:
