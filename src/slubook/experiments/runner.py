@@ -128,7 +128,7 @@ def run_cells(
         tests: the test set of each skill.
         how: processes, time, backend.
         out: the results file; ``None`` writes none.
-        earlier: what :func:`load_earlier` read from it.
+        earlier: what :func:`load_earlier` read from it; read now by default.
         tables: further tables of the results, made from all rows.
 
     Returns:
@@ -138,8 +138,8 @@ def run_cells(
         RecordsError: when ``out`` holds results of another identity.
         CellsFailed: when cells could not be measured; all others are finished and written before.
     """
-    start, store = time.time(), identity.store()
-    known = earlier if earlier is not None and identity.goes_on(earlier, out) else None
+    store, earlier = identity.store(), earlier or load_earlier(out)
+    known = earlier if identity.goes_on(earlier, out) else None
     rows = _carried(known, keys, store)
     origins = _origins(known, len(rows))
     errors = measure([key for key in keys if key not in rows], task, store, how, identity.experiment)
@@ -156,7 +156,7 @@ def run_cells(
         identity.config,
         identity.data,
         sorted({seed for _, _, seed in done}),
-        time.time() - start,
+        time.time() - how.began,
         how.jobs,
         max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
         sum(origin["cell_s"] for origin in origins),

@@ -170,16 +170,11 @@ def run(
         raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
     cells, keys = identity.store(), the_plan.keys(scale.seeds)
 
+    compared = {s.name for s in the_plan.compared}
+
     def task(key: Key) -> Task:
         name, size, seed = key
-        return measure_cell, (
-            skills[name],
-            size,
-            seed,
-            skills[name] in the_plan.compared,
-            the_plan.table.name,
-            settings,
-        )
+        return measure_cell, (skills[name], size, seed, name in compared, the_plan.table.name, settings)
 
     if errors := measure(keys, task, cells, How(jobs), EXPERIMENT):
         raise CellsFailed(errors)

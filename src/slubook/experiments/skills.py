@@ -153,7 +153,7 @@ def run(
         RecordsError: when ``out`` is damaged, or holds results of other settings or data.
         CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    earlier, settings = load_earlier(out), settings or Settings()
+    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     the_plan = plan(profile, corpora, seeds)
     skills = {s.name: s for s in the_plan.skills}
     data = {name: fingerprint(skill) for name, skill in skills.items()} | the_plan.vector_keys
@@ -170,7 +170,6 @@ def run(
         return {"pool": the_plan.pool_counts, "train_seconds": seconds}
 
     tests = {name: test_of(skill) for name, skill in skills.items()}
-    how = How(jobs, until, backend)
     return run_cells(identity, the_plan.keys(), task, tests, how, out, earlier, tables)
 
 

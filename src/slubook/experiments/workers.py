@@ -68,11 +68,13 @@ class How:
         until: no cell begins after this time (``time.time()``).
         backend: joblib's: ``loky`` for this machine, or ``dask`` with a client of the caller's. Machines of a cluster
             read vectors from a cache folder that they share.
+        began: when the sitting began (``time.time()``), so that what was prepared before the cells counts as well.
     """
 
     jobs: int = 2
     until: float = math.inf
     backend: str = "loky"
+    began: float = field(default_factory=time.time)
 
 
 def measure(keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, how: How, name: str) -> dict[Key, str]:
