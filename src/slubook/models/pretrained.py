@@ -6,8 +6,6 @@ Taught in chapter 2, *Build it*.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from slubook.files import replaced_folder
 from slubook.models.encoding import Encoder
 from slubook.models.named_heads import NamedHeads
 from slubook.models.network import NetworkConfig
@@ -80,20 +79,8 @@ class Pretrained:
 
     def save(self, folder: Path) -> None:
         """Write everything as safetensors, NumPy arrays and JSON; aside first, then renamed: never half there."""
-        aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            self._write(aside)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-
-    def _write(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
         heads = {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
         tensors = {name: value.detach().contiguous() for name, value in (self.weights | heads).items()}
-        save_file(tensors, folder / "weights.safetensors")
         meta = {
             "format": FORMAT,
             "config": asdict(self.config),
@@ -102,8 +89,10 @@ class Pretrained:
             "intent_words": list(self.heads.intent_words),
             "about": self.about,
         }
-        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
-        self.table.save(folder / "table")
+        with replaced_folder(folder) as draft:
+            save_file(tensors, draft / "weights.safetensors")
+            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+            self.table.save(draft / "table")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -123,7 +112,7 @@ class Pretrained:
             widths = tensors["heads.begin"].shape[1], tensors["heads.intent"].shape[1]
             heads = NamedHeads(meta["tag_words"], meta["intent_words"], *widths)
             heads.load_state_dict({n.removeprefix("heads."): v for n, v in tensors.items() if n.startswith("heads.")})
-            weights = {n: v for n, v in tensors.items() if not n.startswith("heads.")}
+            weights = {n: tensors[n] for n in ("unknown", *(n for part in LOWER for n in PARTS[part]))}
             table = VectorTable.load(folder / "table")
             return cls(NetworkConfig(**meta["config"]), table, meta["characters"], weights, heads, meta["about"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
