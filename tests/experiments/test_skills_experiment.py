@@ -1,12 +1,12 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import make_skill
 from slubook.evaluation.metrics import irer
-from slubook.experiments import skills, tuning
+from slubook.experiments import skills
 from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, slices_of
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate
@@ -15,7 +15,6 @@ from slubook.experiments.stamps import config_hash
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.training import TrainingConfig
 from slubook.models.offtheshelf import SpacyConfig
-from slubook.profiles import RESULTS
 
 QUICK = Settings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
 
@@ -115,16 +114,3 @@ def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(CorpusError, match="too few"):
         skills.plan("quick", [path])
-
-
-SETTING = {"maxent_crf": "maxent", "dnn": "dnn", "spacy": "spacy", "fasttext": "fasttext"}
-
-
-def test_the_defaults_are_what_tuning_chose():
-    report = json.loads((RESULTS / "skills_tuning.json").read_text())
-    for method, entry in report["methods"].items():
-        assert len(entry["trials"]) == sum(tuning.TRIALS), "every method gets the same number of trials"
-        best = min(entry["trials"], key=lambda t: t["dev_error"])
-        assert entry["chosen"] == best["changes"]
-        default = json.loads(json.dumps(asdict(getattr(Settings(), SETTING[method]))))
-        assert entry["config"] == default, f"{method}: the defaults in the code are not what tuning chose"
