@@ -90,8 +90,13 @@ def test_sgd_keeps_turns_that_state_an_intent_of_one_service(tmp_path, pin):
     turns = [
         turn("USER", "a cab to the zoo", frame("Ride_1", "INFORM_INTENT", slots=[("to", 9, 16)])),
         turn("SYSTEM", "for how many", frame("Ride_1", "REQUEST")),
-        turn("USER", "two", frame("Ride_1", "INFORM")),
-        turn("USER", "fine, and music", frame("Music_1", "INFORM_INTENT"), frame("Ride_1", "SELECT")),
+        turn("USER", "two, from my hotel", frame("Ride_1", "INFORM", slots=[("from", 10, 18), ("riders", 0, 3)])),
+        turn(
+            "USER",
+            "fine, and music",
+            frame("Music_1", "INFORM_INTENT", slots=[("what", 10, 15)]),
+            frame("Ride_1", "SELECT"),
+        ),
     ]
     pin(sgd, "dev/dialogues_001.json", "dev/schema.json")
     write(tmp_path / "dev/dialogues_001.json", json.dumps([{"dialogue_id": "1_0", "turns": turns}]))
@@ -100,10 +105,12 @@ def test_sgd_keeps_turns_that_state_an_intent_of_one_service(tmp_path, pin):
     assert (read.intent, read.domain, read.split, read.group) == ("UseRide_1", "Ride_1", "dev", "sgd/dev/1_0")
     assert values(read) == [("to", "the zoo")]
     pool = sgd.all_user_turns(tmp_path)
-    assert [u.text for u in pool] == ["a cab to the zoo", "two", "fine, and music"]
+    assert [u.text for u in pool] == ["a cab to the zoo", "two, from my hotel", "fine, and music"]
     assert [u.domain for u in pool] == ["Ride_1", "Ride_1", "Music_1+Ride_1"]
-    assert {u.intent for u in pool} == {""}
-    assert read.id == pool[0].id
+    assert pool[0] == read
+    assert [u.intent for u in pool] == ["UseRide_1", "", ""]  # an answer states none; a turn of two services, neither
+    assert values(pool[1]) == [("riders", "two"), ("from", "my hotel")]
+    assert pool[2].slots == ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from slubook.evaluation.metrics import mistakes
 from slubook.learning.dnn import DNN, DNNConfig, fit_together
-from slubook.learning.training import TrainingConfig, batches, keep, predict, swap, train
+from slubook.learning.training import TrainingConfig, batches, keep, predict, slow_down, swap, train
 from slubook.models.base import NLUModel
 from slubook.models.encoding import Encoder
 from slubook.models.network import Network, NetworkConfig
@@ -114,3 +114,63 @@ def test_swap_and_keep():
     assert before[0].tolist() == [1.0, 2.0, 3.0, 4.0]
     keep(before, now, group=1, groups=2)  # two rows a network, as a bi-LSTM has
     assert before[0].tolist() == [1.0, 2.0, 7.0, 8.0]
+
+
+class TestSpeeds:
+    BRIEF = TrainingConfig(rate=1e-2, batch=8, updates=6, evaluations=1, average=0.5)
+
+    def trained(self, skill, speed=None, groups=1, config=BRIEF):
+        """Parameters before and after a few updates at ``speed(update, name)``, one number or [G]."""
+        network, encoder, data, _ = setting(skill, groups)
+        nothing, asked = encoder.encode_gold([], [None] * groups, 8), []
+
+        def at(update):
+            asked.append(update)
+            for name, p in network.named_parameters():
+                each = torch.as_tensor(speed(update, name)).expand(groups).repeat_interleave(len(p) // groups)
+                yield each.view(-1, *[1] * (p.dim() - 1))
+
+        before = {n: p.detach().clone() for n, p in network.named_parameters()}
+        train(network, encoder, data, nothing, [], config, 3, speeds=speed and (lambda update: list(at(update))))
+        assert asked == (list(range(1, config.updates + 1)) if speed else [])
+        return before, dict(network.named_parameters())
+
+    def test_full_speed_is_plain_training(self, toy_skill):
+        _, plain = self.trained(toy_skill)
+        _, full = self.trained(toy_skill, lambda update, name: 1.0)
+        assert all(torch.equal(plain[n], full[n]) for n in plain)
+
+    def test_what_is_frozen_keeps_every_bit_and_the_rest_learns(self, toy_skill):
+        before, after = self.trained(toy_skill, lambda update, name: float(not name.startswith("encoders.0")))
+        changed = {n for n in before if not torch.equal(before[n], after[n])}
+        assert set(before) - changed == {"encoders.0.w_in", "encoders.0.w_rec", "encoders.0.bias"}
+
+    def test_one_network_of_a_bank_is_frozen_and_the_other_is_none_the_wiser(self, toy_skill):
+        _, both = self.trained(toy_skill, groups=2)
+        before, after = self.trained(toy_skill, lambda update, name: torch.tensor([0.0, 1.0]), groups=2)
+        for n, p in after.items():
+            (frozen, learned), (start, _), (_, free) = (x.unflatten(0, (2, -1)) for x in (p, before[n], both[n]))
+            assert torch.equal(frozen, start) and torch.equal(learned, free), n
+
+    def test_half_speed_goes_half_the_way(self, toy_skill):
+        once = TrainingConfig(rate=1e-2, batch=8, updates=1, evaluations=1, average=0.5)
+        start, full = self.trained(toy_skill, config=once)
+        for speed in (0.5, 2.0):
+            _, other = self.trained(toy_skill, lambda update, name, by=speed: by, config=once)
+            for n in start:
+                torch.testing.assert_close(other[n] - start[n], speed * (full[n] - start[n]), rtol=1e-4, atol=1e-6)
+
+    def test_frozen_until_an_update(self, toy_skill):
+        def late(update, name):
+            return float(update > 3 or name != "intent_head.weight")
+
+        three = TrainingConfig(rate=1e-2, batch=8, updates=3, evaluations=1, average=0.5)
+        before, after = self.trained(toy_skill, late, config=three)
+        assert torch.equal(before["intent_head.weight"], after["intent_head.weight"])
+        before, after = self.trained(toy_skill, late)
+        assert not torch.equal(before["intent_head.weight"], after["intent_head.weight"])
+
+    def test_a_step_is_taken_back_in_part(self):
+        now, old = [torch.tensor([[1.0], [2.0], [3.0]])], [torch.tensor([[0.0], [4.0], [3.0]])]
+        slow_down(now, old, [torch.tensor([[0.25], [0.0], [1.0]])])
+        assert now[0].tolist() == [[0.25], [4.0], [3.0]]
