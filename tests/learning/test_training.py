@@ -28,22 +28,27 @@ def setting(skill, groups=1, config=SMALL):
 
 class TestBatches:
     def test_every_row_once_an_epoch_in_a_fresh_order(self):
-        made = batches(10, TrainingConfig(batch=4, updates=6), seed=1)
+        made = batches([5] * 10, TrainingConfig(batch=4, updates=6), seed=1)
         first, second = ([r for rows in made[i : i + 3] for r in rows] for i in (0, 3))
-        assert [len(rows) for rows in made] == [4, 4, 2] * 2
+        assert [sorted(map(len, made[i : i + 3])) for i in (0, 3)] == [[2, 4, 4]] * 2
         assert sorted(first) == sorted(second) == list(range(10))
         assert first != second
 
     def test_as_many_as_updates(self):
-        assert len(batches(10, TrainingConfig(batch=4, updates=7), seed=1)) == 7
+        assert len(batches([5] * 10, TrainingConfig(batch=4, updates=7), seed=1)) == 7
+
+    def test_like_lengths_share_a_batch(self):
+        lengths = [9, 2, 8, 3] * 4
+        made = batches(lengths, TrainingConfig(batch=4, updates=4), seed=1)
+        assert sorted(tuple(sorted(lengths[r] for r in rows)) for rows in made) == [(k,) * 4 for k in (2, 3, 8, 9)]
 
     def test_the_seed_decides(self):
         config = TrainingConfig(batch=4, updates=6)
-        assert batches(10, config, 1) == batches(10, config, 1) != batches(10, config, 2)
+        assert batches([5] * 10, config, 1) == batches([5] * 10, config, 1) != batches([5] * 10, config, 2)
 
     def test_nothing_to_cut(self):
         with pytest.raises(ValueError, match="no training utterances"):
-            batches(0, TrainingConfig(), 1)
+            batches([], TrainingConfig(), 1)
 
 
 def test_the_loss_falls_and_the_skill_is_learned(toy_skill):

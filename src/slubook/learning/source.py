@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from slubook.corpora.dedupe import near_duplicates, normalise
 from slubook.corpora.registry import load
+from slubook.corpora.skillsets import Skill
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 
@@ -90,3 +91,38 @@ def source_key(domains: Sequence[SourceDomain]) -> str:
 
 def _labelled(utterance: Utterance, corpus: str) -> Utterance:
     return replace(utterance, intent="") if corpus == "nlupp" else utterance
+
+
+def left_out_together(
+    skills: Sequence[Skill], folds: int, cost: Mapping[str, int]
+) -> tuple[dict[str, int], list[set[str]]]:
+    """Pretraining is done once a fold, not once a skill: which fold each skill belongs to.
+
+    A fold leaves out every topic of every skill in it. The folds are merged from the sets of topics that occur, two
+    at a time, each time those whose skills lose least of the source by it.
+
+    Args:
+        skills: to be learned.
+        folds: how many pretrainings there may be.
+        cost: how much of the source each topic holds.
+
+    Returns:
+        the fold of each skill, by name, and the topics that each fold leaves out.
+    """
+    groups = [
+        (set(topics), [s.name for s in skills if s.topics == topics]) for topics in sorted({s.topics for s in skills})
+    ]
+
+    def lost(topics: set[str], members: Sequence[str]) -> int:
+        return len(members) * sum(cost.get(t, 0) for t in topics)
+
+    while len(groups) > folds:
+        pairs = [(i, j) for i in range(len(groups)) for j in range(i)]
+        growth = [
+            lost(groups[i][0] | groups[j][0], groups[i][1] + groups[j][1]) - lost(*groups[i]) - lost(*groups[j])
+            for i, j in pairs
+        ]
+        i, j = pairs[growth.index(min(growth))]
+        merged = (groups[i][0] | groups[j][0], groups[j][1] + groups[i][1])
+        groups = [g for k, g in enumerate(groups) if k not in (i, j)] + [merged]
+    return {name: fold for fold, (_, names) in enumerate(groups) for name in names}, [topics for topics, _ in groups]

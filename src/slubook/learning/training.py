@@ -92,7 +92,7 @@ def train(
     best = [p.clone() for p in average]
     errors = [float("inf")] * network.groups
     every = max(1, config.updates // config.evaluations)
-    for step, rows in enumerate(batches(len(data), config, seed), 1):
+    for step, rows in enumerate(batches([len(w) for w in data.words], config, seed), 1):
         network.train()
         optimizer.zero_grad()
         network.loss(data.batch(rows)).sum().backward()
@@ -119,19 +119,30 @@ def train(
     return errors
 
 
-def batches(count: int, config: TrainingConfig, seed: int) -> list[list[int]]:
+#: Batches are cut from pools of this many, sorted by length: short utterances are not padded to long ones.
+POOL = 4
+
+
+def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[list[int]]:
     """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``.
+
+    Args:
+        lengths: tokens of each utterance, [N]; utterances of like length share a batch.
+        config: batch size and number of updates.
+        seed: of the order.
 
     Raises:
         ValueError: when there are no rows to cut.
     """
-    if not count:
+    if not len(lengths):
         raise ValueError("batches: no training utterances")
     generator = torch.Generator().manual_seed(seed)
-    rows: list[list[int]] = []
+    size, rows = config.batch, []
     while len(rows) < config.updates:
-        order = torch.randperm(count, generator=generator).tolist()
-        rows += [order[i : i + config.batch] for i in range(0, count, config.batch)]
+        order = torch.randperm(len(lengths), generator=generator).tolist()
+        pools = [sorted(order[i : i + POOL * size], key=lengths.__getitem__) for i in range(0, len(order), POOL * size)]
+        epoch = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+        rows += [epoch[k] for k in torch.randperm(len(epoch), generator=generator).tolist()]
     return rows[: config.updates]
 
 
