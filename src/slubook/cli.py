@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from slubook.cli_run import run
 from slubook.cli_skill import skill
+from slubook.cli_tune import tune
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,6 +57,7 @@ data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetch
 app.add_typer(data, name="data")
 app.add_typer(skill, name="skill")
 app.command()(run)
+app.command()(tune)
 
 
 @app.callback()
