@@ -119,8 +119,9 @@ def train(
     return errors
 
 
-#: Batches are cut from pools of this many, sorted by length: short utterances are not padded to long ones.
-POOL = 4
+#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
+#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
+POOL, BLUR = 4, 4.0
 
 
 def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[list[int]]:
@@ -140,7 +141,8 @@ def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[l
     size, rows = config.batch, []
     while len(rows) < config.updates:
         order = torch.randperm(len(lengths), generator=generator).tolist()
-        pools = [sorted(order[i : i + POOL * size], key=lengths.__getitem__) for i in range(0, len(order), POOL * size)]
+        blurred = (torch.tensor(lengths) + BLUR * torch.rand(len(lengths), generator=generator)).tolist()
+        pools = [sorted(order[i : i + POOL * size], key=blurred.__getitem__) for i in range(0, len(order), POOL * size)]
         epoch = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
         rows += [epoch[k] for k in torch.randperm(len(epoch), generator=generator).tolist()]
     return rows[: config.updates]
