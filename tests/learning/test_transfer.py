@@ -11,7 +11,7 @@ from slubook.corpora.utterance import Slot, Utterance
 from slubook.learning.pretraining import Pretraining, PretrainingConfig, _shuffle, pretrain
 from slubook.learning.source import make_domain
 from slubook.learning.training import TrainingConfig
-from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
+from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, _speeds, fit_starts
 from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import MOVABLE, Pretrained
@@ -144,6 +144,18 @@ class TestStageOne:
             assert gradient[reached].abs().sum() > 0
             assert gradient[spared] is None or not gradient[spared].any()
 
+    def test_utterances_of_unknown_intent_count_for_slots_only(self):
+        """In dialogues, an answer states no intent; the loss of a batch is then that of the others."""
+        plain = make_domain("plain", [replace(u, slots=()) for u in DOMAINS[0].utterances])
+        model = Pretraining([plain], STAGE_ONE, None).eval()
+        torch.nn.init.normal_(model.heads.intent)
+        [d] = model.domains
+        whole, half = model.loss(d, np.arange(20), own=True), model.loss(d, np.arange(10, 20), own=True)
+        assert abs(whole - half) > 1e-4
+        d.intents[:10] = -1
+        torch.testing.assert_close(model.loss(d, np.arange(20), own=True), half)
+        assert model.loss(d, np.arange(10), own=True) == 0
+
 
 class TestStart:
     def test_gradual_thawing_goes_down_from_the_top(self, known):
@@ -217,6 +229,20 @@ class TestStageTwo:
         known.carry_over(before, 0, encoder, LOWER_LAYERS)
         changed = {name: differences(m.network, before) for name, m in models.items()}
         assert changed == {"all": set(PARTS), "frozen": {"heads"}, "common": set(PARTS) - {"common"}}
+        assert [m.table for m in models.values()] == [known.table, known.table, None]  # its words did not move
+
+    def test_speeds_follow_the_updates_network_by_network(self, known):
+        starts = [Start(), Start(known, LOWER_LAYERS, thaw="gradual"), Start(known, LOWER_LAYERS, 0.5, "frozen")]
+        network = StackedNetwork(Encoder(TRAIN), STAGE_TWO.network, [True, False, False])
+        at = _speeds(network, starts, 10)
+        for update, waits in ((1, {"words", "characters", "common"}), (3, {"words"}), (4, set()), (10, set())):
+            for (name, p), speed in zip(network.named_parameters(), at(update), strict=True):
+                [part] = [part for part, names in PARTS.items() if name in names]
+                each = [1.0, float(part not in waits), 0.5 * (part == "heads")]
+                share = len(p) // 3
+                assert speed.shape == (len(p), *[1] * (p.dim() - 1))
+                assert speed.flatten().tolist() == [s for s in each for _ in range(share)], (update, name)
+        assert _speeds(network, [Start(), Start(known, MOVABLE), Start()], 10) is None  # nothing to slow down
 
     def test_a_bank_with_speeds_trains_its_plain_start_as_one_without(self, known):
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=4, evaluations=1))
@@ -239,7 +265,7 @@ class TestStageTwo:
 
     def test_what_cannot_be_trained_together(self, known):
         other = replace(known, characters={"x": 2})
-        with pytest.raises(ValueError, match="other characters"):
+        with pytest.raises(ValueError, match="two pretrained networks read other characters"):
             fit_starts({"a": Start(known, MOVABLE), "b": Start(other, MOVABLE)}, TRAIN, DEV, 1, STAGE_TWO)
         with pytest.raises(ValueError, match="no training utterances"):
             fit_starts({"a": Start(known, MOVABLE)}, [], DEV, 1, STAGE_TWO)
