@@ -7,7 +7,8 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import make_skill
 from slubook.evaluation.metrics import irer
 from slubook.experiments import skills
-from slubook.experiments.methods import METHODS, Cell, Settings, run_cell, slices_of
+from slubook.experiments.bench import Cell, slices_of
+from slubook.experiments.methods import METHODS, Settings, run_cell
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate
 from slubook.experiments.runner import Identity

@@ -20,12 +20,12 @@ from slubook.profiles import stable_hash
 
 COUNT = 200
 #: The corpora, and how many skills one domain of each may give. Where only intents are annotated, two.
-DRAWN_FROM = {"sgd": 6, "hwu64": 6, "hinglish_top": 6, "snips": 6, "clinc150": 2, "banking77": 2}
+DRAWN_FROM = {"sgd": 8, "hwu64": 8, "hinglish_top": 12, "snips": 12, "clinc150": 2, "banking77": 4}
 SIZES = (100, 200, 300, 400, 500)
 LEAST_TEST = 100
 LEAST_OF_AN_INTENT = 20
 MOST_INTENTS, MOST_OF_SOME = 12, 8
-_TRIES = 20
+_TRIES = 40
 
 
 def drawn_skills(count: int = COUNT) -> list[tuple[Skill, int]]:

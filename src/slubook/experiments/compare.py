@@ -22,7 +22,7 @@ from slubook.evaluation.intervals import Comparison, Interval, mean_error
 from slubook.evaluation.intervals import compare as compare_rows
 from slubook.evaluation.metrics import METRICS, outcomes
 from slubook.experiments.answer import LINEAR, NAMES, NEURAL, Configs
-from slubook.experiments.methods import latency_ms
+from slubook.experiments.bench import latency_ms
 from slubook.experiments.own import OwnSkill, Vectors
 from slubook.experiments.records import Row
 from slubook.models.base import NLUModel

@@ -16,7 +16,7 @@ from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.intervals import compare, mean_error
 from slubook.evaluation.metrics import outcomes
-from slubook.experiments.methods import latency_ms
+from slubook.experiments.bench import latency_ms
 from slubook.experiments.records import Row
 from slubook.learning.dnn import DNN, DNNConfig, fit_together
 from slubook.models.packed import PackedSkill

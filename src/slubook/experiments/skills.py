@@ -24,7 +24,8 @@ from typing import Any
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import SIZES, Skill, fingerprint, public_skills, skills_of
-from slubook.experiments.methods import METHODS, Cell, Settings, run_cell
+from slubook.experiments.bench import Cell
+from slubook.experiments.methods import METHODS, Settings, run_cell
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of
 from slubook.experiments.vectors import GRAINS, SkillVectors, VectorPaths
