@@ -19,7 +19,8 @@ import typer
 EXPERIMENTS = {
     "skills": "slubook.experiments.skills",
     "serving": "slubook.experiments.serving",
-    **dict.fromkeys(("transfer", "elmol", "selftraining", "bootstrapping", "contextual")),
+    "transfer": "slubook.experiments.transfer",
+    **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
 
 

@@ -1,0 +1,65 @@
+"""Pretrained networks that are trained once and kept: by name, for given source domains and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import slubook
+from slubook.corpora.label_names import name_words
+from slubook.learning.pretraining import PretrainingConfig, pretrain
+from slubook.learning.source import SourceDomain, source_key
+from slubook.models.pretrained import Pretrained
+from slubook.models.vectors import VectorTable
+from slubook.profiles import cache_dir
+
+
+def pretrained_folder(name: str) -> Path:
+    """Where the pretrained network ``name`` is kept."""
+    return cache_dir() / "pretrained" / name
+
+
+def pretrained_key(domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None) -> str:
+    """A hash of the source's texts and labels, the settings, and the generic table beneath."""
+    parts = (source_key(domains), repr(config), table.key if table else "")
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def kept_pretrained(
+    name: str, domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None
+) -> Pretrained:
+    """The pretrained network ``name``: from the cache when it had the same source and settings, else trained.
+
+    Its ``about`` says what it has seen: domains, utterances, the names of slot types and intents; and the seconds it
+    took, the version and the key.
+
+    Args:
+        name: of the network and of its folder in the cache.
+        domains: annotated source domains.
+        config: sizes, steps and rates.
+        table: generic vectors beneath the words.
+    """
+    folder, key = pretrained_folder(name), pretrained_key(domains, config, table)
+    if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
+        return kept
+    start = time.perf_counter()
+    network = pretrain(name, domains, config, table)
+    network.about = {
+        "key": key,
+        "version": slubook.__version__,
+        "seconds": round(time.perf_counter() - start, 1),
+        "updates": config.updates,
+        "domains": len(domains),
+        "utterances": sum(len(d.utterances) for d in domains),
+        "slot_types": sorted({spoken(t) for d in domains for t in d.slot_types}),
+        "intents": sorted({spoken(i) for d in domains for i in d.intents}),
+    }
+    network.save(folder)
+    return Pretrained.load(folder)
+
+
+def spoken(label: str) -> str:
+    """A label as its words, by which labels of two corpora are held to be the same."""
+    return " ".join(name_words(label))
