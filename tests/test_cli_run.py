@@ -85,8 +85,9 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
         (("serving", "--minutes", 5), "not --minutes"),
         (("skills", "--profile", "full", "--corpus", "mine.jsonl"), "no full profile"),
         (("skills", "--scheduler", "tcp://there:1"), "--backend dask"),
-        (("skills", "--profile", "slow"), "choose from"),
-        (("transfers",), "choose from"),
+        (("skills", "--profile", "slow"), "profile 'slow' is unknown: choose from quick, full"),
+        (("skills", "--backend", "threads"), "backend 'threads' is unknown: choose from loky, dask"),
+        (("transfers",), "experiment 'transfers' is unknown: choose from skills"),
         (("contextual",), "not part of this version"),
     ],
 )

@@ -103,7 +103,7 @@ def cost(as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a results file is damaged.
     """
-    from slubook.cost import costs
+    from slubook.cost import LABELS, costs
     from slubook.experiments.records import RecordsError
 
     try:
@@ -114,10 +114,13 @@ def cost(as_json: JsonFlag = False) -> None:
     if as_json:
         _print_json(lines)
         return
-    table = _table("experiment", "profile", "seeds", "cells", "training min", "peak MiB", "download MB", "processor")
-    for line in lines:
-        table.add_row(*map(str, line.values()))
-    _print(table) if lines else typer.echo("nothing is published yet", err=True)
+    if not lines:
+        typer.echo("nothing is published yet", err=True)
+        return
+    table = _table("experiment", *(line["experiment"] for line in lines))
+    for key, label in LABELS.items():
+        table.add_row(label, *(str(line[key]) for line in lines))
+    _print(table)
 
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora or their sources; all of them.")]
@@ -125,7 +128,10 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Co
 
 @data.command("list")
 def data_list(as_json: JsonFlag = False) -> None:
-    """List every corpus and source: licence, size, address, and whether it is on this machine."""
+    """List every corpus and source: licence, size, and whether it is on this machine.
+
+    --json adds address and version.
+    """
     from slubook.corpora.catalogue import entries
 
     if as_json:
@@ -167,6 +173,9 @@ def data_verify(names: Names = None, as_json: JsonFlag = False) -> None:
     from slubook.corpora.download import folder, verify
 
     chosen = [source for source in sources_of(names) if names or folder(source).is_dir()]
+    if not chosen and not as_json:
+        typer.echo("nothing to verify: `slubook data fetch`", err=True)
+        return
     reports = [{"source": s, "folder": str(folder(s)), "problems": verify(s)} for s in chosen]
     _report(reports, "verified", as_json)
 

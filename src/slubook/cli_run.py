@@ -22,17 +22,22 @@ EXPERIMENTS = {
     "transfer": "slubook.experiments.transfer",
     **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
+READY = [name for name, module in EXPERIMENTS.items() if module]
+PLANNED = [name for name in EXPERIMENTS if name not in READY]
+BACKENDS = ("loky", "dask")
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.")],
+    experiment: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(READY)}; not written yet: {', '.join(PLANNED)}.")
+    ],
     profile: Annotated[
         str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
     ] = "quick",
     corpus: Annotated[
         list[Path] | None, typer.Option(help="Your own JSONL or ASK file; each domain is a skill.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Draws a skill.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
@@ -41,6 +46,7 @@ def run(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")
     ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Decimals, ICER, SER and costs as well: 150 columns.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")] = False,
 ) -> None:
     """Run an experiment by its protocol and print its table; a run that was stopped goes on where it was.
@@ -54,12 +60,14 @@ def run(
     from slubook.profiles import PROFILES, RESULTS, ROOT
     from slubook.profiles import device as check_device
 
-    if experiment not in EXPERIMENTS or profile not in PROFILES or backend not in ("loky", "dask"):
-        raise typer.BadParameter(
-            f"experiment {experiment!r}, profile {profile!r}, backend {backend!r}: choose from "
-            f"{', '.join(EXPERIMENTS)}; {', '.join(PROFILES)}; loky, dask"
-        )
-    if EXPERIMENTS[experiment] is None:
+    for what, given, known in (
+        ("experiment", experiment, EXPERIMENTS),
+        ("profile", profile, PROFILES),
+        ("backend", backend, BACKENDS),
+    ):
+        if given not in known:
+            raise typer.BadParameter(f"{what} {given!r} is unknown: choose from {', '.join(known)}")
+    if experiment in PLANNED:
         raise typer.BadParameter(f"experiment {experiment!r} is not part of this version of the book yet")
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
@@ -80,7 +88,7 @@ def run(
         found = [*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())]
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        Console().print(tabulate(lines, module.METHODS))
+        Console(width=160 if wide else None).print(tabulate(lines, module.METHODS, module.BASELINE, wide))
         for name, (point, low, high) in figures.items():
             typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))
     cells = results.tables["cells"]

@@ -14,6 +14,7 @@ from slubook.experiments.report import summarise, tabulate
 from slubook.experiments.runner import Identity
 from slubook.experiments.stamps import config_hash
 from slubook.learning.dnn import DNNConfig
+from slubook.learning.pool import Pool
 from slubook.learning.training import TrainingConfig
 from slubook.models.offtheshelf import SpacyConfig
 
@@ -82,7 +83,8 @@ def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, to
     assert all(r.train_s == first[r.key] for r in again.rows if r.seed == 0), "finished cells must not be run again"
     lines = summarise(Results.load(out), "maxent_crf", replicates=50)
     assert {line["method"] for line in lines} == {r.method for r in done.rows}
-    assert tabulate(lines, METHODS).row_count == len(lines)
+    assert done.tables["pool_without"] == {}, "the full profile's"
+    assert tabulate(lines, METHODS, "maxent_crf").row_count == len(lines)
     assert all(0 <= irer(r.outcomes) <= 1 for r in done.rows)
 
 
@@ -115,3 +117,22 @@ def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(CorpusError, match="too few"):
         skills.plan("quick", [path])
+
+
+def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_skill, monkeypatch):
+    class Vectors:
+        folds = {"toy": 0}, [{"shopping"}, {"music", "news"}]
+
+        def __init__(self, *_): ...
+
+        def paths(self, name): ...
+
+        def keys(self):
+            return {}
+
+    pool = Pool(("a", "b", "c"), ("shopping", "shopping+music", "travel"), {"read": 9, "distinct": 4, "left": 3})
+    monkeypatch.setattr(skills, "public_skills", lambda: [make_skill("toy", "toy", ["shopping"], toy_skill)])
+    monkeypatch.setattr(skills, "public_pool", lambda found: pool)
+    monkeypatch.setattr(skills, "SkillVectors", Vectors)
+    planned = skills.plan("full", seeds=1)
+    assert planned.pool_counts["left"] == 3 and planned.pool_without == {"0": 1, "1": 2}

@@ -72,7 +72,7 @@ class Report:
 
     def table(self) -> Table:
         """The report for a terminal; errors in percent, with 95 % intervals where there is enough to have them."""
-        shown = _point if self.too_few else _percent
+        shown = _point if self.too_few else Interval.percent
         heads = (Column(name, justify="right") for name in (*NAMES.values(), "relative reduction"))
         table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
         for metric, name in _METRIC_NAMES.items():
@@ -177,7 +177,7 @@ def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]], a
             f"Use MaxEnt-CRF for now: {asked} utterances are too few for an interval, so these figures are a first "
             f"look and no evidence (it takes {LEAST}, better hundreds); and {simpler}"
         )
-    found = f"the 95 % interval of its relative error reduction, {_percent(reduction)} %,"
+    found = f"the 95 % interval of its relative error reduction, {reduction.percent()} %,"
     if reduction.low > 0:
         return NEURAL, f"Use the DNN: it errs less on whole utterances; {found} lies above zero."
     if reduction.high < 0:
@@ -187,11 +187,6 @@ def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]], a
 
 def _point(interval: Interval) -> str:
     return f"{100 * interval.point:.1f}"
-
-
-def _percent(interval: Interval) -> str:
-    point, low, high = (100 * x for x in (interval.point, interval.low, interval.high))
-    return f"{point:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _finite(value: object) -> object:

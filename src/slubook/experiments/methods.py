@@ -32,6 +32,8 @@ METHODS = {
     "spacy": "spaCy, blank pipeline",
     "fasttext": "fastText, intent only",
 }
+#: Methods that look for no slots: where there are some, SER and IRER say nothing of them.
+INTENT_ONLY = {"fasttext"}
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,38 @@ import numpy as np
 from rich.table import Column, Table
 
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error
+from slubook.experiments.methods import INTENT_ONLY
 from slubook.experiments.records import Results
 
 
 def summarise(results: Results, baseline: str, replicates: int = 2000) -> list[dict]:
-    """One object a method and size: errors, the reduction of IRER against ``baseline``, seconds, bytes, latency."""
-    lines = []
+    """One object a method and size: errors, the reduction of IRER against ``baseline``, seconds, bytes, latency.
+
+    Args:
+        results: of a run.
+        baseline: what the others are compared with.
+        replicates: of the bootstrap, which draws sources before the skills in them.
+
+    Returns:
+        ``[point, low, high]`` for each figure with an interval. ``ser``, ``irer``, ``irer_reduction`` and ``wins`` are
+        ``None`` for a method that looks for no slots where there are some; the last two also for the baseline.
+    """
+    lines, how = [], {"groups": results.groups(), "replicates": replicates}
+    has_slots = any(row.outcomes.gold.any() for row in results.rows)
     for size in results.sizes:
         for method in results.methods:
             rows = results.select([method], [size])
             if not rows:
                 continue
-            errors = {m: mean_error(rows, m, method, size, replicates=replicates) for m in ("icer", "ser", "irer")}
+            whole = not (has_slots and method in INTENT_ONLY)
+            errors = {m: mean_error(rows, m, method, size, **how) for m in ("icer", "ser", "irer")}
             pair = results.select([method, baseline], [size])
-            better = (
-                compare(pair, "irer", baseline, method, size, replicates=replicates) if method != baseline else None
-            )
+            better = compare(pair, "irer", baseline, method, size, **how) if whole and method != baseline else None
             lines.append(
                 {
                     "method": method,
                     "size": size,
-                    **{name: _numbers(interval) for name, interval in errors.items()},
+                    **{m: _numbers(error) if whole or m == "icer" else None for m, error in errors.items()},
                     "irer_reduction": better and _numbers(better),
                     "wins": better and [better.wins, better.n_skills],
                     "train_s": float(np.mean([r.train_s for r in rows])),
@@ -50,17 +61,28 @@ def headlines(results: Results) -> dict[str, list[float]]:
     return found
 
 
-def tabulate(lines: Sequence[dict], names: dict[str, str]) -> Table:
-    """The lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals."""
-    heads = ("utterances", "ICER %", "SER %", "IRER %", "IRER reduction %", "wins", "train s", "MB", "ms")
-    table = Table(Column("method", no_wrap=True), *heads)
+def tabulate(lines: Sequence[dict], names: dict[str, str], baseline: str, wide: bool = False) -> Table:
+    """The lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals.
+
+    Args:
+        lines: of one run.
+        names: how the table calls each method.
+        baseline: what the others were compared with.
+        wide: decimals, ICER, SER and costs as well, for which 80 columns are too few.
+    """
+    before, after = (("ICER %", "SER %"), ("train s", "MB", "ms")) if wide else ((), ())
+    heads = ("utterances", *before, "IRER %", "reduction %", "wins", *after)
+    numbers = (Column(head, justify="right", no_wrap=True) for head in heads)
+    said = f"reduction against {names[baseline]}; [95 % interval]" + ("" if wide else "; more with --wide")
+    table = Table("method", *numbers, box=None, padding=(0, 2, 0, 0), caption=said, caption_justify="left")
+    form = ".1f" if wide else ".0f"
     for line in lines:
-        errors = [_percent(line[name]) for name in ("icer", "ser", "irer")]
-        reduction = _percent(line["irer_reduction"]) if line["irer_reduction"] else "baseline"
+        errors = [_percent(line[name], form) for name in (("icer", "ser", "irer") if wide else ("irer",))]
+        reduction = "baseline" if line["method"] == baseline else _percent(line["irer_reduction"], form)
         wins = "/".join(map(str, line["wins"])) if line["wins"] else ""
         cost = f"{line['train_s']:.1f}", f"{line['bytes'] / 1e6:.1f}", f"{line['predict_ms']:.1f}"
         name = names.get(line["method"], line["method"])
-        table.add_row(name, str(line["size"]), *errors, reduction, wins, *cost)
+        table.add_row(name, str(line["size"]), *errors, reduction, wins, *(cost if wide else ()))
     return table
 
 
@@ -68,6 +90,5 @@ def _numbers(interval: Interval | Comparison) -> list[float]:
     return [float(interval.point), float(interval.low), float(interval.high)]
 
 
-def _percent(numbers: list[float]) -> str:
-    point, low, high = (100 * n for n in numbers)
-    return f"{point:.1f} [{low:.1f}, {high:.1f}]"
+def _percent(numbers: Sequence[float] | None, form: str) -> str:
+    return Interval(*numbers, 0).percent(form=form) if numbers else "–"

@@ -59,6 +59,7 @@ class Plan:
         vector_keys: what each table was trained from.
         seeds: draws.
         pool_counts: how many requests the pool read and kept.
+        pool_without: how many of them each fold of topics leaves, by its number; the full profile only.
     """
 
     profile: str
@@ -68,6 +69,7 @@ class Plan:
     vector_keys: dict[str, str]
     seeds: Sequence[int]
     pool_counts: dict[str, int]
+    pool_without: dict[str, int]
 
     def keys(self) -> list[Key]:
         """Every cell, one seed and size for all skills before the next: a stopped run is balanced."""
@@ -115,7 +117,9 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
     sizes = {s.name: [QUICK_SIZE] if profile == "quick" else s.sizes() for s in found}
     count = seeds or (1 if profile == "quick" else SEEDS)
     paths = {s.name: vectors.paths(s.name) for s in found}
-    return Plan(profile, found, sizes, paths, vectors.keys(), range(count), pool.counts)
+    left_out = enumerate(vectors.folds[1]) if profile == "full" else ()
+    without = {str(fold): pool.without(topics).counts["left"] for fold, topics in left_out}
+    return Plan(profile, found, sizes, paths, vectors.keys(), range(count), pool.counts, without)
 
 
 def config_of(profile: str, settings: Settings) -> dict[str, Any]:
@@ -168,7 +172,8 @@ def run(
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
-        return {"pool": the_plan.pool_counts, "train_seconds": seconds}
+        pools = {"pool": the_plan.pool_counts, "pool_without": the_plan.pool_without}
+        return {**pools, "train_seconds": seconds}
 
     tests = {name: test_of(skill) for name, skill in skills.items()}
     return run_cells(identity, the_plan.keys(), task, tests, how, out, earlier, tables)

@@ -7,6 +7,7 @@ pool without the skill's topic. Taught in chapter 1, *Embeddings from text nobod
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,6 +90,8 @@ class SkillVectors:
         pool = self._name("pool", None)
         grouped = table_folder(pool) / f"clusters-{'-'.join(map(str, GRAINS))}.json"
         if not grouped.is_file():
+            many = " and ".join(map(str, GRAINS))
+            print(f"word clusters: {pool} into {many}, by k-means, once", file=sys.stderr, flush=True)
             write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
         return VectorPaths({m: name and table_folder(name) for m, name in names.items()}, grouped)
 
