@@ -35,12 +35,11 @@ from tqdm import tqdm
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill, fingerprint, public_skills, skills_of
-from slubook.evaluation.intervals import compare
 from slubook.experiments.copies import copy_of
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, load_earlier, test_of
 from slubook.experiments.sharing import METHODS as METHODS
-from slubook.experiments.sharing import accuracy_table, byte_table, compare_methods
+from slubook.experiments.sharing import byte_table, compare_methods
 from slubook.experiments.skills import QUICK_SIZE, QUICK_SKILLS, QUICK_SOURCES
 from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.traffic import Job, answer
@@ -186,15 +185,9 @@ def run(
         cells.put(key, serve_copies(blobs, [*skills.values()], the_plan.table, scale))
     tests = {s.name: test_of(s) for s in the_plan.compared}
     rows = [Row.from_json(row, tests) for content in contents.values() for row in content["rows"]]
-    weighed = byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies)
-    lost = compare(rows, "irer", BASELINE, "shared_local", statistic="absolute_gain")
     origins = add_origins((), contents.values())
     tables = {
-        "skills": cells.get(key)["phases"]["first"]["skills_asked"],
-        "accuracy_difference": {"point": lost.point, "low": lost.low, "high": lost.high, "n": lost.n_skills},
-        "memory_ratio": weighed["total"]["private_full"] / weighed["total"]["shared"],
-        "accuracy": accuracy_table(rows),
-        "bytes": weighed,
+        "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies),
         "scale": asdict(scale),
         "traffic": cells.get(key),
         "cells": {"done": len(keys), "planned": len(keys)},

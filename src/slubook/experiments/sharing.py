@@ -14,7 +14,6 @@ import numpy as np
 
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Prediction
-from slubook.evaluation.intervals import compare, mean_error
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import latency_ms
 from slubook.experiments.records import Row
@@ -37,7 +36,7 @@ PACKINGS: dict[str, Mapping[str, int]] = {
     "packed_8": dict.fromkeys(BITS, 8),
     "packed_4": dict.fromkeys(BITS, 4),
 }
-#: What the accuracy table compares, (baseline, proposed).
+#: What the chapter compares, (baseline, proposed).
 PAIRS = (
     ("generic_only", "shared_local"),
     ("local_only", "shared_local"),
@@ -45,6 +44,7 @@ PAIRS = (
     ("shared_local", "packed"),
     ("shared_local", "packed_8"),
     ("shared_local", "packed_4"),
+    ("private_full", "packed"),
 )
 VECTOR_BYTES = 2  # a private table would be float16 like the shared one
 
@@ -84,31 +84,6 @@ def compare_methods(
         packed = PackedSkill(blob, table)
         judge(method, packed.predict(texts), 0.0, latency_ms(packed, skill.test), len(blob))
     return rows, served
-
-
-def accuracy_table(rows: Sequence[Row], metric: str = "irer") -> list[dict[str, Any]]:
-    """Each method's mean error, and the pairs of ``PAIRS`` with their paired intervals (positive: proposed better).
-
-    Args:
-        rows: of a run.
-        metric: a name in ``METRICS`` of :mod:`slubook.evaluation.metrics`.
-
-    Returns:
-        One dict a pair: ``baseline``, ``proposed``, their errors, ``gain`` (of accuracy, absolute), ``low``,
-        ``high``, ``wins``, ``n_skills``.
-    """
-    errors = {m: mean_error(rows, metric, m).point for m in METHODS}
-    table = []
-    for baseline, proposed in PAIRS:
-        c = compare(rows, metric, baseline, proposed, statistic="absolute_gain")
-        table.append(
-            {
-                "baseline": baseline, "proposed": proposed,
-                "baseline_error": errors[baseline], "proposed_error": errors[proposed],
-                "gain": c.point, "low": c.low, "high": c.high, "wins": c.wins, "n_skills": c.n_skills,
-            }
-        )  # fmt: skip
-    return table
 
 
 def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: VectorTable, copies: int) -> dict[str, Any]:
