@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from slubook.models.encoding import Encoder
 from slubook.models.network import Network, NetworkConfig
 from slubook.models.packed import PackedSkill, Rows, StoreError, from_nibbles, quantise, to_nibbles
 from slubook.models.packing import BITS, bytes_per_part, pack
+from slubook.models.stacked import StackedNetwork
 from slubook.models.store import DATA, INDEX, SkillStore, append
 from slubook.models.vectors import VectorTable
 
@@ -31,10 +33,12 @@ def table_of(words: list[str], name: str = "toy", seed: int = 0) -> VectorTable:
     return VectorTable(name, {w: i for i, w in enumerate(words)}, rows, buckets)
 
 
-def random_network(encoder: Encoder, seed: int = 5, config: NetworkConfig = SMALL) -> Network:
+def random_network(
+    encoder: Encoder, seed: int = 5, config: NetworkConfig = SMALL, kind: type[Network] = Network
+) -> Network:
     """A network in which every parameter is random."""
     torch.manual_seed(seed)
-    network = Network(encoder, config, [False])
+    network = kind(encoder, config, [False])
     for p in network.parameters():
         torch.nn.init.normal_(p, std=0.5)
     return network.eval()
@@ -85,15 +89,16 @@ WORDS = [
     "internationalisation",
 ]
 ONE_LAYER = NetworkConfig(dim=6, project=3, char_dim=4, char_filters=2, hidden=4, layers=1, ngram_order=0)
+FORKED = replace(SMALL, layers=3)
 texts = st.one_of(st.lists(st.sampled_from(WORDS)).map(" ".join), st.text(max_size=30))
 
 
 @pytest.mark.parametrize("bits", BIT_SETS.values(), ids=BIT_SETS)
-@pytest.mark.parametrize("config", [SMALL, ONE_LAYER])
-def test_packed_skill_scores_as_its_network(toy_skill, bits, config):
+@pytest.mark.parametrize(("kind", "config"), [(Network, SMALL), (Network, ONE_LAYER), (StackedNetwork, FORKED)])
+def test_packed_skill_scores_as_its_network(toy_skill, bits, kind, config):
     encoder = Encoder(toy_skill, config.ngram_order)
     table = table_of(encoder.words[::2])
-    network = rounded(random_network(encoder, config=config), bits)
+    network = rounded(random_network(encoder, config=config, kind=kind), bits)
     packed = PackedSkill(pack(network, encoder, table, bits), table)
 
     @settings(max_examples=40, deadline=None)

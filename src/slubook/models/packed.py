@@ -164,6 +164,7 @@ class PackedSkill:
         self.table, self.intents, self.tags = table, about["intents"], about["tags"]
         self._order, self._length = about["ngram_order"], about["word_length"]
         self._unknown = about["unknown"]
+        self._stacked = about.get("stacked", False)  # one common layer, and one a task on it
         self._rows = {w: i for i, w in enumerate(tensors["words"].tobytes().decode().splitlines(), 1)}
         self._characters = {c: i for i, c in enumerate(about["characters"], about["unknown"] + 1)}
 
@@ -216,14 +217,14 @@ class PackedSkill:
     def scores(self, tokens: Sequence[Token]) -> tuple[np.ndarray, np.ndarray]:
         """Tag emissions [T, K] and intent logits [I] of one utterance; no token counts as one unknown word."""
         x = self._words([t.text.lower() for t in tokens] or [""])
-        pooled = []
+        states: list[np.ndarray] = []  # of each layer, [T, 2H]
         for layer in self._layers:
-            x = bilstm(x, layer)
-            pooled.append(x.max(0))
+            below = x if not states else states[0] if self._stacked else states[-1]
+            states.append(bilstm(below, layer))
         weight, bias = self._tag_head
-        emissions = x @ weight + bias
+        emissions = states[1 if self._stacked else -1] @ weight + bias
         weight, bias = self._intent_head
-        logits = np.concatenate([pooled[0], pooled[-1]]) @ weight + bias
+        logits = np.concatenate([states[0].max(0), states[-1].max(0)]) @ weight + bias
         return emissions, logits + self._ngram_scores(tokens)
 
     def _words(self, words: list[str]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From a trained network to the blob that :class:`slubook.models.packed.PackedSkill` reads.
 
-Taught in chapter 1, *Shared and local embeddings*.
+Taught in chapter 1, *Shared and local embeddings*. Chapter 2's network is packed like chapter 1's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from slubook.models.encoding import UNKNOWN, WORD_LENGTH, Encoder
 from slubook.models.network import Network
 from slubook.models.packed import FORMAT, StoreError, hashed, quantise
+from slubook.models.stacked import StackedNetwork
 from slubook.models.vectors import VectorTable
 
 #: Bits of each matrix. The recurrent layers and the rows of words and n-grams are nine tenths of a skill, and
@@ -59,6 +60,8 @@ def pack(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[s
         "intents": encoder.intents,
         "tags": encoder.tags,
     }
+    if isinstance(network, StackedNetwork):
+        about["stacked"] = True
     crf = network.crf
     plain = {
         "characters": network.characters[0],
