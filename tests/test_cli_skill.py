@@ -1,14 +1,17 @@
 """``slubook skill``: what it prints, what it refuses, and the codes it exits with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from slubook.cli import app
-from slubook.experiments import answer, compare
+from slubook.experiments import answer, compare, own
 from slubook.learning.dnn import DNNConfig
+from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
+from slubook.learning.transfer import TransferConfig
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 
@@ -17,7 +20,12 @@ TINY = answer.Configs(
     DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
     ),
+    TransferConfig(
+        NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, ngram_order=1),
+        TrainingConfig(updates=12, evaluations=1),
+    ),
 )
+STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
 
 
 def run(*arguments):
@@ -29,6 +37,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(answer, "Configs", lambda: TINY)
     monkeypatch.setattr(compare, "Configs", lambda: TINY)
+    monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
+    monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
     return tmp_path / "cache"
 
 
@@ -51,7 +61,7 @@ def test_compare_then_predict(corpus, cache):
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert set(report["errors"]["irer"]) == {"maxent_crf", "dnn"}
-    assert {"point", "low", "high"} <= set(report["reductions"]["irer"])
+    assert {"point", "low", "high"} <= set(report["reductions"]["irer"]["dnn"])
     assert report["reason"].startswith("Use ")
     assert set(report["kept"]["lists"]) == {"maxent_crf", "dnn"}
     said = run("predict", corpus, "please add soap to my basket", "--as-one", "--json", "--model", "maxent_crf")
@@ -83,7 +93,23 @@ def test_a_small_skill_is_cut_into_fewer_folds_and_what_is_left_out_is_said(tmp_
     assert "3 folds instead of 5" in done.stderr
     assert "6 models are trained" in done.stderr
     assert "7 utterances are too few for an interval" in " ".join(done.stdout.split())
-    assert "Word vectors of the DNN: none" in done.stdout
+    assert "DNN stands on nothing" in done.stdout
+
+
+def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache):
+    done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--transfer", "--json")
+    assert done.exit_code == 0, done.output
+    assert "6 models are trained and judged, then 3 a skill to keep" in done.stderr
+    assert "pretraining embedded: " in done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "transfer"]
+    assert "requests of 1 domains" in report["beneath"]["transfer"]
+    said = run("predict", corpus, "no more rice", "--as-one", "--model", "transfer")
+    assert said.exit_code == 0, said.output
+    assert said.stderr == "" and ", Transfer)" in said.stdout  # nothing had to be trained
+    on_first_use = run("predict", corpus, "no more rice", "--skill", "home", "--model", "transfer")
+    assert "home: no transfer is kept yet; training it" in on_first_use.stderr
+    assert "pretraining" not in on_first_use.stderr  # the network is kept, too
 
 
 def test_predict_trains_on_first_use_and_says_so(corpus):

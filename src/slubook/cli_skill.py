@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
@@ -32,11 +33,14 @@ def skill_compare(
     seeds: Annotated[int, typer.Option(min=1, help="How often they are cut anew.")] = 1,
     as_one: AsOne = False,
     vectors: VectorsOption = "auto",
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Compare a network pretrained on the embedded corpora as well.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train MaxEnt-CRF and the DNN on the same folds, print their errors with intervals, and say which to use.
 
-    Both are then trained on everything and kept, ready for `slubook skill predict`.
+    All are then trained on everything and kept, ready for `slubook skill predict`.
     """
     from rich.console import Console
 
@@ -49,11 +53,12 @@ def skill_compare(
         own.check(one, folds)
     if asked_for is None and folds < own.FOLDS:
         typer.echo(f"{folds} folds instead of {own.FOLDS}: every fold needs two different samples", err=True)
-    n = len(skills) * folds * seeds * len(answer.NAMES)
-    typer.echo(f"{n} models are trained and judged, then {len(answer.NAMES)} a skill to keep", err=True)
-    table = own.vectors(vectors, skills)
-    report = compare(skills, table, folds, seeds)
-    kept = {one.name: {m: str(answer.train_and_keep(one, m, table)) for m in answer.NAMES} for one in skills}
+    methods = [m for m in answer.METHODS if transfer or m not in answer.ON_REQUEST]
+    n = len(skills) * folds * seeds * len(methods)
+    typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
+    bases = {m: answer.METHODS[m].basis(vectors, skills) for m in methods}
+    report = compare(skills, bases, folds, seeds)
+    kept = {one.name: {m: str(answer.train_and_keep(one, m, bases[m])) for m in methods} for one in skills}
     for one in skills:
         answer.remember(one, report.recommended, report.reason)
     if as_json:
@@ -61,12 +66,14 @@ def skill_compare(
         return
     asked = ", ".join(f"{name} ({n} utterances)" for name, n in report.skills.items())
     typer.echo(fill(f"{asked}; {folds} folds, {seeds} seed{'s' * (seeds > 1)}", WIDTH))
-    typer.echo(fill(f"Word vectors of the DNN: {report.vectors}", WIDTH) + "\n")
+    for m, told in report.beneath.items():
+        typer.echo(fill(f"{answer.METHODS[m].title} stands on {told}", WIDTH))
+    typer.echo()
     Console().print(report.table())
     typer.echo("\n" + fill(report.reason, WIDTH))
     if len(skills) > 1:
         typer.echo("These are means over the skills: compare one alone when it matters most.")
-    typer.echo(f'Both are kept: slubook skill predict {file} "..."')
+    typer.echo(f'All are kept: slubook skill predict {file} "..."')
 
 
 @skill.command("predict")
@@ -74,7 +81,8 @@ def skill_predict(
     file: File,
     utterance: Annotated[str, typer.Argument(help="What was said.")],
     model: Annotated[
-        str, typer.Option(metavar="auto|maxent_crf|dnn", help="auto: what `compare` recommended, else maxent_crf.")
+        str,
+        typer.Option(metavar="auto|maxent_crf|dnn|transfer", help="auto: what `compare` recommended, else maxent_crf."),
     ] = "auto",
     name: Annotated[str | None, typer.Option("--skill", help="Which domain, where the file has several.")] = None,
     as_one: AsOne = False,
@@ -85,21 +93,22 @@ def skill_predict(
     from slubook.corpora.errors import CorpusError
     from slubook.experiments import answer, own
 
-    if model not in ("auto", *answer.NAMES):
-        raise typer.BadParameter(f"model {model!r} is unknown: choose from auto, {', '.join(answer.NAMES)}")
+    if model not in ("auto", *answer.METHODS):
+        raise typer.BadParameter(f"model {model!r} is unknown: choose from auto, {', '.join(answer.METHODS)}")
     if not utterance.strip():
         raise CorpusError("the utterance is empty: say something")
     one = _pick(_read(file, as_one), name, file)
     own.check(one, folds=1)
-    method = (answer.chosen(one) or answer.LINEAR) if model == "auto" else model
-    opened = answer.open_model(one, method, lambda: own.vectors(vectors, [one]), lambda m: typer.echo(m, err=True))
+    method = (answer.chosen(one) or answer.SIMPLEST) if model == "auto" else model
+    say = partial(typer.echo, err=True)
+    opened = answer.open_model(one, method, partial(answer.METHODS[method].basis, vectors, [one]), say)
     [said] = opened.predict([utterance])
     slots = [{"type": s.type, "value": utterance[s.start : s.end], "start": s.start, "end": s.end} for s in said.slots]
     if as_json:
         whole = {"skill": one.name, "model": method, "text": utterance, "intent": said.intent}
         typer.echo(json.dumps({**whole, "confidence": said.confidence, "slots": slots}, indent=2, ensure_ascii=False))
         return
-    typer.echo(f"{said.intent}  ({said.confidence:.0%} sure, {answer.NAMES[method]})")
+    typer.echo(f"{said.intent}  ({said.confidence:.0%} sure, {answer.METHODS[method].title})")
     for slot in slots:
         typer.echo(f"  {slot['type']}: {slot['value']}")
 

@@ -1,6 +1,7 @@
 """A skill of one's own: what is held together, what is refused, and what is recommended."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -8,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from slubook.corpora import skills as embedded
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
@@ -15,7 +17,9 @@ from slubook.evaluation.intervals import Comparison
 from slubook.experiments import answer, own
 from slubook.experiments.compare import compare, cross_validate, recommend
 from slubook.learning.dnn import DNNConfig
+from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
+from slubook.learning.transfer import TransferConfig
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -25,7 +29,15 @@ TINY = answer.Configs(
     DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
     ),
+    TransferConfig(
+        NetworkConfig(
+            dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.25, ngram_order=1
+        ),
+        TrainingConfig(updates=12, evaluations=1),
+    ),
 )
+STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
+REDUCED = {"dnn", "transfer"}
 
 
 def interaction_model(samples: dict[str, list[str]]) -> dict:
@@ -172,6 +184,48 @@ class TestVectors:
             own.vectors(str(tmp_path), [])
 
 
+@pytest.fixture
+def stage_one(tmp_path, monkeypatch):
+    """Pretraining in a second: one domain, three updates."""
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop", "skills/weather_station"))
+    monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
+
+
+class TestPretrained:
+    def test_made_once_for_all_skills_that_share_nothing_with_the_source(self, stage_one, larder, capfd):
+        first = own.pretrained([])
+        told = capfd.readouterr().err
+        assert "pretraining embedded: " in told and "requests of 2 domains, once" in told
+        again = own.pretrained(own.read(larder))
+        assert "pretraining" not in capfd.readouterr().err
+        assert first.network.table.stamp == again.network.table.stamp
+        assert again.folder == first.folder and (again.folder / "rows.npy").is_file()
+        assert again.in_words().endswith(" requests of 2 domains that come with this book")
+
+    def test_near_duplicates_of_the_users_utterances_are_left_out(self, stage_one, larder):
+        [skill], known = own.read(larder), own.load("skills/weather_station")[0]
+        few = replace(skill, utterances=(*skill.utterances, known))
+        found = own.pretrained([few])
+        assert found.network.table.name.startswith("embedded-without-")
+        assert found.network.about["domains"] == 2
+        assert found.network.about["utterances"] < own.pretrained([]).network.about["utterances"]
+        assert found.in_words().endswith("2 domains that come with this book, without those that are also yours")
+
+    @pytest.mark.parametrize("file", ["en-US.json", "test.jsonl"])
+    def test_an_embedded_skill_is_not_pretrained_on_its_own_topic(self, stage_one, file, tmp_path):
+        copy = tmp_path / file  # wherever it lies
+        copy.write_bytes((embedded.ROOT / "coffee_shop" / file).read_bytes())
+        about = own.pretrained(own.read(copy)).network.about
+        assert about["domains"] == 1
+        assert not any("coffee" in name for name in about["intents"])
+
+    def test_nothing_left_to_learn_from(self, stage_one, monkeypatch):
+        monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
+        with pytest.raises(CorpusError, match=r"no source domains are left.*or go without transfer"):
+            own.pretrained(own.read(embedded.ROOT / "coffee_shop" / "en-US.json"))
+
+
 class Parrot:
     """Knows what it was taught, and remembers everything it was ever taught or asked."""
 
@@ -202,53 +256,82 @@ class TestCrossValidation:
         assert row.outcomes.intent.tolist() == [int(i == "Add") for i in intents]  # in the order of the samples
         assert all(seen.isdisjoint(asked) for seen, asked in Parrot.taught)
 
-    def test_both_models_and_all_figures(self, larder):
-        report = compare(own.read(larder), None, folds=3, seeds=2, configs=TINY, replicates=200)
+    def test_all_models_and_all_figures(self, larder, stage_one):
+        skills = own.read(larder)
+        bases = {name: method.basis("none", skills) for name, method in answer.METHODS.items()}
+        report = compare(skills, bases, folds=3, seeds=2, configs=TINY, replicates=200)
         assert report.skills == {"larder": 15}
         assert set(report.errors) == set(report.reductions) == {"icer", "ser", "irer", "semer"}
         for metric, by_model in report.errors.items():
+            assert list(by_model) == list(answer.METHODS)
             for interval in by_model.values():
                 assert 0 <= interval.low <= interval.point <= interval.high, metric
+            assert set(report.reductions[metric]) == REDUCED
         assert report.errors["irer"]["maxent_crf"].point < 1
         assert all(cost > 0 for by_cost in report.costs.values() for cost in by_cost.values())
-        assert report.recommended in answer.NAMES
+        assert report.beneath["dnn"] == "nothing" and "requests of 2 domains" in report.beneath["transfer"]
+        assert report.recommended in answer.METHODS
         assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
-        assert report.table().row_count == 7
+        assert report.table().row_count == 4 + 1 + 4 + 3
+        assert [column.header for column in report.table().columns[1:]] == ["MaxEnt-CRF", "DNN", "Transfer"]
         assert report.too_few and report.to_json()["too_few"]
         assert "15 utterances are too few for an interval" in report.reason
         cells = [cell for column in report.table().columns[1:] for cell in column.cells]
         assert not any("[" in cell for cell in cells)
+
+    def test_any_of_the_models_alone(self, larder):
+        report = compare(own.read(larder), {"dnn": None}, folds=2, configs=TINY, replicates=50)
+        assert list(report.costs) == ["dnn"] and report.recommended == "dnn"
+        assert not any(report.reductions.values())
 
 
 def found(low: float, high: float) -> Comparison:
     return Comparison((low + high) / 2, low, high, 1, 0, 0, 0.0, 0, 1.0)
 
 
-COSTS = {"maxent_crf": {"train_s": 1.25}, "dnn": {"train_s": 9.5}}
+#: Intervals of relative reductions: of the second model against the first.
+BETTER, WORSE, EVEN = (0.02, 0.3), (-0.3, -0.02), (-0.1, 0.3)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "model", "why"),
+    ("intervals", "model", "why"),
     [
-        (0.02, 0.3, "dnn", "16.0 [2.0, 30.0] %, lies above zero"),
-        (-0.3, -0.02, "maxent_crf", "lies below zero"),
-        (-0.1, 0.3, "maxent_crf", "includes zero; and it is the simpler of the two: it trains in 1.2 against 9.5"),
-        (0.0, 0.0, "maxent_crf", "includes zero"),
-        (-float("inf"), 0.5, "maxent_crf", "includes zero"),
+        ({"dnn": BETTER}, "dnn", ["16.0 [2.0, 30.0] %, lies above zero"]),
+        ({"dnn": WORSE}, "maxent_crf", ["The DNN errs more than MaxEnt-CRF", "lies below zero"]),
+        ({"dnn": EVEN}, "maxent_crf", ["includes zero; and MaxEnt-CRF is simpler, as it needs no word vectors."]),
+        ({"dnn": (0.0, 0.0)}, "maxent_crf", ["includes zero"]),
+        ({"dnn": (-float("inf"), 0.5)}, "maxent_crf", ["includes zero"]),
+        (
+            {"dnn": BETTER, "transfer": BETTER},
+            "transfer",
+            ["DNN errs less than MaxEnt-CRF", "network errs less than the DNN"],
+        ),
+        ({"dnn": BETTER, "transfer": EVEN}, "dnn", ["network from the DNN", "the DNN is simpler, as it needs no a"]),
+        ({"dnn": EVEN, "transfer": BETTER}, "transfer", ["The transferred network errs less than MaxEnt-CRF"]),
+        ({"dnn": BETTER, "transfer": WORSE}, "dnn", ["The transferred network errs more than the DNN"]),
+        ({}, "maxent_crf", []),
     ],
 )
-def test_recommendation_and_its_reason(low, high, model, why):
-    chosen, reason = recommend(found(low, high), COSTS, asked=30)
+def test_recommendation_and_its_reason(intervals, model, why):
+    chosen, reason = recommend(["maxent_crf", *intervals], lambda _, other: found(*intervals[other]), asked=30)
     assert chosen == model
-    assert why in reason
-    assert reason.startswith("Use the DNN" if model == "dnn" else "Use MaxEnt-CRF")
+    assert all(part in reason for part in why)
+    assert reason.startswith(f"Use {answer.METHODS[model].noun}.")
+    assert reason.count("interval") == len(intervals)
+
+
+def test_a_challenger_is_held_against_the_best_so_far():
+    asked = []
+    recommend(["maxent_crf", "dnn", "transfer"], lambda a, b: asked.append((a, b)) or found(*BETTER), asked=30)
+    assert asked == [("maxent_crf", "dnn"), ("dnn", "transfer")]
 
 
 def test_too_few_utterances_decide_nothing():
-    chosen, reason = recommend(found(0.5, 0.9), COSTS, asked=29)
+    chosen, reason = recommend(["maxent_crf", "dnn"], lambda *_: found(0.5, 0.9), asked=29)
     assert chosen == "maxent_crf" and "29 utterances are too few for an interval" in reason
 
 
+@pytest.mark.usefixtures("stage_one")
 class TestKeeping:
     @pytest.fixture(autouse=True)
     def cache(self, tmp_path, monkeypatch):
@@ -256,10 +339,10 @@ class TestKeeping:
         monkeypatch.setattr(answer, "Configs", lambda: TINY)
         return tmp_path / "cache"
 
-    @pytest.mark.parametrize("method", list(answer.NAMES))
+    @pytest.mark.parametrize("method", list(answer.METHODS))
     def test_trained_once_then_opened(self, larder, cache, method):
         [skill], said = own.read(larder), []
-        first = answer.open_model(skill, method, lambda: None, said.append)
+        first = answer.open_model(skill, method, lambda: answer.METHODS[method].basis("none", [skill]), said.append)
         assert said == [f"larder: no {method} is kept yet; training it"]
         again = answer.open_model(skill, method, lambda: pytest.fail("trained twice"), said.append)
         texts = [u.text for u in skill.utterances] + ["", "buy plums soon"]
@@ -289,13 +372,14 @@ class TestKeeping:
         assert "changed since" in said[0]
         assert "Discard" in {p.intent for p in model.predict([u.text for u in changed.utterances])}
 
-    @pytest.mark.parametrize("method", list(answer.NAMES))
+    @pytest.mark.parametrize("method", list(answer.METHODS))
     def test_damaged_files_are_trained_again(self, larder, cache, method):
         [skill], said = own.read(larder), []
-        folder = answer.train_and_keep(skill, method, None)
+        basis = answer.METHODS[method].basis("none", [skill])
+        folder = answer.train_and_keep(skill, method, basis)
         victim = max(folder.iterdir(), key=lambda p: p.stat().st_size)
         victim.write_bytes(victim.read_bytes()[:30])
-        assert answer.open_model(skill, method, lambda: None, said.append).predict(["read it"])
+        assert answer.open_model(skill, method, lambda: basis, said.append).predict(["read it"])
         assert "cannot be used" in said[0]
 
     def test_what_was_recommended_holds_for_that_content_only(self, larder):

@@ -8,40 +8,144 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.crossval import DEV_PARTS, deal
-from slubook.experiments.own import OwnSkill, Vectors
+from slubook.experiments.own import Mature, OwnSkill, Vectors, pretrained
+from slubook.experiments.own import vectors as own_vectors
+from slubook.experiments.transfer import Settings
 from slubook.files import replaced_folder, write_atomically
 from slubook.learning.dnn import DNNConfig
-from slubook.learning.served import ServedDNN, no_vectors
+from slubook.learning.served import ServedDNN, ServedTransfer, no_vectors
+from slubook.learning.transfer import Start, TransferConfig
 from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.maxent_file import load_maxent, save_maxent
 from slubook.models.packed import PackedSkill
+from slubook.models.pretrained import MOVABLE
 from slubook.models.store import SkillStore, append
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir, seed_everything, stable_hash
 
-LINEAR, NEURAL = "maxent_crf", "dnn"
-NAMES = {LINEAR: "MaxEnt-CRF", NEURAL: "DNN"}
 ABOUT, CHOICE = "about.json", "choice.json"
+#: What a model stands on, besides the skill: word vectors, a pretrained network, or nothing.
+Basis = Vectors | Mature | None
 
 
 @dataclass(frozen=True)
 class Configs:
-    """The settings of both models."""
+    """The settings of all models; ``rate`` is what a transferred network learns at, relative to scratch."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=DNNConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    rate: float = Settings.rate
 
-    def model(self, name: str, table: VectorTable | None) -> MaxEntCRF | ServedDNN:
-        """A new model of that name, the network over ``table``."""
-        return MaxEntCRF(self.maxent) if name == LINEAR else ServedDNN(table, self.dnn)
+
+class Method(Protocol):
+    """A kind of model that can be compared, kept and asked.
+
+    ``title`` is its name in tables, ``noun`` in a sentence; ``needs`` is what it needs beside the skill, ``""`` for
+    nothing. ``basis`` gives that for skills, by what was asked of word vectors; ``make`` gives a new model over it;
+    ``write`` trains one on all of a skill into a folder and returns what :meth:`read` must know to open it.
+    """
+
+    title: str
+    noun: str
+    needs: str
+
+    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Basis: ...
+
+    def make(self, configs: Configs, basis: Basis) -> NLUModel: ...
+
+    def write(self, skill: OwnSkill, configs: Configs, basis: Basis, folder: Path) -> dict[str, Any]: ...
+
+    def read(self, skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> NLUModel | PackedSkill: ...
+
+
+class Linear:
+    """MaxEnt and CRF: from the skill alone, kept as they are."""
+
+    title = noun = "MaxEnt-CRF"
+    needs = ""
+
+    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> None:
+        """Nothing."""
+
+    def make(self, configs: Configs, basis: Basis) -> MaxEntCRF:
+        """A new model."""
+        return MaxEntCRF(configs.maxent)
+
+    def write(self, skill: OwnSkill, configs: Configs, basis: Basis, folder: Path) -> dict[str, Any]:
+        """Choose the regularisation on a sixth of the samples, then learn from all with it."""
+        everything = list(skill.utterances)
+        part = deal(everything, skill.groups, DEV_PARTS, seed=0)
+        train, dev = (
+            [u for u, p in zip(everything, part, strict=True) if (p == DEV_PARTS - 1) is held] for held in (False, True)
+        )
+        chosen = MaxEntCRF(configs.maxent).fit(train, dev).chosen
+        save_maxent(MaxEntCRF(chosen).fit(everything, []), folder)
+        return {}
+
+    def read(self, skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> MaxEntCRF:
+        """What :meth:`write` left."""
+        return load_maxent(folder)
+
+
+class Network:
+    """A network that is served packed, over a word table; with no dev set, the average of its weights is kept."""
+
+    def write(self, skill: OwnSkill, configs: Configs, basis: Basis, folder: Path) -> dict[str, Any]:
+        """Learn from all and pack."""
+        model = self.make(configs, basis).fit(list(skill.utterances), [])
+        append(folder, [(skill.name, model.blob)])
+        return {"table": str(basis.folder) if basis else None, "dim": model.below.dim}
+
+    def read(self, skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> PackedSkill:
+        """What :meth:`write` left, over the table as it is now."""
+        table = VectorTable.load(Path(about["table"])) if about["table"] else no_vectors(about["dim"])
+        with SkillStore(folder, table) as store:
+            return store.skill(skill.name)
+
+
+class Neural(Network):
+    """Chapter 1's network, over word vectors or none."""
+
+    title, noun, needs = "DNN", "the DNN", "word vectors"
+
+    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Vectors | None:
+        """The vectors that were asked for."""
+        return own_vectors(vectors, skills)
+
+    def make(self, configs: Configs, basis: Basis) -> ServedDNN:
+        """A new model."""
+        return ServedDNN(basis.table if basis else None, configs.dnn)
+
+
+class Transferred(Network):
+    """Chapter 2's network: everything that can move comes from the pretrained one, heads by label names."""
+
+    title, noun, needs = "Transfer", "the transferred network", "a pretrained network"
+
+    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Mature:
+        """The network that was pretrained on the embedded corpora."""
+        return pretrained(skills)
+
+    def make(self, configs: Configs, basis: Basis) -> ServedTransfer:
+        """A new model."""
+        return ServedTransfer(Start(basis.network, MOVABLE, configs.rate), configs.transfer)
+
+
+#: Every kind of model, the simplest first.
+METHODS: dict[str, Method] = {"maxent_crf": Linear(), "dnn": Neural(), "transfer": Transferred()}
+SIMPLEST = next(iter(METHODS))
+#: What a comparison leaves out unless it is asked for, as it takes a pretrained network.
+ON_REQUEST = {"transfer"}
 
 
 def folder_of(skill: OwnSkill) -> Path:
@@ -50,16 +154,13 @@ def folder_of(skill: OwnSkill) -> Path:
     return cache_dir() / "skills" / f"{readable}-{stable_hash(skill.path.resolve(), skill.name):08x}"
 
 
-def train_and_keep(skill: OwnSkill, method: str, vectors: Vectors | None, configs: Configs | None = None) -> Path:
+def train_and_keep(skill: OwnSkill, method: str, basis: Basis, configs: Configs | None = None) -> Path:
     """Train a model on every utterance and write it, whole or not at all.
-
-    The linear model first chooses its regularisation on a sixth of the samples, then learns from all with it; the
-    network takes the average of its last weights.
 
     Args:
         skill: what is learned.
-        method: ``"maxent_crf"`` or ``"dnn"``.
-        vectors: what the network stands on, or ``None``.
+        method: one of :data:`METHODS`.
+        basis: what it stands on.
         configs: settings other than the tuned ones.
 
     Returns:
@@ -68,23 +169,10 @@ def train_and_keep(skill: OwnSkill, method: str, vectors: Vectors | None, config
     Raises:
         CorpusError: when the cache cannot be written.
     """
-    configs, everything = configs or Configs(), list(skill.utterances)
-    about = {"key": skill.key, "vectors": str(vectors.folder) if vectors and method == NEURAL else None}
     seed_everything(0, threads=1)
     with _written(folder_of(skill) / method) as folder:
-        if method == LINEAR:
-            part = deal(everything, skill.groups, DEV_PARTS, seed=0)
-            train, dev = (
-                [u for u, p in zip(everything, part, strict=True) if (p == DEV_PARTS - 1) is held]
-                for held in (False, True)
-            )
-            chosen = configs.model(LINEAR, None).fit(train, dev).chosen
-            save_maxent(replace(configs, maxent=chosen).model(LINEAR, None).fit(everything, []), folder)
-        else:
-            model = configs.model(NEURAL, vectors.table if vectors else None).fit(everything, [])
-            append(folder, [(skill.name, model.blob)])
-            about["dim"] = configs.dnn.network.dim
-        (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        about = METHODS[method].write(skill, configs or Configs(), basis, folder)
+        (folder / ABOUT).write_text(json.dumps({**about, "key": skill.key}), encoding="utf-8")
     return folder_of(skill) / method
 
 
@@ -98,20 +186,20 @@ def chosen(skill: OwnSkill) -> str | None:
     """The model that a comparison of this very skill recommended, or ``None`` without one."""
     try:
         choice = json.loads((folder_of(skill) / CHOICE).read_text(encoding="utf-8"))
-        return choice["method"] if choice["key"] == skill.key and choice["method"] in (LINEAR, NEURAL) else None
+        return choice["method"] if choice["key"] == skill.key and choice["method"] in METHODS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def open_model(
-    skill: OwnSkill, method: str, vectors: Callable[[], Vectors | None], say: Callable[[str], None]
+    skill: OwnSkill, method: str, basis: Callable[[], Basis], say: Callable[[str], None]
 ) -> NLUModel | PackedSkill:
     """The kept model; it is trained first where there is none for the skill as it stands now.
 
     Args:
         skill: whose model.
-        method: ``"maxent_crf"`` or ``"dnn"``.
-        vectors: gives the network's vectors, asked for only when it has to be trained.
+        method: one of :data:`METHODS`.
+        basis: gives what it stands on, asked for only when it has to be trained.
         say: told why it takes longer.
 
     Raises:
@@ -121,22 +209,14 @@ def open_model(
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["key"] == skill.key:
-            return _load(skill, method, folder, about)
+            return METHODS[method].read(skill, folder, about)
         say(f"{skill.name}: changed since its {method} was trained; training it again")
     except FileNotFoundError:
         say(f"{skill.name}: no {method} is kept yet; training it")
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"{skill.name}: the kept {method} cannot be used ({error}); training it again")
-    folder = train_and_keep(skill, method, vectors() if method == NEURAL else None)
-    return _load(skill, method, folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
-
-
-def _load(skill: OwnSkill, method: str, folder: Path, about: dict) -> NLUModel | PackedSkill:
-    if method == LINEAR:
-        return load_maxent(folder)
-    table = VectorTable.load(Path(about["vectors"])) if about["vectors"] else no_vectors(about["dim"])
-    with SkillStore(folder, table) as store:
-        return store.skill(skill.name)
+    folder = train_and_keep(skill, method, basis())
+    return METHODS[method].read(skill, folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""MaxEnt-CRF or DNN for a skill of your own: both by cross-validation on the same folds, and which to use.
+"""Which model for a skill of your own: all by cross-validation on the same folds, and which to use.
 
-Every utterance is asked once a seed, of models that have seen nothing of its sample or dialogue. The network is
-judged as it is served, packed. Taught in *Your own skill*.
+Every utterance is asked once a seed, of models that have seen nothing of its sample or dialogue. Networks are
+judged as they are served, packed. Taught in *Your own skill*.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison, Interval, mean_error
 from slubook.evaluation.intervals import compare as compare_rows
 from slubook.evaluation.metrics import METRICS, outcomes
-from slubook.experiments.answer import LINEAR, NAMES, NEURAL, Configs
+from slubook.experiments.answer import METHODS, Basis, Configs
 from slubook.experiments.bench import latency_ms
-from slubook.experiments.own import OwnSkill, Vectors
+from slubook.experiments.own import OwnSkill
 from slubook.experiments.records import Row
 from slubook.models.base import NLUModel
 from slubook.profiles import seed_everything
@@ -43,9 +43,9 @@ class Report:
         skills: name → how many utterances were asked.
         folds: of the cross-validation.
         seeds: how often it was repeated.
-        vectors: what the word vectors beneath the network were learned from, or ``"none"``.
-        errors: metric → model → mean error over the skills.
-        reductions: metric → relative error reduction of the network against the linear model.
+        beneath: model → what it stands on was learned from; of those that need something, ``"nothing"`` without it.
+        errors: metric → model → mean error over the skills; the models from the simplest.
+        reductions: metric → model → its relative error reduction against the simplest one.
         costs: model → ``train_s``, ``predict_ms`` and ``bytes``, each a mean over skills, seeds and folds.
         recommended: the name of a model.
         reason: a sentence.
@@ -54,9 +54,9 @@ class Report:
     skills: dict[str, int]
     folds: int
     seeds: int
-    vectors: str
+    beneath: dict[str, str]
     errors: dict[str, dict[str, Interval]]
-    reductions: dict[str, Comparison]
+    reductions: dict[str, dict[str, Comparison]]
     costs: dict[str, dict[str, float]]
     recommended: str
     reason: str
@@ -73,46 +73,50 @@ class Report:
     def table(self) -> Table:
         """The report for a terminal; errors in percent, with 95 % intervals where there is enough to have them."""
         shown = _point if self.too_few else Interval.percent
-        heads = (Column(name, justify="right") for name in (*NAMES.values(), "relative reduction"))
+        heads = (Column(METHODS[m].title, justify="right") for m in self.costs)
         table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
         for metric, name in _METRIC_NAMES.items():
-            errors = [shown(self.errors[metric][m]) for m in NAMES]
-            table.add_row(name, *errors, shown(self.reductions[metric]))
+            table.add_row(name, *(shown(self.errors[metric][m]) for m in self.costs))
+        table.add_row("relative reduction", "against this")
+        for metric, name in _METRIC_NAMES.items():
+            table.add_row(name, "", *map(shown, self.reductions[metric].values()))
         for name, cost, scale, digits in (
             ("training, s", "train_s", 1, 1),
             ("one answer, ms", "predict_ms", 1, 2),
             ("size, kB", "bytes", 1e-3, 0),
         ):
-            table.add_row(name, *(f"{self.costs[m][cost] * scale:.{digits}f}" for m in NAMES), "")
+            table.add_row(name, *(f"{self.costs[m][cost] * scale:.{digits}f}" for m in self.costs))
         return table
 
 
 def compare(
     skills: Sequence[OwnSkill],
-    vectors: Vectors | None,
+    bases: Mapping[str, Basis],
     folds: int = 5,
     seeds: int = 1,
     configs: Configs | None = None,
     replicates: int = 2000,
 ) -> Report:
-    """Cross-validate both models on every skill.
+    """Cross-validate models on every skill.
 
     Args:
         skills: checked by :func:`slubook.experiments.own.check`.
-        vectors: what the network stands on, or ``None``.
+        bases: which models, of :data:`slubook.experiments.answer.METHODS` from the simplest, and what each stands on.
         folds: parts that each skill is cut into.
         seeds: how often it is cut anew.
         configs: settings other than the tuned ones.
         replicates: of the bootstrap.
     """
-    configs, table = configs or Configs(), vectors.table if vectors else None
-    models = {name: partial(configs.model, name, table) for name in NAMES}
+    configs = configs or Configs()
+    models = {name: partial(METHODS[name].make, configs, basis) for name, basis in bases.items()}
     with tqdm(total=len(skills) * seeds * folds * len(models), desc="cross-validation", unit="model") as bar:
         rows = [
             row for s in skills for seed in range(seeds) for row in cross_validate(s, models, folds, seed, bar.update)
         ]
+    against = partial(compare_rows, rows, replicates=replicates)
+    simplest, *others = models
     errors = {metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS}
-    reductions = {metric: compare_rows(rows, metric, LINEAR, NEURAL, replicates=replicates) for metric in METRICS}
+    reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in METRICS}
     costs = {
         m: {
             cost: float(np.mean([getattr(r, cost) for r in rows if r.method == m]))
@@ -121,9 +125,9 @@ def compare(
         for m in models
     }
     asked = {s.name: len(s.asked) for s in skills}
-    told = vectors.in_words() if vectors else "none"
-    verdict = recommend(reductions[DECISIVE], costs, min(asked.values()))
-    return Report(asked, folds, seeds, told, errors, reductions, costs, *verdict)
+    beneath = {m: b.in_words() if b else "nothing" for m, b in bases.items() if METHODS[m].needs}
+    verdict = recommend(list(models), partial(against, DECISIVE), min(asked.values()))
+    return Report(asked, folds, seeds, beneath, errors, reductions, costs, *verdict)
 
 
 def cross_validate(
@@ -162,27 +166,35 @@ def cross_validate(
     return rows
 
 
-def recommend(reduction: Comparison, costs: Mapping[str, Mapping[str, float]], asked: int) -> tuple[str, str]:
-    """Which model to use, and why: the one that errs less, or the simpler linear one when the data cannot tell.
+def recommend(models: Sequence[str], against: Callable[[str, str], Comparison], asked: int) -> tuple[str, str]:
+    """Which model to use, and why: the simplest, unless a later one errs less than the one chosen so far.
 
     Args:
-        reduction: of the network's IRER against the linear model's.
-        costs: model → ``train_s`` and others.
+        models: from the simplest.
+        against: relative reduction of the second model's IRER against the first's.
         asked: how many utterances the smallest skill was judged by.
     """
-    seconds = " against ".join(f"{costs[m]['train_s']:.1f}" for m in NAMES)
-    simpler = f"it is the simpler of the two: it trains in {seconds} seconds and needs no word vectors."
+    chosen, *challengers = models
     if asked < LEAST:
-        return LINEAR, (
-            f"Use MaxEnt-CRF for now: {asked} utterances are too few for an interval, so these figures are a first "
-            f"look and no evidence (it takes {LEAST}, better hundreds); and {simpler}"
+        return chosen, (
+            f"Use {METHODS[chosen].noun} for now, the simplest: {asked} utterances are too few for an interval, so "
+            f"these figures are a first look and no evidence (it takes {LEAST}, better hundreds)."
         )
-    found = f"the 95 % interval of its relative error reduction, {reduction.percent()} %,"
-    if reduction.low > 0:
-        return NEURAL, f"Use the DNN: it errs less on whole utterances; {found} lies above zero."
-    if reduction.high < 0:
-        return LINEAR, f"Use MaxEnt-CRF: the DNN errs more on whole utterances; {found} lies below zero."
-    return LINEAR, f"Use MaxEnt-CRF: your data cannot tell the DNN from it, as {found} includes zero; and {simpler}"
+    reasons = []
+    for challenger in challengers:
+        reduction, (one, other) = against(chosen, challenger), (METHODS[m] for m in (chosen, challenger))
+        found = f"the 95 % interval of its relative error reduction, {reduction.percent()} %,"
+        if reduction.low > 0:
+            reasons.append(f"{other.noun} errs less than {one.noun} on whole utterances: {found} lies above zero.")
+            chosen = challenger
+        elif reduction.high < 0:
+            reasons.append(f"{other.noun} errs more than {one.noun} on whole utterances: {found} lies below zero.")
+        else:
+            reasons.append(
+                f"your data cannot tell {other.noun} from {one.noun}: {found} includes zero; "
+                f"and {one.noun} is simpler, as it needs no {other.needs}."
+            )
+    return chosen, " ".join([f"Use {METHODS[chosen].noun}.", *(r[0].upper() + r[1:] for r in reasons)])
 
 
 def _point(interval: Interval) -> str:

@@ -1,4 +1,4 @@
-"""The user's own skill: what can be learned from it, what must stay together, and the word vectors beneath it.
+"""The user's own skill: what can be learned from it, what must stay together, and what its networks stand on.
 
 Taught in *Your own skill*.
 """
@@ -6,20 +6,25 @@ Taught in *Your own skill*.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from slubook.corpora import ask
-from slubook.corpora.dedupe import normalise
+from slubook.corpora.dedupe import near_duplicates, normalise
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import labels
+from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
+from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pool import build_pool
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.source import EMBEDDED_SOURCE, SourceDomain, source_domains, source_key
 from slubook.learning.tables import kept_table
+from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir
 
@@ -27,6 +32,10 @@ from slubook.profiles import cache_dir
 TABLES = ("full-pool", "full-mlm", "full-general")
 #: What a table is trained on where there is none.
 POOL_SOURCES = ("assistant-en", "skills")
+#: Stage one of transfer on the embedded corpora: as much as two cores do in under two minutes.
+PRETRAINING = PretrainingConfig(updates=3000)
+#: An embedded skill that has, nearly word for word, such a share of the user's utterances is the user's own skill.
+SAME = 0.1
 #: Parts that a skill is cut into, if it is large enough.
 FOLDS = 5
 _PLAIN = {
@@ -168,3 +177,47 @@ def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:
             f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, "
             "name the folder of a table with --vectors, or go without by --vectors none"
         ) from error
+
+
+class Mature(NamedTuple):
+    """A network pretrained on mature domains, and where its word table lies."""
+
+    network: Pretrained
+    folder: Path
+
+    def in_words(self) -> str:
+        """What the network was pretrained on, for a sentence."""
+        seen = self.network.about
+        without = ", without those that are also yours" if "-without-" in self.network.table.name else ""
+        return f"{seen['utterances']:,} requests of {seen['domains']} domains that come with this book{without}"
+
+
+def pretrained(skills: Sequence[OwnSkill]) -> Mature:
+    """The network that transfer starts from: pretrained on the embedded corpora once, and kept.
+
+    Near-duplicates of the skills' utterances are left out of its source, and so is every topic of an embedded skill
+    that is one of ``skills`` itself.
+
+    Args:
+        skills: what will be learned.
+
+    Raises:
+        CorpusError: when nothing is left to learn from, or the cache cannot be used.
+    """
+    try:
+        everything = source_domains(EMBEDDED_SOURCE)
+        topics = {t for skill in skills for t in _topics_of_itself(skill, everything)}
+        domains = source_domains(EMBEDDED_SOURCE, topics, [u.text for s in skills for u in s.utterances])
+        name = "embedded" if domains == everything else f"embedded-without-{source_key(domains)[:16]}"
+        return Mature(kept_pretrained(name, domains, PRETRAINING), pretrained_folder(name) / "table")
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"pretrained network: {error}: set SLUBOOK_CACHE to a folder that can be written, or go without transfer"
+        ) from error
+
+
+def _topics_of_itself(skill: OwnSkill, domains: Iterable[SourceDomain]) -> set[str]:
+    """The topics of the embedded skills that the skill is, or is a copy of."""
+    texts = [u.text for u in skill.utterances]
+    same = [d for d in domains if near_duplicates(texts, [u.text for u in d.utterances]).mean() >= SAME]
+    return {t for d in same for u in d.utterances for t in topics_of(u, d.name.split("/")[0])}

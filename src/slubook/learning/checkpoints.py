@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ def kept_pretrained(
 ) -> Pretrained:
     """The pretrained network ``name``: from the cache when it had the same source and settings, else trained.
 
+    Pretraining takes minutes, and where stderr is no terminal there is no bar: a line there says what is done.
+
     Its ``about`` says what it has seen: domains, utterances, the names of slot types and intents; and the seconds it
     took, the version and the key.
 
@@ -44,6 +47,8 @@ def kept_pretrained(
     folder, key = pretrained_folder(name), pretrained_key(domains, config, table)
     if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
         return kept
+    texts = sum(len(d.utterances) for d in domains)
+    print(f"pretraining {name}: {texts:,} requests of {len(domains)} domains, once", file=sys.stderr, flush=True)
     start = time.perf_counter()
     network = pretrain(name, domains, config, table)
     network.about = {
@@ -52,7 +57,7 @@ def kept_pretrained(
         "seconds": round(time.perf_counter() - start, 1),
         "updates": config.updates,
         "domains": len(domains),
-        "utterances": sum(len(d.utterances) for d in domains),
+        "utterances": texts,
         "slot_types": sorted({spoken(t) for d in domains for t in d.slot_types}),
         "intents": sorted({spoken(i) for d in domains for i in d.intents}),
     }

@@ -1,6 +1,6 @@
-"""The network as it is served: trained, packed, and answering from its packed form.
+"""Networks as they are served: trained, packed, and answering from its packed form.
 
-Errors measured on this model are those its users will meet. Taught in *Your own skill*.
+Errors measured on these models are those their users will meet. Taught in *Your own skill*.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.learning.dnn import DNN, DNNConfig
+from slubook.learning.transfer import Start, TransferConfig, fit_starts
 from slubook.models.packed import PackedSkill
 from slubook.models.packing import pack
 from slubook.models.vectors import VectorTable
@@ -23,8 +24,25 @@ def no_vectors(dim: int) -> VectorTable:
     return VectorTable("none", {}, *np.zeros((2, 0, dim), np.float16))
 
 
+class _Served:
+    """What packed models have in common: they answer from their packed form."""
+
+    def _keep(self, model: DNN, below: VectorTable) -> Self:
+        self.blob, self.below = pack(model.network, model.encoder, below), below
+        self._skill = PackedSkill(self.blob, below)
+        return self
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Intent, confidence and slots of each text."""
+        return self._skill.predict(texts)
+
+    def size_bytes(self) -> int:
+        """The packed skill; the generic table is shared, not counted."""
+        return len(self.blob)
+
+
 @dataclass
-class ServedDNN:
+class ServedDNN(_Served):
     """A packed network over one generic table, or over none."""
 
     table: VectorTable | None = None
@@ -37,15 +55,21 @@ class ServedDNN:
             ValueError: when ``train`` is empty.
         """
         model = DNN(self.table, self.config).fit(train, dev, seed)
-        below = self.table or no_vectors(self.config.network.dim)
-        self.blob = pack(model.network, model.encoder, below)
-        self._skill = PackedSkill(self.blob, below)
-        return self
+        return self._keep(model, self.table or no_vectors(self.config.network.dim))
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
-        return self._skill.predict(texts)
 
-    def size_bytes(self) -> int:
-        """The packed skill; the generic table is shared, not counted."""
-        return len(self.blob)
+@dataclass
+class ServedTransfer(_Served):
+    """A packed network that began as :class:`Start` says; its words must move, so that it has a table to stand on."""
+
+    start: Start
+    config: TransferConfig = field(default_factory=TransferConfig)
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Learn one skill, then pack it.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        model = fit_starts({"only": self.start}, train, dev, seed, self.config)["only"]
+        return self._keep(model, self.start.pretrained.table)
