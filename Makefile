@@ -13,6 +13,7 @@ HTML := _build/html
 BOOK := $(HTML)/.built
 PLOTLY := book/_static/plotly.min.js
 QUICK := work/skills.json
+PRETRAINED := work/.pretrained
 SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f \
 	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
 
@@ -78,8 +79,13 @@ $(PLOTLY): $(INSTALLED)
 $(QUICK): | $(INSTALLED)
 	$(BIN)/slubook run skills --profile quick
 
+# Once a clone: what `slubook skill compare --transfer` starts from, in the cache; a minute or two.
+$(PRETRAINED): | $(INSTALLED)
+	$(BIN)/python -c "from slubook.experiments.own import pretrained; pretrained([])"
+	@mkdir -p $(@D) && touch $@
+
 # --all: a page may change because of the package or the results, which Sphinx does not watch.
-$(BOOK): $(INSTALLED) $(PLOTLY) $(QUICK) $(SOURCES)
+$(BOOK): $(INSTALLED) $(PLOTLY) $(QUICK) $(PRETRAINED) $(SOURCES)
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@touch $@
 

@@ -1,6 +1,7 @@
 """The examples of *Your own skill*: large enough for every command, and their stored output is what is printed.
 
-``python tests/test_examples.py`` writes the outputs again, in two minutes, with word vectors of the embedded corpora.
+``python tests/test_examples.py`` writes the outputs again, in a few minutes, with word vectors and a
+network of the embedded corpora.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MODEL, CORPUS = EXAMPLES / "tea-house.json", EXAMPLES / "tea-house.jsonl"
 #: What the page shows: commands with their output, one file each.
 SHOWN = {
     "compare.txt": [["compare", str(CORPUS)]],
+    "compare-transfer.txt": [["compare", str(CORPUS), "--transfer"]],
     "predict.txt": [["predict", str(MODEL), text] for text in ("two cups of oolong please", "tell me a joke")],
 }
 
@@ -64,15 +66,17 @@ def test_answers_on_the_page_are_the_models():
     assert "\n".join(printed(command) for command in SHOWN["predict.txt"]) == stored("predict.txt")
 
 
-def test_the_comparison_on_the_page_is_of_this_corpus():
-    """The network takes half a minute, so the linear model's half of the table is measured again."""
+def test_the_comparisons_on_the_page_are_of_this_corpus():
+    """The networks take half a minute, so the linear model's part of the tables is measured again."""
     [skill] = own.read(CORPUS)
-    text = stored("compare.txt")
-    assert f"{skill.name} ({len(skill.asked)} utterances); {own.FOLDS} folds" in text
-    models = {answer.LINEAR: lambda: answer.Configs().model(answer.LINEAR, None)}
+    models = {answer.SIMPLEST: lambda: answer.METHODS[answer.SIMPLEST].make(answer.Configs(), None)}
     [row] = cross_validate(skill, models, own.FOLDS, seed=0, done=lambda: None)
-    shown = re.search(r"^IRER, any mistake +([\d.]+) \[", text, re.MULTILINE)
-    assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=2)
+    for name in ("compare.txt", "compare-transfer.txt"):
+        text = stored(name)
+        assert f"{skill.name} ({len(skill.asked)} utterances); {own.FOLDS} folds" in text
+        assert ("Transfer" in text) is ("--transfer" in text.splitlines()[0])
+        shown = re.search(r"^IRER, any mistake +([\d.]+) \[", text, re.MULTILINE)
+        assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=2)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ from slubook.profiles import cache_dir
 TABLES = ("full-pool", "full-mlm", "full-general")
 #: What a table is trained on where there is none.
 POOL_SOURCES = ("assistant-en", "skills")
-#: Stage one of transfer on the embedded corpora: as much as two cores do in under two minutes.
-PRETRAINING = PretrainingConfig(updates=3000)
+#: Stage one of transfer on the embedded corpora: as much as one core does in well under two minutes.
+PRETRAINING = PretrainingConfig(updates=2000)
 #: An embedded skill that has, nearly word for word, such a share of the user's utterances is the user's own skill.
 SAME = 0.1
 #: Parts that a skill is cut into, if it is large enough.
