@@ -135,7 +135,9 @@ def test_a_skill_without_words_or_slots_can_be_packed():
     assert {p.intent for p in packed.predict(["", "anything at all"])} == {"OnlyIntent"}
 
 
-matrices = arrays(np.float32, st.tuples(st.integers(0, 4), st.integers(0, 7)), elements=st.floats(-100, 100, width=16))
+# No subnormal numbers: training, in an earlier test, tells the processor to take them for zero.
+numbers = st.floats(-100, 100, width=16, allow_subnormal=False)
+matrices = arrays(np.float32, st.tuples(st.integers(0, 4), st.integers(0, 7)), elements=numbers)
 
 
 @given(matrices, st.sampled_from([4, 8]))
