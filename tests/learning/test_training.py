@@ -179,3 +179,25 @@ class TestSpeeds:
         now, old = [torch.tensor([[1.0], [2.0], [3.0]])], [torch.tensor([[0.0], [4.0], [3.0]])]
         slow_down(now, old, [torch.tensor([[0.25], [0.0], [1.0]])])
         assert now[0].tolist() == [[0.25], [4.0], [3.0]]
+
+
+def test_a_schedule_of_ones_own_is_asked_for_each_update_and_scales_the_rate(toy_skill):
+    short = TrainingConfig(rate=2e-2, batch=8, updates=3, evaluations=1, weight_decay=0.0)
+    for factor, moved in ((0.0, False), (1.0, True)):
+        network, encoder, data, dev = setting(toy_skill)
+        before = [p.detach().clone() for p in network.parameters()]
+        asked: list[int] = []
+        train(network, encoder, data, dev, [], short, 3, schedule=lambda u, f=factor, a=asked: (a.append(u), f)[1])
+        assert asked == [1, 2, 3, 4]  # the one after the last is asked for, and never used
+        assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)) is moved
+
+
+def test_the_first_update_takes_the_first_rate(toy_skill):
+    one = TrainingConfig(rate=2e-2, batch=8, updates=1, evaluations=1, weight_decay=0.0)
+    moved = []
+    for schedule in (lambda u: float(u == 1), lambda u: float(u == 2)):
+        network, encoder, data, dev = setting(toy_skill)
+        before = [p.detach().clone() for p in network.parameters()]
+        train(network, encoder, data, dev, [], one, 3, schedule=schedule)
+        moved.append(any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)))
+    assert moved == [True, False]

@@ -61,6 +61,7 @@ def train(
     seed: int,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
     speeds: Callable[[int], Sequence[Tensor]] | None = None,
+    schedule: Callable[[int], float] | None = None,
 ) -> list[float]:
     """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
 
@@ -77,6 +78,8 @@ def train(
         seed: of the batches' order; dropout follows torch's own generator.
         on_evaluation: called with the update and the G dev errors.
         speeds: for an update, a factor on the change of each parameter, such as [G, 1, 1]; 0 freezes.
+        schedule: for an update, a factor on ``config.rate``, asked for just before that update; ``None`` for the
+            one cycle of :class:`TrainingConfig`.
 
     Returns:
         The best dev error of each network, [G].
@@ -85,9 +88,12 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
-    )
+    if schedule is None:
+        rates = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
+        )
+    else:
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: schedule(done + 1))
     average = [p.detach().clone() for p in parameters]
     best = [p.clone() for p in average]
     errors = [float("inf")] * network.groups
@@ -100,7 +106,7 @@ def train(
         optimizer.step()
         if speeds:
             slow_down(parameters, before, speeds(step))
-        schedule.step()
+        rates.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(config.average, step / (step + 10)))
         if step % every and step != config.updates:
             continue

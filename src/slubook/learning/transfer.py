@@ -85,6 +85,7 @@ def fit_starts(
     seed: int,
     config: TransferConfig | None = None,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
+    schedule: Callable[[int], float] | None = None,
 ) -> dict[str, DNN]:
     """Train one network a start, all at once on the same batches; the names of ``starts`` name the results.
 
@@ -95,6 +96,7 @@ def fit_starts(
         seed: of initial weights, batches and dropout.
         config: sizes and training.
         on_evaluation: called with the update and the dev error of each start, [G].
+        schedule: of the learning rate; see :func:`slubook.learning.training.train`.
 
     Raises:
         ValueError: when ``train_set`` is empty, or two pretrained networks have other characters.
@@ -109,7 +111,7 @@ def fit_starts(
             start.pretrained.carry_over(network, group, encoder, start.parts)
     data, held = (encoder.encode_gold(part, tables, config.network.dim) for part in (train_set, dev))
     speeds = _speeds(network, list(starts.values()), config.training.updates)
-    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, speeds)
+    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, speeds, schedule)
     models = {}
     for group, (name, table) in enumerate(zip(starts, tables, strict=True)):
         model = DNN(table, DNNConfig(config.network, config.training))
