@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "skills": "slubook.experiments.skills",
     "serving": "slubook.experiments.serving",
     "transfer": "slubook.experiments.transfer",
+    "arriving": "slubook.experiments.arriving",
     **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]

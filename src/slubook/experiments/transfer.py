@@ -13,37 +13,37 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from slubook.corpora.drawn import drawn_skills
-from slubook.corpora.errors import CorpusError
-from slubook.corpora.registry import load
-from slubook.corpora.skillsets import Skill, fingerprint, skills_of
-from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of
+from slubook.experiments.runner import load_earlier, run_cells
+from slubook.experiments.transfer_sources import (
+    QUICK_SIZE,
+    Chosen,
+    Kept,
+    Plan,
+    load_pretrained,
+    make_plan,
+    own_skills,
+    quick_skills,
+)  # fmt: skip
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.checkpoints import kept_pretrained, pretrained_folder, spoken
+from slubook.learning.checkpoints import spoken
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, left_out_together, source_domains
 from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.pretrained import MOVABLE, Pretrained
 
 EXPERIMENT, PROTOCOL = "transfer", 1
-SEEDS, FOLDS = 5, 6
-QUICK_SKILLS = ("coffee_shop", "flight_search", "fruit_market", "music_player")
-QUICK_SIZE = 100
+SEEDS = 5
 BASELINE = "scratch"
 METHODS = {
     "maxent_crf": "MaxEnt-CRF",
@@ -63,97 +63,30 @@ class Settings:
     rate: float = 0.6
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run consists of.
-
-    Attributes:
-        profile: ``quick``, ``full`` or ``corpus``.
-        skills: what is learned, and the training sizes of each.
-        pretrained: the name of the pretrained network of each skill.
-        about: what each pretrained network has seen, by name.
-        seeds: draws.
-    """
-
-    profile: str
-    skills: Sequence[tuple[Skill, int]]
-    pretrained: dict[str, str]
-    about: dict[str, dict[str, Any]]
-    seeds: Sequence[int]
-
-    def keys(self) -> list[Key]:
-        """Every cell, one seed for all skills before the next: a stopped run is balanced."""
-        return [(s.name, size, seed) for seed in self.seeds for s, size in self.skills]
-
-
 def plan(
     profile: str,
     corpora: Sequence[Path] = (),
     seeds: int | None = None,
     settings: Settings | None = None,
     jobs: int = 2,
+    **more: Any,
 ) -> Plan:
-    """Choose skills and pretrain what they need; see :func:`run` for the arguments and errors."""
-    settings, own = settings or Settings(), []
+    """Choose skills and pretrain what they need; see :func:`run` for the arguments and errors.
+
+    ``more`` is passed on to :func:`slubook.experiments.transfer_sources.make_plan`.
+    """
+    chosen = choose(profile, corpora)
+    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
+    return make_plan(chosen, count, (settings or Settings()).pretraining, jobs, **more)
+
+
+def choose(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
+    """The two hundred skills, a few embedded ones, or those of the user's files."""
     if corpora:
-        if profile == "full":
-            raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
-        profile = "corpus"
-        own = [u for path in corpora for u in load(path)]
-        found = [s for path in corpora for s in skills_of(path.stem, load(path), keep_split=True)]
-        if len(found) < 2:
-            raise CorpusError(
-                f"{corpora[0]}: one domain only: transfer needs others to learn from; add them to the file"
-            )
-        if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
-            raise CorpusError(
-                f"{', '.join(map(str, corpora))}: too few distinct utterances in {', '.join(small)}: "
-                "a domain needs about 50 at the least"
-            )
-        skills = [(s, size) for s in found for size in s.sizes()]
-    elif profile == "full":
-        skills = drawn_skills()
-    else:
-        embedded = skills_of("skills", load("skills"), keep_split=True)
-        skills = [(s, QUICK_SIZE) for s in embedded if s.name.split("/")[1] in QUICK_SKILLS]
-    only = list(dict.fromkeys(s for s, _ in skills))
-    names, about = _pretrained(profile, only, own, settings.pretraining, jobs)
-    count = seeds or (1 if profile == "quick" else SEEDS)
-    return Plan(profile, skills, names, about, range(count))
-
-
-def _pretrained(
-    profile: str, skills: Sequence[Skill], own: Sequence[Utterance], config: PretrainingConfig, jobs: int
-) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """The name of each skill's pretrained network, and what each of them has seen; trained where the cache has none."""
-    corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
-    cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)
-    folds, left_out = left_out_together(skills, 1 if profile == "quick" else FOLDS, cost)
-    if profile != "full":
-        config = replace(config, updates=QUICK_UPDATES, batch=32)
-    work = []
-    for fold, topics in enumerate(left_out):
-        tests = [u.text for s in skills if folds[s.name] == fold for u in s.test]
-        others = [u for u in own if u.domain not in topics]
-        work.append(joblib.delayed(_pretrain)(f"{profile}-{fold}", corpora, topics, tests, others, config))
-    about = joblib.Parallel(min(jobs, len(work)), batch_size=1)(work)
-    seen = {
-        f"{profile}-{fold}": {**a, "left_out": sorted(t)}
-        for fold, (a, t) in enumerate(zip(about, left_out, strict=True))
-    }
-    return {name: f"{profile}-{fold}" for name, fold in folds.items()}, seen
-
-
-#: Updates of pretraining on the embedded corpora.
-QUICK_UPDATES = 1000
-
-
-def _pretrain(
-    name: str, corpora: Sequence[str], topics: set[str], tests: Sequence[str], own: Sequence[Utterance],
-    config: PretrainingConfig,
-) -> dict[str, Any]:  # fmt: skip
-    """What the network has seen; it is trained if need be, and kept in the cache."""
-    return kept_pretrained(name, source_domains(corpora, topics, tests, own), config).about
+        return own_skills(profile, corpora)
+    if profile == "full":
+        return Chosen("full", drawn_skills())
+    return Chosen("quick", [(s, QUICK_SIZE) for s in quick_skills()])
 
 
 def run(
@@ -187,27 +120,23 @@ def run(
         RecordsError: when ``out`` is damaged, or holds results of other settings or data.
         CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    earlier, settings = load_earlier(out), settings or Settings()
+    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     the_plan = plan(profile, corpora, seeds, settings, jobs)
-    skills = {s.name: s for s, _ in the_plan.skills}
-    sources = {f"pretrained {name}": about["key"] for name, about in the_plan.about.items()}
-    data = {name: fingerprint(skill) for name, skill in skills.items()} | sources
-    identity = Identity(EXPERIMENT, PROTOCOL, the_plan.profile, config_of(the_plan.profile, settings), data)
+    config = config_of(the_plan.chosen.profile, settings)
 
     def task(key: Key) -> Task:
-        skill, size, seed = skills[key[0]], *key[1:]
-        cell = Cell(skill.name, size, seed, *skill.draw(size, seed), skill.test)
-        return measure_cell, (cell, the_plan.pretrained[skill.name], settings)
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
-        counted = ("left_out", "domains", "utterances", "updates", "seconds")
-        seen = {name: {k: about[k] for k in counted} for name, about in the_plan.about.items()}
-        return {"pretraining": seen, "train_seconds": seconds}
+        return {"pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
-    tests = {name: test_of(skill) for name, skill in skills.items()}
-    how = How(jobs, until, backend)
-    return run_cells(identity, the_plan.keys(), task, tests, how, out, earlier, tables)
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
+    """The seconds of training of each method, over all rows."""
+    return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
 
 
 def config_of(profile: str, settings: Settings) -> dict[str, Any]:
@@ -215,9 +144,9 @@ def config_of(profile: str, settings: Settings) -> dict[str, Any]:
     return {"profile": profile, **asdict(settings)}
 
 
-def measure_cell(cell: Cell, pretrained: str, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
     """One cell, in a worker: every method on one draw of one skill."""
-    source = _load(pretrained)
+    source = load_pretrained(pretrained)
     bench = Bench(cell)
     bench.slices["new_labels"] = new_labels(cell.test, source)
     bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
@@ -227,7 +156,7 @@ def measure_cell(cell: Cell, pretrained: str, settings: Settings) -> Measured:
         "transfer_names": Start(source, MOVABLE, settings.rate),
     }
     bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, settings.network))
-    return Measured(bench.rows, {pretrained: source.table.stamp})
+    return Measured(bench.rows, {pretrained.name: source.table.stamp})
 
 
 def new_labels(utterances: Sequence[Utterance], source: Pretrained) -> np.ndarray:
@@ -236,8 +165,3 @@ def new_labels(utterances: Sequence[Utterance], source: Pretrained) -> np.ndarra
     return np.array(
         [spoken(u.intent) not in intents or any(spoken(s.type) not in types for s in u.slots) for u in utterances]
     )
-
-
-@cache
-def _load(name: str) -> Pretrained:
-    return Pretrained.load(pretrained_folder(name))

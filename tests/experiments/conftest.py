@@ -1,0 +1,66 @@
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from slubook.experiments import transfer_sources
+from slubook.experiments.transfer import Settings
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.training import TrainingConfig
+from slubook.learning.transfer import TransferConfig
+from slubook.models.network import NetworkConfig
+
+_SMALL = {"project": 16, "char_dim": 4, "char_filters": 6, "hidden": 10, "layers": 3, "word_dropout": 0.1}
+_VALUES = {
+    "City": ["london", "paris", "new york", "oslo", "san jose", "rome", "cape town", "lima"],
+    "Date": ["today", "next friday", "tomorrow", "may third", "sunday", "the first of june"],
+}
+_PHRASES = {
+    "Book": ["book a {noun} in {City} for {Date}", "get me a {noun} in {City} {Date}"],
+    "Cancel": ["cancel my {noun} in {City} of {Date}", "no {noun} in {City} on {Date}"],
+    "Show": ["which {noun} do i have in {City} {Date}", "list the {noun} of {Date} in {City}"],
+}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A user's file of three domains with about ninety utterances each, and settings that train in a second."""
+
+    corpora: list[Path]
+    settings: Settings
+    out: Path
+
+    def arguments(self, **more):
+        return {"corpora": self.corpora, "settings": self.settings, "jobs": 1, "seeds": 1, **more}
+
+
+def _rows(noun: str) -> list[dict]:
+    draw, found = random.Random(noun), {}
+    while len(found) < 90:
+        intent = list(_PHRASES)[len(found) % len(_PHRASES)]
+        text, slots = "", []
+        for n, piece in enumerate(draw.choice(_PHRASES[intent]).replace("}", "{").split("{")):
+            if n % 2 and piece != "noun":
+                value = draw.choice(_VALUES[piece])
+                slots.append({"type": f"{noun}{piece}", "start": len(text), "end": len(text) + len(value)})
+                piece = value
+            text += noun if piece == "noun" else piece
+        labels = {"intent": f"{intent}{noun.title()}", "slots": slots, "domain": noun, "split": ""}
+        found.setdefault(text, {"id": f"{noun}-{len(found)}", "text": text, **labels})
+    return list(found.values())
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Tiny:
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transfer_sources, "EMBEDDED_SOURCE", ())
+    monkeypatch.setattr(transfer_sources, "QUICK_UPDATES", 20)
+    path = tmp_path / "mine.jsonl"
+    rows = [row for noun in ("flight", "hotel", "taxi") for row in _rows(noun)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = PretrainingConfig(NetworkConfig(dim=8, ngram_order=0, **_SMALL), rate=2e-2, characters=30)
+    training = TrainingConfig(batch=8, updates=8, evaluations=2, average=0.5)
+    network = TransferConfig(NetworkConfig(dim=16, ngram_order=1, **_SMALL), training)
+    return Tiny([path], Settings(network=network, pretraining=source), tmp_path / "out.json")

@@ -1,0 +1,102 @@
+"""The experiment *transfer*, in the small: what is pretrained, left out, measured and kept."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.experiments import transfer, transfer_sources
+from slubook.experiments.stamps import config_hash
+from slubook.experiments.transfer import METHODS, Settings, new_labels, run
+from slubook.experiments.transfer_sources import Kept, Source, load_pretrained
+from slubook.learning.checkpoints import pretrained_folder
+from slubook.models.pretrained import Pretrained
+
+
+def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
+    done = run(**tiny.arguments(out=tiny.out))
+    assert done.skills == ["mine/flight", "mine/hotel", "mine/taxi"] and done.methods == list(METHODS)
+    assert done.tables["cells"] == {"done": 3, "planned": 3}
+    seen = done.tables["pretraining"]
+    assert sorted(t for about in seen.values() for t in about["left_out"]) == ["flight", "hotel", "taxi"]
+    assert {about["domains"] for about in seen.values()} == {2} and {a["updates"] for a in seen.values()} == {20}
+    assert set(done.tables["train_seconds"]) == set(METHODS)
+    assert {row.bytes > 0 and row.train_s > 0 for row in done.rows} == {True}
+    assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"
+
+
+def test_a_stopped_run_goes_on_and_pretrains_nothing_again(tiny, monkeypatch):
+    stopped = run(**tiny.arguments(out=tiny.out, until=0.0))
+    assert stopped.tables["cells"]["done"] == 0
+    monkeypatch.setattr("slubook.learning.checkpoints.pretrain", lambda *a, **k: pytest.fail("pretrained again"))
+    done = run(**tiny.arguments(out=tiny.out))
+    again = run(**tiny.arguments(out=tiny.out, seeds=1, until=time.time()))
+    assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
+
+
+def test_the_file_must_have_domains_to_learn_from(tiny, tmp_path):
+    with pytest.raises(CorpusError, match="no full profile"):
+        transfer.choose("full", tiny.corpora)
+    lines = tiny.corpora[0].read_text().splitlines(keepends=True)
+    for kept, says in ((lines[:90], "one domain only"), (lines[::9], "too few distinct utterances in")):
+        path = tmp_path / "less.jsonl"
+        path.write_text("".join(kept))
+        with pytest.raises(CorpusError, match=says):
+            transfer.choose("quick", [path])
+
+
+def test_a_plan_learns_some_skills_and_leaves_out_the_topics_of_all(tiny, monkeypatch):
+    made: list[Source] = []
+    monkeypatch.setattr(Source, "about", lambda self: made.append(self) or {"key": self.name})
+    monkeypatch.setattr(transfer_sources, "FOLDS", 1)
+    double = {"less": lambda source: replace(source, step=2)}
+    planned = transfer.plan("quick", tiny.corpora, 2, tiny.settings, 1, every=2, variants=double)
+    learned = planned.keys()
+    assert [key[0] for key in learned] == ["mine/flight", "mine/taxi"] * 2
+    assert [source.name for source in made] == ["corpus-0", "corpus-0-less"] == list(planned.about)
+    assert made[0].left_out == {"flight", "hotel", "taxi"} and [s.step for s in made] == [1, 2]
+    texts = {u.text for s in transfer.choose("quick", tiny.corpora).distinct for u in s.test}
+    assert set(made[0].tests) == texts
+    assert planned.network("mine/taxi", "less") == Kept("corpus-0-less", "corpus-0-less")
+
+
+def test_a_source_holds_no_utterance_of_a_left_out_topic_and_every_second_domain_is_half_of_it(tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        transfer_sources, "kept_pretrained",
+        lambda name, domains, config, table: seen.append([d.name for d in domains]) or Pretrained(*[None] * 5),
+    )  # fmt: skip
+    own = load(tiny.corpora[0])
+    source = Source("s", (), frozenset({"hotel"}), (), [u for u in own if u.domain != "hotel"], None)
+    assert source.about()["left_out"] == ["hotel"]
+    replace(source, step=2).about()
+    assert seen == [["own/flight", "own/taxi"], ["own/flight"]]
+
+
+def test_a_network_that_another_run_replaced_is_not_taken_for_this_ones(tiny):
+    run(**tiny.arguments())
+    kept = json.loads((pretrained_folder("corpus-0") / "meta.json").read_text())["about"]["key"]
+    assert load_pretrained(Kept("corpus-0", kept)).about["key"] == kept
+    with pytest.raises(RuntimeError, match="corpus-0 was replaced by another run"):
+        load_pretrained(Kept("corpus-0", "another"))
+
+
+def test_new_labels_are_names_that_the_source_never_had(toy_skill):
+    source = Pretrained(None, None, None, None, None, {"intents": ["add", "read"], "slot_types": ["item"]})
+    expected = [u.intent == "RemoveIntent" or any(s.type == "place" for s in u.slots) for u in toy_skill]
+    assert list(new_labels(toy_skill, source)) == expected and 0 < sum(expected) < len(expected)
+
+
+def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():
+    chosen = transfer.choose("quick")
+    assert [s.name.split("/")[1] for s in chosen.distinct] == list(transfer_sources.QUICK_SKILLS)
+    assert {size for _, size in chosen.skills} == {transfer_sources.QUICK_SIZE}
+
+
+def test_the_configuration_of_cells_names_every_setting():
+    config, other = (transfer.config_of("full", s) for s in (Settings(), Settings(rate=0.5)))
+    assert set(config) == {"profile", "maxent", "network", "pretraining", "rate"}
+    assert config_hash(config) != config_hash(other)
