@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "serving": "slubook.experiments.serving",
     "transfer": "slubook.experiments.transfer",
     "arriving": "slubook.experiments.arriving",
+    "convergence": "slubook.experiments.convergence",
     **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]

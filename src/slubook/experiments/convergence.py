@@ -1,0 +1,213 @@
+"""Chapter 2's third experiment: how many updates it takes to be as good as training from scratch ever gets.
+
+Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Skills*: every fifth of the two hundred (quick: two embedded ones; ``--corpus``: each domain of the file), with
+  the pretrained networks of ``transfer``.
+- *Schedule*: a rate that falls to nothing by a given update makes every network best at the end, however long that
+  is. Here the rate rises for twenty updates and stays at half of its tuned peak, the mean of the tuned schedule;
+  averaged weights are what is judged.
+- *Measured*: dev error every ten updates, up to six hundred. The goal is the lowest dev error of the network from
+  scratch; for each network, the first update that reaches the goal. One that never does counts with all
+  updates, which is kind to it: how many never do is reported beside the ratio.
+- *Seconds*: each network is trained alone, and the clock stops while dev error is measured.
+- *Judged by*: the mean from scratch divided by the mean after transfer (``convergence_ratio``), and an interval that
+  draws corpora, skills in them, and seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import load_earlier, run_cells
+from slubook.experiments.transfer import Settings, config_of, plan, train_seconds
+from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained
+from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.transfer import LOWER_LAYERS, Start, fit_starts
+from slubook.models.pretrained import MOVABLE
+
+EXPERIMENT, PROTOCOL = "convergence", 1
+SEEDS = 3
+#: Every so many-th skill is learned.
+STEP = {"full": 5, "quick": 2, "corpus": 1}
+UPDATES, EVERY = 600, 10
+QUICK_UPDATES = 200
+WARM_UP, LEVEL = 20, 0.5
+#: Updates whose dev error is kept, for curves.
+KEPT = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 500, 600)
+BASELINE = "scratch"
+METHODS = {
+    "scratch": "From scratch",
+    "transfer": "Transfer, new heads",
+    "transfer_names": "Transfer, heads from label names",
+}
+
+
+def steady(update: int) -> float:
+    """The factor on the learning rate: up to a half in :data:`WARM_UP` updates, then constant."""
+    return LEVEL * min(1.0, update / WARM_UP)
+
+
+@dataclass
+class Curve:
+    """The dev error of one network while it learns, and the seconds of its updates alone.
+
+    Attributes:
+        updates: at which dev error was measured, [E].
+        seconds: of training until then, without the measuring, [E].
+        errors: dev error, [E].
+    """
+
+    updates: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    _spent: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
+
+    def rate(self, update: int) -> float:
+        """:func:`steady`, as the training loop asks for it between two updates: the clock is read then."""
+        now = time.perf_counter()
+        self._spent, self._since = self._spent + now - self._since, now
+        return steady(update)
+
+    def measured(self, update: int, errors: Sequence[float]) -> None:
+        """Keep the dev error of the one network, and start the clock again."""
+        self.updates.append(update)
+        self.seconds.append(self._spent)
+        self.errors.append(errors[0])
+        self._since = time.perf_counter()
+
+    def reaches(self, goal: float) -> dict[str, float]:
+        """When dev error first is at most ``goal``; the end, where it never is."""
+        at = next((k for k, error in enumerate(self.errors) if error <= goal), None)
+        last = len(self.errors) - 1 if at is None else at
+        return {
+            "updates_to_scratch_best": self.updates[last],
+            "seconds_to_scratch_best": self.seconds[last],
+            "reached": float(at is not None),
+        }
+
+    def kept(self) -> dict[str, float]:
+        """Dev error at a few updates, by name."""
+        return {f"dev_{u}": e for u, e in zip(self.updates, self.errors, strict=True) if u in KEPT}
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
+    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
+    kind = "corpus" if corpora else profile
+    count = seeds or (1 if kind == "quick" else SEEDS)
+    the_plan = plan(profile, corpora, count, settings, jobs, every=STEP[kind])
+    updates = QUICK_UPDATES if kind == "quick" else UPDATES
+
+    def task(key: Key) -> Task:
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, updates)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        pace = pace_tables(rows, the_plan)
+        return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+
+    steps = {"updates": updates, "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config_of(kind, settings) | steps)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int) -> Measured:
+    """One cell, in a worker: every method alone, the one from scratch first, since it sets the goal."""
+    source, bench, goal = load_pretrained(pretrained), Bench(cell), None
+    training = replace(settings.network.training, updates=updates, evaluations=updates // EVERY)
+    config = replace(settings.network, training=training)
+    starts = {
+        "scratch": Start(source),  # the same characters, and nothing moved
+        "transfer": Start(source, LOWER_LAYERS, settings.rate),
+        "transfer_names": Start(source, MOVABLE, settings.rate),
+    }
+    for method, start in starts.items():
+        curve, begun = Curve(), time.perf_counter()
+        models = fit_starts({method: start}, cell.train, cell.dev, cell.seed, config, curve.measured, curve.rate)
+        seconds = time.perf_counter() - begun
+        goal = min(curve.errors) if goal is None else goal
+        bench.judge(method, models[method], seconds, **curve.reaches(goal), **curve.kept())
+    return Measured(bench.rows, {pretrained.name: source.table.stamp})
+
+
+def pace_tables(rows: Sequence[Row], the_plan: Plan) -> dict[str, Any]:
+    """Ratios of updates and seconds, who never reached the goal, and when pretraining is paid back."""
+    if not rows:
+        return {}
+    found: dict[str, Any] = {}
+    for name, what in (("convergence", "updates"), ("seconds", "seconds")):
+        for method in ("transfer", "transfer_names"):
+            ending = method.removeprefix("transfer")
+            values = paired_figures(rows, f"{what}_to_scratch_best", BASELINE, method)
+            found[f"{name}_ratio{ending}"] = ratio_of_means(values, the_plan.groups())
+    mean = {m: np.mean([r.figures["seconds_to_scratch_best"] for r in rows if r.method == m]) for m in METHODS}
+    once = float(np.mean([about["seconds"] for about in the_plan.about.values()]))
+    found["never_reached"] = {m: sum(not r.figures["reached"] for r in rows if r.method == m) for m in METHODS}
+    found["paid_back"] = {m: paid_back(once, float(mean[BASELINE] - mean[m])) for m in METHODS if m != BASELINE}
+    return found
+
+
+def paid_back(pretraining: float, saved: float) -> dict[str, float | None]:
+    """After how many skills one pretraining's seconds are saved again; ``None`` when nothing is saved."""
+    skills = math.ceil(pretraining / saved) if saved > 0 else None
+    return {"pretraining_s": pretraining, "saved_s": saved, "skills": skills}
+
+
+def paired_figures(rows: Sequence[Row], name: str, baseline: str, method: str) -> dict[str, np.ndarray]:
+    """A figure of two methods in every cell of each skill, [seeds, 2]."""
+    cells: dict[str, dict[tuple[int, int], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        cells[row.skill][row.size, row.seed][row.method] = row.figures[name]
+    return {s: np.array([[c[baseline], c[method]] for c in found.values()]) for s, found in cells.items()}
+
+
+def ratio_of_means(
+    values: Mapping[str, np.ndarray], groups: Mapping[str, str], replicates: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """The first mean divided by the second, and its 95 % percentile interval.
+
+    Every skill counts alike. Corpora are drawn first, then skills in them, then seeds.
+
+    Args:
+        values: of each skill, [seeds, 2].
+        groups: the corpus of each skill.
+        replicates: of the bootstrap.
+        seed: of the draws.
+    """
+    rng, members = np.random.default_rng(seed), defaultdict(list)
+    for skill, pairs in sorted(values.items()):
+        members[groups[skill]].append(pairs)
+    inside = list(members.values())
+    drawn = []
+    for _ in range(replicates):
+        means = [
+            pairs[rng.integers(len(pairs), size=len(pairs))].mean(0)
+            for g in rng.integers(len(inside), size=len(inside))
+            for pairs in (inside[g][k] for k in rng.integers(len(inside[g]), size=len(inside[g])))
+        ]
+        first, second = np.mean(means, axis=0)
+        drawn.append(first / second)
+    first, second = np.mean([pairs.mean(0) for pairs in values.values()], axis=0)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"point": float(first / second), "low": float(low), "high": float(high), "n": len(values)}
