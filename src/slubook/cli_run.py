@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "transfer": "slubook.experiments.transfer",
     "arriving": "slubook.experiments.arriving",
     "convergence": "slubook.experiments.convergence",
+    "ablation": "slubook.experiments.ablation",
     **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]

@@ -227,6 +227,7 @@ def _folds(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict
     return {name: sources[fold].name for name, fold in folds.items()}, sources
 
 
+@cache
 def general_vectors() -> Path:
     """The folder of chapter 1's FastText vectors of general English; trained if need be."""
     name, sentences = "full-general", [s for source in general.SOURCES for s in general.read(fetch(source), source)]

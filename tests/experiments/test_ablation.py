@@ -1,0 +1,110 @@
+"""The experiment *ablation*: each method changes one thing, and networks that cannot be trained together are not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slubook.evaluation.intervals import compare
+from slubook.evaluation.metrics import Outcomes
+from slubook.experiments import ablation
+from slubook.experiments.ablation import METHODS, USED, VARIANTS, banks, reductions, shorter, starts_from
+from slubook.experiments.records import Row
+from slubook.experiments.transfer import Settings
+from slubook.experiments.transfer_sources import Source
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.transfer import LOWER_LAYERS, Start
+from slubook.models.pretrained import MOVABLE, Pretrained
+from slubook.models.vectors import VectorTable
+
+
+def network(*letters: str) -> Pretrained:
+    return Pretrained(None, None, {letter: k for k, letter in enumerate(letters, 2)}, {}, None)
+
+
+NETWORKS = {"transfer": network("a", "b"), **{kind: network("a", "b") for kind in VARIANTS}, "half": network("a", "c")}
+
+
+def test_every_method_is_there_and_changes_one_thing_of_transfer():
+    starts = starts_from(NETWORKS, 0.6)
+    assert {*starts, "scratch_long"} == set(METHODS)
+    usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6)
+    assert starts["transfer"] == usual and starts["scratch"] == Start()
+    assert starts["frozen"] == replace(usual, thaw="frozen") and starts["gradual"] == replace(usual, thaw="gradual")
+    assert starts["transfer_names"] == replace(usual, parts=MOVABLE)
+    assert set(starts["words"].parts) | set(starts["layers"].parts) == set(LOWER_LAYERS)
+    assert not set(starts["words"].parts) & set(starts["layers"].parts)
+    assert starts["words"].rate == 1.0, "its layers start at random and learn as those from scratch do"
+    for kind in VARIANTS:
+        assert starts[kind] == replace(usual, pretrained=NETWORKS[kind])
+
+
+def test_networks_with_the_same_characters_share_a_bank():
+    made = banks(starts_from(NETWORKS, 0.6))
+    assert [list(bank) for bank in made][1:] == [["half"]]
+    assert set(made[0]) == set(METHODS) - {"half", "scratch_long"}
+    assert banks({"scratch": Start()}) == [{"scratch": Start()}]
+
+
+def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
+    table = VectorTable("g", {"a": 0}, np.ones((1, 7), np.float16), np.zeros((0, 7), np.float16))
+    table.save(tmp_path / "g")
+    monkeypatch.setattr(ablation, "general_vectors", lambda: tmp_path / "g")
+    source = Source("full-0", ("skills",), frozenset({"music"}), ("hello",), (), PretrainingConfig())
+    made = {kind: change(source) for kind, change in VARIANTS.items()}
+    assert made["shuffled"] == replace(source, config=replace(source.config, shuffled=True))
+    assert made["tenth"] == replace(source, config=replace(source.config, updates=source.config.updates // 10))
+    assert made["half"] == replace(source, step=2)
+    assert made["general"].table == tmp_path / "g" and made["general"].config.network.dim == 7
+    assert replace(made["general"], table=None, config=source.config) == source
+    assert set(USED["full"]) == set(VARIANTS) and "general" not in USED["quick"] + USED["corpus"]
+
+
+def test_every_cell_has_all_methods_with_scratch_longer_by_as_much_again(tiny, monkeypatch):
+    trained = []
+    fit = ablation.fit_starts
+    monkeypatch.setattr(
+        ablation, "fit_starts",
+        lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
+    )  # fmt: skip
+    done = ablation.run(**tiny.arguments(out=tiny.out))
+    assert set(done.methods) == set(METHODS) - {"general"} and done.skills == ["mine/flight", "mine/hotel", "mine/taxi"]
+    assert {name: n for name, n in trained} == {m: 16 if m == "scratch_long" else 8 for m in done.methods}
+    seen = done.tables["pretraining"]
+    assert sorted(seen) == sorted(f"corpus-{k}{v}" for k in range(3) for v in ("", "-shuffled", "-tenth", "-half"))
+    of = {name.partition("-")[2][1:].lstrip("-"): (about["domains"], about["updates"]) for name, about in seen.items()}
+    assert of == {"": (2, 20), "shuffled": (2, 20), "tenth": (2, 2), "half": (1, 20)}
+    assert set(done.tables["against_scratch"]) == set(done.methods) - {"scratch"}
+    assert set(done.tables["against_transfer"]) == set(done.methods) - {"transfer"}
+    assert done.tables["against_scratch"]["transfer"]["n"] == 3
+
+
+def test_reductions_are_those_of_the_ledger_and_keep_their_sign():
+    gold, draw, rows = np.ones(100, dtype=int), np.random.default_rng(0), []
+    for skill in "abc":
+        for method, share in (("scratch", 0.5), ("transfer", 0.8), ("shuffled", 0.3)):
+            right = (draw.random(100) < share).astype(int)
+            rows.append(Row(skill, method, 100, 0, Outcomes(right, gold, gold, right, 0 * gold)))
+    groups = dict.fromkeys("abc", "corpus")
+    found = reductions(rows, "scratch", groups)
+    expected = compare(rows, "irer", "scratch", "transfer", groups=groups)
+    assert found["transfer"] == {"point": expected.point, "low": expected.low, "high": expected.high, "n": 3}
+    assert found["transfer"]["low"] > 0 > found["shuffled"]["high"]
+    assert reductions(rows, "transfer", groups)["scratch"]["high"] < 0
+    assert reductions([], "scratch", groups) == {}
+
+
+def test_the_quick_profile_trains_half_as_long_and_says_so_in_its_settings(monkeypatch):
+    def planned(profile, corpora, count, settings, jobs, **more):
+        raise LookupError(count, settings, more["every"], tuple(more["variants"]))
+
+    monkeypatch.setattr(ablation, "plan", planned)
+    usual = Settings()
+    for profile, expected in (
+        ("quick", (1, shorter(usual), 2, ("shuffled", "tenth"))),
+        ("full", (3, usual, 5, tuple(VARIANTS))),
+    ):
+        with pytest.raises(LookupError) as asked:
+            ablation.run(profile, settings=usual)
+        assert asked.value.args == expected
+    assert 2 * shorter(usual).network.training.updates == usual.network.training.updates
