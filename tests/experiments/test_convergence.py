@@ -1,7 +1,5 @@
 """The experiment *convergence*: a steady rate, a clock that measures training alone, goals, ratios and paying back."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -31,16 +29,18 @@ def test_no_update_is_favoured_once_the_rate_has_risen():
     assert set(KEPT) <= set(range(EVERY, UPDATES + 1, EVERY))
 
 
-def test_the_clock_stops_while_dev_error_is_measured():
+def test_the_clock_stops_while_dev_error_is_measured(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(convergence.time, "process_time", lambda: now[0])
     curve = Curve()
+    curve.rate(1)
     for update in range(1, 5):
-        time.sleep(0.02)  # an update
+        now[0] += 2  # an update
         curve.rate(update + 1)
         if update % 2 == 0:
-            time.sleep(0.3)  # measuring
+            now[0] += 30  # measuring
             curve.measured(update, [0.5])
-    assert curve.updates == [2, 4]
-    assert 0.04 <= curve.seconds[0] < 0.2 and 0.08 <= curve.seconds[1] < 0.3
+    assert (curve.updates, curve.seconds, curve.errors) == ([2, 4], [4.0, 8.0], [0.5, 0.5])
 
 
 def test_the_first_update_at_the_goal_counts_or_the_last_where_none_is():
