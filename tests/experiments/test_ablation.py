@@ -30,7 +30,7 @@ def test_every_method_is_there_and_changes_one_thing_of_transfer():
     assert {*starts, "scratch_long"} == set(METHODS)
     usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6)
     assert starts["transfer"] == usual and starts["scratch"] == Start()
-    assert starts["frozen"] == replace(usual, thaw="frozen") and starts["gradual"] == replace(usual, thaw="gradual")
+    assert all(starts[how] == replace(usual, unfreezing=how) for how in ("frozen", "gradual"))
     assert starts["transfer_names"] == replace(usual, parts=MOVABLE)
     assert set(starts["words"].parts) | set(starts["layers"].parts) == set(LOWER_LAYERS)
     assert not set(starts["words"].parts) & set(starts["layers"].parts)
@@ -49,7 +49,8 @@ def test_networks_with_the_same_characters_share_a_bank():
 def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
     table = VectorTable("g", {"a": 0}, np.ones((1, 7), np.float16), np.zeros((0, 7), np.float16))
     table.save(tmp_path / "g")
-    monkeypatch.setattr(ablation, "general_vectors", lambda: tmp_path / "g")
+    monkeypatch.setattr(ablation, "general_table", lambda: table)
+    monkeypatch.setattr(ablation, "table_folder", lambda name: tmp_path / "g")
     source = Source("full-0", ("skills",), frozenset({"music"}), ("hello",), (), PretrainingConfig())
     made = {kind: change(source) for kind, change in VARIANTS.items()}
     assert made["shuffled"] == replace(source, config=replace(source.config, shuffled=True))

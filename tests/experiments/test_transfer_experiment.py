@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from slubook.corpora import skillsets
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.experiments import transfer, transfer_sources
@@ -92,8 +93,8 @@ def test_new_labels_are_names_that_the_source_never_had(toy_skill):
 
 def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():
     chosen = transfer.choose("quick")
-    assert [s.name.split("/")[1] for s in chosen.distinct] == list(transfer_sources.QUICK_SKILLS)
-    assert {size for _, size in chosen.skills} == {transfer_sources.QUICK_SIZE}
+    assert [s.name.split("/")[1] for s in chosen.distinct] == list(skillsets.QUICK_SKILLS)
+    assert {size for _, size in chosen.skills} == {skillsets.QUICK_SIZE}
 
 
 def test_the_configuration_of_cells_names_every_setting():

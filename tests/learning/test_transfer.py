@@ -158,34 +158,34 @@ class TestStageOne:
 
 
 class TestStart:
-    def test_gradual_thawing_goes_down_from_the_top(self, known):
-        start = Start(known, LOWER_LAYERS, rate=0.5, thaw="gradual")
+    def test_gradual_unfreezing_goes_down_from_the_top(self, known):
+        start = Start(known, LOWER_LAYERS, rate=0.5, unfreezing="gradual")
         down = ("classifier", "tagger", "common", "characters", "words")
         for progress, free in ((1e-6, 1), (0.0999, 1), (0.1, 2), (0.2, 3), (0.3, 4), (0.3999, 4), (0.4, 5), (1.0, 5)):
             assert [start.speed(p, progress) for p in down] == [0.5] * free + [0.0] * (5 - free), progress
             assert start.speed("heads", progress) == 0.5  # new, not moved
 
     def test_only_moved_parts_wait(self, known):
-        start = Start(known, ("common", "heads"), thaw="gradual")
+        start = Start(known, ("common", "heads"), unfreezing="gradual")
         assert [start.speed("heads", p) for p in (0.01, 1.0)] == [1.0, 1.0]
         assert [start.speed("common", p) for p in (0.24, 0.25)] == [0.0, 1.0]
         assert start.speed("words", 0.01) == start.speed("tagger", 0.01) == 1.0
 
     def test_frozen_is_for_ever_and_for_moved_parts(self, known):
-        start = Start(known, ("words", "common"), rate=2.0, thaw="frozen")
+        start = Start(known, ("words", "common"), rate=2.0, unfreezing="frozen")
         assert [start.speed(p, 1.0) for p in MOVABLE] == [0.0, 2.0, 0.0, 2.0, 2.0, 2.0]
 
     @pytest.mark.parametrize(
-        ("parts", "thaw", "given", "says"),
+        ("parts", "unfreezing", "given", "says"),
         [
             (("common",), "slowly", True, "'slowly' is unknown: use all, frozen, gradual"),
             (("common", "legs"), "all", True, "part 'legs' cannot move"),
             (("common",), "all", False, "parts move from a pretrained network"),
         ],
     )
-    def test_bad_starts(self, known, parts, thaw, given, says):
+    def test_bad_starts(self, known, parts, unfreezing, given, says):
         with pytest.raises(ValueError, match=says):
-            Start(known if given else None, parts, thaw=thaw)
+            Start(known if given else None, parts, unfreezing=unfreezing)
 
 
 def differences(network: StackedNetwork, before: StackedNetwork) -> set[str]:
@@ -219,8 +219,8 @@ class TestStageTwo:
     def test_frozen_parts_keep_every_bit_and_others_learn(self, known):
         starts = {
             "all": Start(known, LOWER_LAYERS),
-            "frozen": Start(known, LOWER_LAYERS, thaw="frozen"),
-            "common": Start(known, ("common",), thaw="frozen"),
+            "frozen": Start(known, LOWER_LAYERS, unfreezing="frozen"),
+            "common": Start(known, ("common",), unfreezing="frozen"),
         }
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=4, evaluations=1))
         models = fit_starts(starts, TRAIN, [], 1, short)
@@ -232,7 +232,7 @@ class TestStageTwo:
         assert [m.table for m in models.values()] == [known.table, known.table, None]  # its words did not move
 
     def test_speeds_follow_the_updates_network_by_network(self, known):
-        starts = [Start(), Start(known, LOWER_LAYERS, thaw="gradual"), Start(known, LOWER_LAYERS, 0.5, "frozen")]
+        starts = [Start(), Start(known, LOWER_LAYERS, unfreezing="gradual"), Start(known, LOWER_LAYERS, 0.5, "frozen")]
         network = StackedNetwork(Encoder(TRAIN), STAGE_TWO.network, [True, False, False])
         at = _speeds(network, starts, 10)
         for update, waits in ((1, {"words", "characters", "common"}), (3, {"words"}), (4, set()), (10, set())):
@@ -247,7 +247,7 @@ class TestStageTwo:
     def test_a_bank_with_speeds_trains_its_plain_start_as_one_without(self, known):
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=4, evaluations=1))
         starts = {"a": Start(known, MOVABLE), "b": Start(known, MOVABLE)}
-        slowed = {**starts, "b": Start(known, MOVABLE, thaw="gradual", rate=0.5)}
+        slowed = {**starts, "b": Start(known, MOVABLE, unfreezing="gradual", rate=0.5)}
         plain, other = (fit_starts(s, TRAIN, [], 3, short) for s in (starts, slowed))
         for part, equal in (("a", True), ("b", False)):
             pairs = zip(plain[part].network.parameters(), other[part].network.parameters(), strict=True)

@@ -10,8 +10,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from slubook.corpora.dedupe import normalise
+from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
@@ -22,6 +24,8 @@ TEST_LEAST, TEST_MOST = 80, 300
 #: Room for the rest of a dialogue that the dev set cuts in two: it is left out.
 MARGIN = 8
 SIZES = (100, 300, 500)
+QUICK_SKILLS = ("coffee_shop", "flight_search", "fruit_market", "music_player")
+QUICK_SIZE = 100
 #: The public sources of chapter 1, and what makes a skill of each: a service, a scenario, a domain, a corpus.
 PUBLIC_SOURCES = ("sgd", "hwu64", "hinglish_top", "snips")
 
@@ -141,6 +145,27 @@ def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = F
         )
         for domain, members in sorted(domains.items())
     ]
+
+
+def quick_skills() -> list[Skill]:
+    """The embedded skills of the quick profile, of different topics."""
+    embedded = skills_of("skills", load("skills"), keep_split=True)
+    return [s for s in embedded if s.name.split("/")[1] in QUICK_SKILLS]
+
+
+def own_skills(files: Sequence[Path]) -> list[Skill]:
+    """Each domain of the user's files as a skill.
+
+    Raises:
+        CorpusError: when a file is missing, faulty or too small.
+    """
+    found = [s for path in files for s in skills_of(path.stem, load(path), keep_split=True)]
+    if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
+        raise CorpusError(
+            f"{', '.join(map(str, files))}: too few distinct utterances in {', '.join(small)}: "
+            "a domain needs about 50 at the least"
+        )
+    return found
 
 
 def public_skills(least: int = SIZES[1]) -> list[Skill]:

@@ -33,6 +33,10 @@ class Interval:
         point, low, high = (f"{100 * value:{form}}" for value in (self.point, self.low, self.high))
         return f"{point}{unit} [{low}, {high}]"
 
+    def figure(self) -> dict[str, float]:
+        """As a figure of a results file's tables, which the ledger reads."""
+        return {"point": float(self.point), "low": float(self.low), "high": float(self.high), "n": self.n_skills}
+
 
 @dataclass(frozen=True)
 class Comparison(Interval):

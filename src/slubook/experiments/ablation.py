@@ -8,7 +8,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates, every second domain,
   general vectors beneath the words. All are changes of ``transfer``, with new heads; ``transfer_names`` adds those
   by name. The quick profile leaves the last two sources out, and trains half as long.
-- *Settings*: those of ``transfer``, which were tuned for it and for scratch, not for the changes. A network whose
+- *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
   layers start at random learns at the rate of one from scratch, whatever words it was given.
 - *Not here*: joint training on source and target, which would be a pretraining for every cell.
 - *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
@@ -27,13 +27,14 @@ from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.convergence import STEP
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells
-from slubook.experiments.transfer import Settings, config_of, plan, train_seconds
-from slubook.experiments.transfer_sources import Kept, Source, Variants, general_vectors, load_pretrained
+from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.transfer import Settings, config_of, plan
+from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained
+from slubook.experiments.vectors import GENERAL, general_table
 from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.tables import table_folder
 from slubook.learning.transfer import LOWER_LAYERS, Start, fit_starts
 from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
-from slubook.models.vectors import VectorTable
 
 EXPERIMENT, PROTOCOL = "ablation", 1
 SEEDS = 3
@@ -45,7 +46,7 @@ METHODS = {
     "words": "Word representations only",
     "layers": "Layers only, no words",
     "frozen": "What moved is frozen",
-    "gradual": "What moved thaws from the top",
+    "gradual": "Gradual unfreezing, from the top",
     "shuffled": "Source with shuffled labels",
     "tenth": "A tenth of the source's updates",
     "half": "Half of the source's domains",
@@ -72,9 +73,8 @@ def half(source: Source) -> Source:
 
 def on_general(source: Source) -> Source:
     """The same source over FastText vectors of general English."""
-    folder = general_vectors()
-    network = replace(source.config.network, dim=VectorTable.load(folder).dim)
-    return replace(source, table=folder, config=replace(source.config, network=network))
+    network = replace(source.config.network, dim=general_table().dim)
+    return replace(source, table=table_folder(GENERAL), config=replace(source.config, network=network))
 
 
 #: Other sources, by the method that starts from them.
@@ -132,11 +132,8 @@ def measure_cell(cell: Cell, kept: Mapping[str, Kept], settings: Settings) -> Me
         kept: the pretrained network of ``transfer`` and of each variant.
         settings: as tuned.
     """
-    networks, bench, config = (
-        {kind: load_pretrained(k) for kind, k in kept.items()},
-        Bench(cell),
-        settings.network,
-    )
+    networks = {kind: load_pretrained(k) for kind, k in kept.items()}
+    bench, config = Bench(cell), settings.network
     for bank in banks(starts_from(networks, settings.rate)):
         bench.learn_together(lambda bank=bank: fit_starts(bank, cell.train, cell.dev, cell.seed, config))
     longer = replace(config, training=replace(config.training, updates=2 * config.training.updates))
@@ -182,6 +179,5 @@ def reductions(rows: Sequence[Row], base: str, groups: Mapping[str, str]) -> dic
     found = {}
     for method in dict.fromkeys(r.method for r in rows):
         if method != base:
-            c = compare(rows, "irer", base, method, groups=groups)
-            found[method] = {"point": c.point, "low": c.low, "high": c.high, "n": c.n_skills}
+            found[method] = compare(rows, "irer", base, method, groups=groups).figure()
     return found

@@ -6,7 +6,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   ``--corpus``: each domain of the file).
 - *Sizes*: 50 to 1,600 training utterances, doubled each time, as far as the skill has room. Draws are nested: seed
   *s* at 100 has the 50 utterances of seed *s*. Dev and test sets are the same at every size.
-- *Training*: as tuned in ``transfer``, but never fewer than eight epochs, so that much data does not find the
+- *Training*: as in ``transfer``, but never fewer than eight epochs, so that much data does not find the
   scratch model cut short. Both methods train equally long.
 - *Source*: as in ``transfer``, without the topics of these skills.
 - *Claims*: "up to" invites choosing the best of many sizes. The gain is read at the smallest size, which was fixed
@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 
 from slubook.corpora.skillsets import public_skills
-from slubook.evaluation.intervals import STATISTICS, compare
+from slubook.evaluation.intervals import STATISTICS, Interval, compare
 from slubook.evaluation.paired import beside, collect
 from slubook.evaluation.resampling import bootstrap
+from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells
-from slubook.experiments.transfer import Settings, choose, config_of, train_seconds
+from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.transfer import Settings, choose, config_of, starts
 from slubook.experiments.transfer_sources import Chosen, Kept, load_pretrained, make_plan
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
-from slubook.models.pretrained import MOVABLE
+from slubook.learning.transfer import TransferConfig, fit_starts
 
 EXPERIMENT, PROTOCOL = "arriving", 1
 SEEDS = 5
@@ -44,11 +44,7 @@ SIZES = (50, 100, 200, 400, 800, 1600)
 LEAST = 400
 EPOCHS = 8
 BASELINE = "scratch"
-METHODS = {
-    "scratch": "From scratch",
-    "transfer": "Transfer, new heads",
-    "transfer_names": "Transfer, heads from label names",
-}
+METHODS = {name: label for name, label in transfer.METHODS.items() if name != "maxent_crf"}
 
 
 def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
@@ -93,13 +89,8 @@ def run(
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
     """One cell, in a worker: every method on one draw of one skill."""
     source, bench = load_pretrained(pretrained), Bench(cell)
-    starts = {
-        "scratch": Start(),
-        "transfer": Start(source, LOWER_LAYERS, settings.rate),
-        "transfer_names": Start(source, MOVABLE, settings.rate),
-    }
     config = long_enough(settings.network, cell.size)
-    bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, config))
+    bench.learn_together(lambda: fit_starts(starts(source, settings.rate), cell.train, cell.dev, cell.seed, config))
     return Measured(bench.rows, {pretrained.name: source.table.stamp})
 
 
@@ -129,7 +120,7 @@ def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, 
         ending = method.removeprefix("transfer")
         if sizes and at[sizes[0]]:
             gain = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups)
-            found["arriving_first" + ending] = figure(gain.point, gain.low, gain.high, gain.n_skills)
+            found["arriving_first" + ending] = gain.figure()
         if len(sizes) > 1 and (both := at[sizes[0]] & at[sizes[-1]]):
             paired = [r for r in rows if (r.skill, r.seed) in both]
             found["arriving_fall" + ending] = fall(paired, method, sizes[0], sizes[-1], groups)
@@ -158,9 +149,4 @@ def fall(
 
     drawn = lost(means)
     drawn = drawn[np.isfinite(drawn)]
-    return figure(lost(errors.mean(0)), *np.quantile(drawn, (0.025, 0.975)), len(skills))
-
-
-def figure(point: float, low: float, high: float, n: int) -> dict[str, float]:
-    """A figure of the results' tables, as the ledger reads it."""
-    return {"point": float(point), "low": float(low), "high": float(high), "n": n}
+    return Interval(lost(errors.mean(0)), *np.quantile(drawn, (0.025, 0.975)), len(skills)).figure()

@@ -5,7 +5,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Skills*: every fifth of the two hundred (quick: two embedded ones; ``--corpus``: each domain of the file), with
   the pretrained networks of ``transfer``.
 - *Schedule*: a rate that falls to nothing by a given update makes every network best at the end, however long that
-  is. Here the rate rises for twenty updates and stays at half of its tuned peak, the mean of the tuned schedule;
+  is. Here the rate rises for twenty updates and stays at half of its peak, the mean of the one-cycle schedule;
   averaged weights are what is judged.
 - *Measured*: dev error every ten updates, up to six hundred. The goal is the lowest dev error of the network from
   scratch; for each network, the first update that reaches the goal. One that never does counts with all
@@ -28,14 +28,15 @@ from typing import Any
 
 import numpy as np
 
+from slubook.evaluation.intervals import Interval
+from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells
-from slubook.experiments.transfer import Settings, config_of, plan, train_seconds
+from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.transfer import Settings, config_of, plan, starts
 from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.transfer import LOWER_LAYERS, Start, fit_starts
-from slubook.models.pretrained import MOVABLE
+from slubook.learning.transfer import fit_starts
 
 EXPERIMENT, PROTOCOL = "convergence", 1
 SEEDS = 3
@@ -47,11 +48,7 @@ WARM_UP, LEVEL = 20, 0.5
 #: Updates whose dev error is kept, for curves.
 KEPT = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 500, 600)
 BASELINE = "scratch"
-METHODS = {
-    "scratch": "From scratch",
-    "transfer": "Transfer, new heads",
-    "transfer_names": "Transfer, heads from label names",
-}
+METHODS = {name: label for name, label in transfer.METHODS.items() if name != "maxent_crf"}
 
 
 def steady(update: int) -> float:
@@ -138,14 +135,10 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int)
     source, bench, goal = load_pretrained(pretrained), Bench(cell), None
     training = replace(settings.network.training, updates=updates, evaluations=updates // EVERY)
     config = replace(settings.network, training=training)
-    starts = {
-        "scratch": Start(source),  # the same characters, and nothing moved
-        "transfer": Start(source, LOWER_LAYERS, settings.rate),
-        "transfer_names": Start(source, MOVABLE, settings.rate),
-    }
+    begun_from = starts(source, settings.rate)
     few = replace(config, training=replace(training, updates=EVERY + 1))
-    fit_starts({"scratch": starts["scratch"]}, cell.train, cell.dev, cell.seed, few)  # a process is slow at first
-    for method, start in starts.items():
+    fit_starts({"scratch": begun_from["scratch"]}, cell.train, cell.dev, cell.seed, few)  # a process is slow at first
+    for method, start in begun_from.items():
         curve, begun = Curve(), time.perf_counter()
         models = fit_starts({method: start}, cell.train, cell.dev, cell.seed, config, curve.measured, curve.rate)
         seconds = time.perf_counter() - begun
@@ -213,4 +206,4 @@ def ratio_of_means(
         drawn.append(first / second)
     first, second = np.mean([pairs.mean(0) for pairs in values.values()], axis=0)
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"point": float(first / second), "low": float(low), "high": float(high), "n": len(values)}
+    return Interval(first / second, low, high, len(values)).figure()

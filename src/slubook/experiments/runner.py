@@ -104,6 +104,11 @@ def test_of(skill: Skill) -> Test:
     return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)
 
 
+def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
+    """The seconds of training of each method, over all rows."""
+    return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
+
+
 def run_cells(
     identity: Identity,
     keys: Sequence[Key],

@@ -34,13 +34,13 @@ from tqdm import tqdm
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import Skill, fingerprint, public_skills, skills_of
+from slubook.corpora.skillsets import QUICK_SIZE, Skill, fingerprint, public_skills, quick_skills, skills_of
 from slubook.experiments.copies import copy_of
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, load_earlier, test_of
 from slubook.experiments.sharing import METHODS as METHODS
 from slubook.experiments.sharing import byte_table, compare_methods
-from slubook.experiments.skills import QUICK_SIZE, QUICK_SKILLS, QUICK_SOURCES
+from slubook.experiments.skills import QUICK_SOURCES
 from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.traffic import Job, answer
 from slubook.experiments.vectors import SkillVectors
@@ -114,7 +114,7 @@ def plan(profile: str) -> Plan:
         compared, served = public_skills(), embedded
         pool = public_pool(compared)
     else:
-        compared, served = [s for s in embedded if s.name.split("/")[1] in QUICK_SKILLS], []
+        compared, served = quick_skills(), []
         pool = build_pool(QUICK_SOURCES, [u.text for s in compared for u in s.test])
     vectors = SkillVectors(profile, compared, pool, FastTextConfig(), MaskedLMConfig())
     return Plan(compared, served, vectors.trained("pool", None))

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from slubook.corpora.errors import CorpusError
-from slubook.corpora.registry import load
-from slubook.corpora.skillsets import SIZES, Skill, fingerprint, public_skills, skills_of
+from slubook.corpora.skillsets import QUICK_SIZE, SIZES, Skill, fingerprint, own_skills, public_skills, quick_skills
 from slubook.experiments.bench import Cell
-from slubook.experiments.methods import METHODS, Settings, run_cell
+from slubook.experiments.methods import METHODS as METHODS  # what the command prints
+from slubook.experiments.methods import Settings, run_cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of
+from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.vectors import GRAINS, SkillVectors, VectorPaths
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.fasttext import FastTextConfig
@@ -39,11 +39,6 @@ EXPERIMENT, PROTOCOL = "skills", 2
 SEEDS = 5
 #: What the others are compared with.
 BASELINE = "maxent_crf"
-#: The quick profile: skills of different topics, one size, one seed.
-QUICK_SKILLS = (
-    "coffee_shop", "flight_search", "fruit_market", "music_player",
-)  # fmt: skip
-QUICK_SIZE = 100
 QUICK_SOURCES = ("assistant-en", "skills")
 
 
@@ -96,18 +91,12 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
     if corpora:
         if profile == "full":
             raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
-        found = [s for path in corpora for s in skills_of(path.stem, load(path), keep_split=True)]
-        if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
-            raise CorpusError(
-                f"{', '.join(map(str, corpora))}: too few distinct utterances in {', '.join(small)}: "
-                "a domain needs about 50 at the least"
-            )
+        found = own_skills(corpora)
         profile = "corpus"
     elif profile == "full":
         found = public_skills()
     else:
-        embedded = skills_of("skills", load("skills"), keep_split=True)
-        found = [s for s in embedded if s.name.split("/")[1] in QUICK_SKILLS]
+        found = quick_skills()
     if profile == "full":
         pool, masked = public_pool(found), MaskedLMConfig()
     else:
@@ -171,9 +160,8 @@ def run(
         return measure_cell, (cell, the_plan.vectors[skill.name], settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        seconds = {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in METHODS}
         pools = {"pool": the_plan.pool_counts, "pool_without": the_plan.pool_without}
-        return {**pools, "train_seconds": seconds}
+        return {**pools, "train_seconds": train_seconds(rows)}
 
     tests = {name: test_of(skill) for name, skill in skills.items()}
     return run_cells(identity, the_plan.keys(), task, tests, how, out, earlier, tables)

@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 
 import joblib
 
-from slubook.corpora import general
-from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import Skill, fingerprint, skills_of
+from slubook.corpora.skillsets import Skill, fingerprint, own_skills
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Cell
@@ -26,16 +24,12 @@ from slubook.experiments.records import Test
 from slubook.experiments.runner import Identity, test_of
 from slubook.experiments.workers import Key
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
-from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, left_out_together, source_domains
-from slubook.learning.tables import kept_table, table_folder
 from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 
 FOLDS = 6
-QUICK_SKILLS = ("coffee_shop", "flight_search", "fruit_market", "music_player")
-QUICK_SIZE = 100
 #: Updates of pretraining on the embedded corpora.
 QUICK_UPDATES = 1000
 
@@ -153,12 +147,7 @@ class Plan:
         return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
 
 
-def quick_skills() -> list[Skill]:
-    """The embedded skills of the quick profile."""
-    return [s for s in skills_of("skills", load("skills"), keep_split=True) if s.name.split("/")[1] in QUICK_SKILLS]
-
-
-def own_skills(profile: str, corpora: Sequence[Path]) -> Chosen:
+def own_domains(profile: str, corpora: Sequence[Path]) -> Chosen:
     """Each domain of the user's files, in all sizes that it has room for.
 
     Raises:
@@ -166,14 +155,9 @@ def own_skills(profile: str, corpora: Sequence[Path]) -> Chosen:
     """
     if profile == "full":
         raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
-    found = [s for path in corpora for s in skills_of(path.stem, load(path), keep_split=True)]
+    found = own_skills(corpora)
     if len(found) < 2:
         raise CorpusError(f"{corpora[0]}: one domain only: transfer needs others to learn from; add them to the file")
-    if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
-        raise CorpusError(
-            f"{', '.join(map(str, corpora))}: too few distinct utterances in {', '.join(small)}: "
-            "a domain needs about 50 at the least"
-        )
     return Chosen("corpus", [(s, n) for s in found for n in s.sizes()], [u for path in corpora for u in load(path)])
 
 
@@ -225,14 +209,6 @@ def _folds(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict
         others = [u for u in own if u.domain not in topics]
         sources.append(Source(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config))
     return {name: sources[fold].name for name, fold in folds.items()}, sources
-
-
-@cache
-def general_vectors() -> Path:
-    """The folder of chapter 1's FastText vectors of general English; trained if need be."""
-    name, sentences = "full-general", [s for source in general.SOURCES for s in general.read(fetch(source), source)]
-    kept_table(name, sentences, train_fasttext, FastTextConfig())
-    return table_folder(name)
 
 
 @cache

@@ -28,6 +28,8 @@ from slubook.models.vectors import VectorTable
 
 #: Word clusters for the linear control: how many, in each of its clusterings (tuned on dev, see ``tuning``).
 GRAINS = (100, 1000)
+#: The name of the vectors of general English.
+GENERAL = "full-general"
 
 
 @dataclass
@@ -53,11 +55,6 @@ class SkillVectors:
         """The fold of each skill, and the topics that each fold leaves out of the pool."""
         return topic_folds(self.skills)
 
-    def general(self) -> VectorTable:
-        """FastText on general English."""
-        sentences = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
-        return kept_table(f"{self.profile}-general", sentences, train_fasttext, self.fasttext)
-
     def trained(self, kind: str, fold: int | None) -> VectorTable:
         """One table on the pool: ``kind`` is ``"pool"`` (FastText) or ``"mlm"``; ``fold`` leaves its topics out."""
         sentences = (self.pool if fold is None else self.pool.without(self.folds[1][fold])).sentences()
@@ -71,7 +68,7 @@ class SkillVectors:
         """Every table of this profile by name; the full profile adds general text and the pool without topics."""
         folds = (None, *range(len(self.folds[1]))) if self.profile == "full" else (None,)
         made = {self._name(kind, fold): self.trained(kind, fold) for kind in ("pool", "mlm") for fold in folds}
-        return made | ({"full-general": self.general()} if self.profile == "full" else {})
+        return made | ({GENERAL: general_table()} if self.profile == "full" else {})
 
     def keys(self) -> dict[str, str]:
         """What each table was trained from: a hash of text and settings."""
@@ -83,7 +80,7 @@ class SkillVectors:
         if self.profile == "full":
             fold = self.folds[0][skill]
             names |= {
-                "dnn_general": "full-general",
+                "dnn_general": GENERAL,
                 "dnn_pool_other": self._name("pool", fold),
                 "dnn_mlm_other": self._name("mlm", fold),
             }
@@ -105,6 +102,12 @@ class VectorPaths:
 
     tables: dict[str, Path | None]
     clusters: Path
+
+
+def general_table() -> VectorTable:
+    """FastText on general English; chapter 2 puts it beneath a source."""
+    sentences = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
+    return kept_table(GENERAL, sentences, train_fasttext, FastTextConfig())
 
 
 def clusters(table: VectorTable, grains: Sequence[int] = GRAINS) -> dict[str, list[int]]:

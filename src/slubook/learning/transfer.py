@@ -22,7 +22,7 @@ from slubook.models.stacked import PARTS, StackedNetwork
 from slubook.profiles import seed_everything
 
 #: When parts that moved may change: always, never, or one after the other from the top (Howard and Ruder, 2018).
-THAWS = ("all", "frozen", "gradual")
+UNFREEZING = ("all", "frozen", "gradual")
 #: What the paper moves: everything below the output layers, which are re-sized and start at random.
 LOWER_LAYERS = ("words", *LOWER)
 
@@ -35,17 +35,17 @@ class Start:
         pretrained: what it takes over; ``None`` for a start at random.
         parts: which of :data:`slubook.models.pretrained.MOVABLE` move.
         rate: a multiple of the configured learning rate, for all parts.
-        thaw: one of :data:`THAWS`, for the parts that moved.
+        unfreezing: one of :data:`UNFREEZING`, for the parts that moved.
     """
 
     pretrained: Pretrained | None = None
     parts: tuple[str, ...] = ()
     rate: float = 1.0
-    thaw: str = "all"
+    unfreezing: str = "all"
 
     def __post_init__(self) -> None:
-        if self.thaw not in THAWS:
-            raise ValueError(f"thaw {self.thaw!r} is unknown: use {', '.join(THAWS)}")
+        if self.unfreezing not in UNFREEZING:
+            raise ValueError(f"unfreezing {self.unfreezing!r} is unknown: use {', '.join(UNFREEZING)}")
         if unknown := set(self.parts) - set(MOVABLE):
             raise ValueError(f"part {min(unknown)!r} cannot move: choose from {', '.join(MOVABLE)}")
         if self.parts and self.pretrained is None:
@@ -59,12 +59,12 @@ class Start:
     def speed(self, part: str, progress: float) -> float:
         """How fast ``part`` changes at ``progress`` in (0, 1] of the training, as a multiple of the configured rate.
 
-        A network that thaws gradually frees its highest moved part at once and one more at equal distances, so that
-        all are free before half-way.
+        Unfrozen gradually, the highest moved part learns at once and one more at equal distances, so that all do
+        before half-way.
         """
-        if part not in self.parts or self.thaw == "all":
+        if part not in self.parts or self.unfreezing == "all":
             return self.rate
-        if self.thaw == "frozen":
+        if self.unfreezing == "frozen":
             return 0.0
         order = [p for p in reversed(MOVABLE) if p in self.parts]
         return self.rate if progress >= 0.5 * order.index(part) / len(order) else 0.0
@@ -129,7 +129,7 @@ def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
 
 def _speeds(network: StackedNetwork, starts: Sequence[Start], updates: int) -> Callable[[int], Sequence[Tensor]] | None:
     """For each parameter, how fast each network's share of it changes at an update; ``None`` when all change alike."""
-    if all(s.rate == 1.0 and s.thaw == "all" for s in starts):
+    if all(s.rate == 1.0 and s.unfreezing == "all" for s in starts):
         return None
     part_of = {name: part for part, names in PARTS.items() for name in names}
     shapes = [(part_of[n], p.shape[0] // network.groups, p.dim()) for n, p in network.named_parameters()]
