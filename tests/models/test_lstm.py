@@ -16,9 +16,9 @@ def test_reversal_turns_tokens_and_leaves_padding():
 @pytest.mark.parametrize("steps", [1, 4])
 def test_written_out_gradient(steps):
     torch.manual_seed(0)
-    gates = torch.randn(steps, 2, 3, 4 * 2, dtype=torch.double, requires_grad=True)
-    weights = torch.randn(2, 2, 4 * 2, dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(Recurrence.apply, (gates, weights))
+    shapes = [(2, steps * 3, 3), (2, 3, 4 * 2), (2, 1, 4 * 2), (2, 2, 4 * 2)]  # x, w_in, bias, w_rec
+    inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
+    assert torch.autograd.gradcheck(lambda *given: Recurrence.apply(*given, steps), inputs)
 
 
 def as_torch(ours: BiLSTM, group: int, inputs: int) -> torch.nn.LSTM:

@@ -28,53 +28,52 @@ def reversal(lengths: Tensor, width: int) -> Tensor:
 
 
 class Recurrence(torch.autograd.Function):
-    """The LSTM recurrence over T steps, with back-propagation through time written out.
+    """An LSTM over T steps with back-propagation through time written out.
 
     Autograd would add up the recurrent weights' gradient step by step; here it is one matrix product at the
-    end, which halves the time. Gate order: input, forget, output, candidate.
+    end. Inputs are time-major, so that a step is one block of memory, and gates take the place of their inputs.
+    Gate order: input, forget, output, candidate.
     """
 
     @staticmethod
-    def forward(ctx, z_in: Tensor, w_rec: Tensor) -> Tensor:
-        """From input gates [T, N, B, 4H] and recurrent weights [N, H, 4H] to states [T, N, B, H]."""
-        t_max, n, b, width = z_in.shape
-        hidden = width // 4
-        gates = torch.empty_like(z_in)
-        cells, tanhs, states = (z_in.new_empty(t_max, n, b, hidden) for _ in range(3))
-        h = c = z_in.new_zeros(n, b, hidden)
-        for t in range(t_max):
-            z = torch.baddbmm(z_in[t], h, w_rec)
-            torch.sigmoid(z[..., : 3 * hidden], out=gates[t, ..., : 3 * hidden])
-            torch.tanh(z[..., 3 * hidden :], out=gates[t, ..., 3 * hidden :])
-            i, f, o, g = gates[t].chunk(4, -1)
-            c = torch.addcmul(i * g, f, c, out=cells[t])
-            h = torch.mul(o, torch.tanh(c, out=tanhs[t]), out=states[t])
-        ctx.save_for_backward(w_rec, gates, cells, tanhs, states)
+    def forward(ctx, x: Tensor, w_in: Tensor, bias: Tensor, w_rec: Tensor, steps: int) -> Tensor:
+        """From inputs [N, T·B, I] and weights [N, I, 4H], [N, 1, 4H], [N, H, 4H] to states [N, T, B, H]."""
+        n, hidden = len(w_rec), w_rec.shape[1]
+        gates = torch.bmm(x, w_in).add_(bias).view(n, steps, -1, 4 * hidden)
+        cells, tanhs, states = (gates.new_empty(*gates.shape[:3], hidden) for _ in range(3))
+        h = c = gates.new_zeros(n, gates.shape[2], hidden)
+        for t in range(steps):
+            z = gates[:, t].baddbmm_(h, w_rec)
+            z[..., : 3 * hidden].sigmoid_()
+            z[..., 3 * hidden :].tanh_()
+            i, f, o, g = z.chunk(4, -1)
+            c = torch.addcmul(i * g, f, c, out=cells[:, t])
+            h = torch.mul(o, torch.tanh(c, out=tanhs[:, t]), out=states[:, t])
+        ctx.save_for_backward(x, w_in, w_rec, gates, cells, tanhs, states)
         return states
 
     @staticmethod
-    def backward(ctx, d_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of the input gates and the recurrent weights."""
-        w_rec, gates, cells, tanhs, states = ctx.saved_tensors
-        hidden = states.shape[-1]
-        i, f, o, g = gates.chunk(4, -1)
-        before = torch.cat([torch.zeros_like(cells[:1]), cells[:-1]])
-        # d(gate input)/d(cell) of input, forget and candidate, and of the output gate and cell to the state
-        to_cell = torch.cat([g * i * (1 - i), before * f * (1 - f), i * (1 - g * g)], -1).unflatten(-1, (3, hidden))
-        to_out, cell_out = tanhs * o * (1 - o), o * (1 - tanhs * tanhs)
-        dz = torch.empty_like(gates)
-        back, dh, dc = w_rec.transpose(1, 2), torch.zeros_like(states[0]), torch.zeros_like(states[0])
-        for t in range(len(gates) - 1, -1, -1):
-            dh = dh + d_states[t]
-            dc = torch.addcmul(dc, dh, cell_out[t])
-            part = to_cell[t] * dc.unsqueeze(-2)  # [N, B, 3, H]
-            dz[t, ..., : 2 * hidden] = part[..., :2, :].flatten(-2)
-            dz[t, ..., 3 * hidden :] = part[..., 2, :]
-            torch.mul(dh, to_out[t], out=dz[t, ..., 2 * hidden : 3 * hidden])
-            dc = dc * f[t]
-            dh = torch.bmm(dz[t], back)
-        earlier = torch.cat([torch.zeros_like(states[:1]), states[:-1]]).transpose(0, 1).flatten(1, 2)  # [N, T·B, H]
-        return dz, torch.bmm(earlier.transpose(1, 2), dz.transpose(0, 1).flatten(1, 2))
+    def backward(ctx, d_states: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the inputs and the weights."""
+        x, w_in, w_rec, gates, cells, tanhs, states = ctx.saved_tensors
+        dz, back = torch.empty_like(gates), w_rec.transpose(1, 2).contiguous()  # a view would be half as fast
+        dh, dc = (torch.zeros_like(states[:, 0]) for _ in range(2))
+        for t in range(gates.shape[1] - 1, -1, -1):
+            i, f, o, g = gates[:, t].chunk(4, -1)
+            di, df, do, dg = dz[:, t].chunk(4, -1)
+            before = cells[:, t - 1] if t else torch.zeros_like(dc)
+            dh, tanh = dh + d_states[:, t], tanhs[:, t]
+            through = dh * o
+            dc = (dc + through).addcmul_(through, tanh * tanh, value=-1)
+            torch.mul(dc * g, i - i * i, out=di)
+            torch.mul(dc * before, f - f * f, out=df)
+            torch.mul(dh * tanh, o - o * o, out=do)
+            torch.mul(dc * i, 1 - g * g, out=dg)
+            dc, dh = dc * f, torch.bmm(dz[:, t], back)
+        d_rec = torch.bmm(states[:, :-1].flatten(1, 2).transpose(1, 2), dz[:, 1:].flatten(1, 2))
+        dz = dz.flatten(1, 2)  # [N, T·B, 4H]
+        d_x = torch.bmm(dz, w_in.transpose(1, 2)) if ctx.needs_input_grad[0] else None
+        return d_x, torch.bmm(x.transpose(1, 2), dz), dz.sum(1, keepdim=True), d_rec, None
 
 
 class BiLSTM(nn.Module):
@@ -98,10 +97,9 @@ class BiLSTM(nn.Module):
             turn: :func:`reversal` of the batch, [B·T].
         """
         g, b, t, i = x.shape
-        flat = x.reshape(g, b * t, i)
-        both = torch.stack([flat, flat.index_select(1, turn)], 1).reshape(2 * g, b * t, i)
-        gates = torch.bmm(both, self.w_in).add_(self.bias).reshape(2 * g, b, t, -1)
-        states = Recurrence.apply(gates.permute(2, 0, 1, 3).contiguous(), self.w_rec)  # [T, 2G, B, H]
-        states = states.permute(1, 2, 0, 3).reshape(g, 2, b * t, self.hidden)
-        back = states[:, 1].index_select(1, turn)
-        return torch.cat([states[:, 0], back], -1).reshape(g, b, t, 2 * self.hidden)
+        forth = torch.arange(b * t, device=x.device).view(b, t)
+        rows = torch.stack([forth, turn.view(b, t)]).transpose(1, 2).flatten()  # [2·T·B], time-major, out of B·T
+        both = x.reshape(g, b * t, i).index_select(1, rows).view(2 * g, t * b, i)
+        states = Recurrence.apply(both, self.w_in, self.bias, self.w_rec, t)  # [2G, T, B, H]
+        rows = torch.stack([rows[: b * t].argsort(), b * t + rows[b * t :].argsort()], 1).flatten()  # [B·T·2]
+        return states.view(g, 2 * t * b, -1).index_select(1, rows).view(g, b, t, 2 * self.hidden)
