@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slubook.models.encoding import Batch, Encoder
-from slubook.models.lstm import reversal
+from slubook.models.lstm import Steps
 from slubook.models.network import Network, NetworkConfig
 
 #: The parts of the network, lowest first, and the names of their parameters.
@@ -47,10 +47,10 @@ class StackedNetwork(Network):
         """What the heads read: states of the tagger [G, B, T, 2H] and pooled states for the intent [G, B, 4H]."""
         b, t = batch.words.shape
         words = self.words(batch).index_select(1, batch.words.reshape(-1))
-        turn, off = reversal(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
+        steps, off = Steps.of(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
         common, tagger, classifier = self.encoders
-        shared = self.drop(common(self.drop(words.reshape(self.groups, b, t, -1)), turn))
-        upper = self.drop(tagger(shared, turn)), self.drop(classifier(shared, turn))
+        shared = self.drop(common(self.drop(words.reshape(self.groups, b, t, -1)), steps))
+        upper = self.drop(tagger(shared, steps)), self.drop(classifier(shared, steps))
         pooled = [x.masked_fill(off, -torch.inf).amax(2) for x in (shared, upper[1])]
         return upper[0], torch.cat(pooled, -1)
 
