@@ -66,7 +66,7 @@ def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypat
     made = benchmark.plan("quick")
     train, dev, test = ({u.text for u in part} for part in (made.train, made.dev, made.whole.test))
     assert not train & (dev | test) and set(seen["without"]) == dev | test
-    assert made.table == "benchmark-quick" and len(made.train) == 4 * benchmark.QUICK_SIZE
+    assert made.table == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
 
 
 @pytest.mark.public
