@@ -140,24 +140,32 @@ def data_list(as_json: JsonFlag = False) -> None:
     table = _table("name", "corpora", "licence", "MB", "here")
     for entry in entries():
         size = f"{entry.bytes / 1e6:.1f}" if entry.bytes else "?"
-        table.add_row(entry.name, ", ".join(entry.corpora), entry.licence, size, "yes" if entry.here else "no")
+        here = "yes" if entry.here else "no" if entry.pinned else "no; --trust"
+        table.add_row(entry.name, ", ".join(entry.corpora), entry.licence, size, here)
     _print(table)
 
 
 @data.command("fetch")
-def data_fetch(names: Names = None, as_json: JsonFlag = False) -> None:
+def data_fetch(
+    names: Names = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Take sources of unknown checksum, and hold them to what arrives now.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Download public corpora from their official addresses, or check those of the mirror; what is here is kept.
 
-    Exits with 1 when one of them cannot be fetched; the others are fetched all the same.
+    Sources of which nobody states a checksum are fetched only by name, and with --trust. Exits with 1 when a source
+    cannot be fetched; the others are fetched all the same.
     """
     from slubook.corpora.catalogue import sources_of
     from slubook.corpora.download import fetch
     from slubook.corpora.errors import DownloadError
 
     reports = []
-    for source in sources_of(names):
+    for source in sources_of(names, pinned=True):
         try:
-            reports.append({"source": source, "folder": str(fetch(source)), "problems": []})
+            reports.append({"source": source, "folder": str(fetch(source, trust=trust)), "problems": []})
         except DownloadError as error:
             reports.append({"source": source, "folder": "", "problems": error.problems})
     _report(reports, "fetched", as_json)

@@ -23,6 +23,7 @@ EXPERIMENTS = {
     "arriving": "slubook.experiments.arriving",
     "convergence": "slubook.experiments.convergence",
     "ablation": "slubook.experiments.ablation",
+    "benchmark": "slubook.experiments.benchmark",
     **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]

@@ -18,6 +18,7 @@ DOWNLOADS = {
 DOWNLOADS["serving"] = DOWNLOADS["skills"]
 DOWNLOADS["transfer"] = ("snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai")
 DOWNLOADS |= dict.fromkeys(("arriving", "convergence"), DOWNLOADS["transfer"])
+DOWNLOADS["benchmark"] = ("snips_iob", "snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai", "taskmaster4")
 DOWNLOADS["ablation"] = (*DOWNLOADS["transfer"], "joshua_english", "nltk_general", "novels")
 #: How tables call what :func:`costs` gives.
 LABELS = {

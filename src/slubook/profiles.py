@@ -18,6 +18,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
 RESULTS = ROOT / "results"
 CLAIMS = ROOT / "book" / "claims.yml"
+BENCHMARKS = ROOT / "book" / "published_benchmarks.yml"
 
 PROFILES = ("quick", "full")
 

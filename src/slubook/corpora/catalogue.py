@@ -23,6 +23,7 @@ class Entry:
         licence, address, version: of its publisher.
         bytes: of all its files, 0 when that is not known.
         here: whether it can be read without network.
+        pinned: whether its checksums are known; what is not is fetched only by name, and when the user trusts it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entry:
     version: str
     bytes: int
     here: bool
+    pinned: bool = True
 
 
 def entries() -> list[Entry]:
@@ -51,20 +53,25 @@ def entries() -> list[Entry]:
             pinned.commit,
             pinned.archive.bytes if pinned.archive else pinned.bytes,
             available(name),
+            pinned.pinned,
         )
         for name, pinned in sources().items()
     ]
     return embedded + public
 
 
-def sources_of(names: Sequence[str] | None) -> list[str]:
-    """The public sources that corpora or sources of these names are read from, each once; all for no name.
+def sources_of(names: Sequence[str] | None, pinned: bool = False) -> list[str]:
+    """The public sources that corpora or sources of these names are read from, each once.
+
+    Args:
+        names: of corpora or sources; all sources for none.
+        pinned: whether "all" leaves those out whose checksums are not known.
 
     Raises:
         CorpusError: listing every name that is unknown. Embedded corpora have no source: they are always there.
     """
     if not names:
-        return list(sources())
+        return [name for name, entry in sources().items() if entry.pinned or not pinned]
     known = {**{name: name for name in sources()}, **{name: entry.source for name, entry in registry.PUBLIC.items()}}
     embedded = set(registry.names()) - set(known)
     unknown = [name for name in names if name not in known and name not in embedded]

@@ -1,8 +1,9 @@
 """Public sources onto this machine: from a mirror folder, the cache, or their official addresses.
 
-Every file is held to its pinned SHA-256 before anything reads it. A file that was verified is remembered by size and
-time of change, so that it is hashed once. Downloads go through pooch: to a temporary name first, into place only
-when the checksum is right.
+Every file is held to its pinned SHA-256 before anything reads it; where none is known, to the one that was written
+down when the user first trusted the address (:mod:`slubook.corpora.recorded`). A file that was verified is remembered
+by size and time of change, so that it is hashed once. Downloads go through pooch: to a temporary name first, into place
+only when the checksum is right.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import pooch
@@ -19,6 +22,7 @@ from tqdm import tqdm
 
 from slubook import profiles
 from slubook.corpora.errors import DownloadError
+from slubook.corpora.recorded import record, record_path, recorded, untrusted
 from slubook.corpora.sources import PinnedFile, Source, source
 from slubook.files import replaced_file, write_atomically
 
@@ -31,22 +35,30 @@ def folder(name: str) -> Path:
 
 
 def available(name: str) -> bool:
-    """Whether all files of a source are there in their right sizes. Asks no network and computes no checksum."""
-    return all(_right_size(folder(name) / file.path, file) for file in source(name).files)
+    """Whether all files of a source are there in their right sizes. Asks no network and computes no checksum.
+
+    A source without checksums is not, until it was fetched by a user who trusts it.
+    """
+    held = recorded(source(name))
+    return held.pinned and all(_right_size(folder(name) / file.path, file) for file in held.files)
 
 
-def fetch(name: str, progress: bool = True) -> Path:
+def fetch(name: str, progress: bool = True, trust: bool = False) -> Path:
     """The folder of a source, complete and verified; downloads what is missing or damaged unless a mirror is set.
 
     Args:
         name: one of ``sources()``.
         progress: show a bar.
+        trust: where no checksum is known, take what arrives, or what the mirror has, and write its checksums down.
 
     Raises:
         DownloadError: naming file, address and remedy for each file that is missing in the mirror, cannot be
-            downloaded, has the wrong checksum, or cannot be written. Nothing half-written is left.
+            downloaded, has the wrong checksum, or cannot be written, and for a source without checksums that is not
+            trusted. Nothing half-written is left.
     """
-    pinned, root = source(name), folder(name)
+    pinned, root = recorded(source(name)), folder(name)
+    if not pinned.pinned and not trust:
+        raise DownloadError(untrusted(pinned))
     seen = _Verified(name)
     unfit = [file for file in pinned.files if not seen.holds(root / file.path, file)]
     if not unfit:
@@ -55,12 +67,16 @@ def fetch(name: str, progress: bool = True) -> Path:
         _trust_mirror(pinned, root, unfit, seen, progress)
     else:
         _download(pinned, root, unfit, seen, progress)
+    if not pinned.pinned:
+        record(pinned, root)
     return root
 
 
 def verify(name: str, progress: bool = True) -> list[str]:
     """What is wrong with the files of a source on this machine, in words: every checksum is computed again."""
-    pinned, root = source(name), folder(name)
+    pinned, root = recorded(source(name)), folder(name)
+    if not pinned.pinned:
+        return [untrusted(pinned)]
     bar = _bar(pinned.files, f"verify {name}", progress)
     problems = []
     for file in bar:
@@ -137,7 +153,7 @@ def _get(pinned: Source, root: Path, file: PinnedFile, progress: bool = False) -
     store = pooch.create(
         path=root,
         base_url=pinned.url,
-        registry={file.path: f"sha256:{file.sha256}"},
+        registry={file.path: f"sha256:{file.sha256}" if file.sha256 else None},
         urls={file.path: address},
         retry_if_failed=RETRIES,
     )
@@ -150,21 +166,36 @@ def _get(pinned: Source, root: Path, file: PinnedFile, progress: bool = False) -
             f"{pinned.name}/{file.path}"
         ) from error
     except ValueError as error:
+        kept = record_path(pinned.name)
+        remedy = "a mirror with the pinned file is needed (SLUBOOK_MIRROR)"
+        if kept.is_file():
+            remedy = f"remove {kept} to trust what it serves now"
         raise DownloadError(
             f"{root / file.path}: what {address} serves has another checksum than the pinned {file.sha256[:12]}…, "
             f"and was thrown away: run `slubook data fetch {pinned.name}` again; if that does not help, the address "
-            "has changed, and a mirror with the pinned file is needed (SLUBOOK_MIRROR)"
+            f"has changed, and {remedy}"
         ) from error
 
 
 def _unpack(pinned: Source, root: Path, files: list[PinnedFile], progress: bool) -> None:
     """The wanted members of the source's archive, each into place under its own path."""
     archive = _get(pinned, root, pinned.archive, progress)
-    with tarfile.open(archive) as members:
-        for file in files:
-            (root / file.path).parent.mkdir(parents=True, exist_ok=True)
-            with replaced_file(root / file.path) as temporary, temporary.open("wb") as out:
-                shutil.copyfileobj(members.extractfile(file.path), out)
+    try:
+        with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as members:
+            for file in files:
+                with replaced_file(root / file.path) as temporary, temporary.open("wb") as out:
+                    shutil.copyfileobj(_member(members, file.path), out)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError) as error:
+        archive.unlink()
+        address = pinned.url + quote(pinned.archive.path)
+        raise DownloadError(
+            f"{archive}: what {address} serves is no whole archive that holds the files wanted, and was thrown "
+            f"away: run `slubook data fetch {pinned.name}` again; if that does not help, the address has changed"
+        ) from error
+
+
+def _member(members: zipfile.ZipFile | tarfile.TarFile, path: str) -> IO[bytes]:
+    return members.open(path) if isinstance(members, zipfile.ZipFile) else members.extractfile(path)
 
 
 def _problem(path: Path, pinned: Source, file: PinnedFile) -> str:
@@ -179,7 +210,7 @@ def _problem(path: Path, pinned: Source, file: PinnedFile) -> str:
     if not _right_size(path, file):
         return f"{path}: has {path.stat().st_size} bytes instead of {file.bytes}, as if half-written: {remedy}"
     found = pooch.file_hash(path)
-    if found != file.sha256:
+    if file.sha256 and found != file.sha256:
         return f"{path}: has SHA-256 {found[:12]}… instead of {file.sha256[:12]}…: {remedy}"
     return ""
 

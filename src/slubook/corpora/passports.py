@@ -32,7 +32,7 @@ class Origin:
     Attributes:
         kind: ``"embedded"``, ``"public"`` or ``"file"`` (the user's own).
         licence: as its publisher states it; ``""`` for a file.
-        address: of its repository, or the path of a file.
+        address: of its repository or page, or the path of a file.
         version: the pinned commit or release.
         checksum: SHA-256 over the checksums of all its files.
         bytes: of all its files, 0 when that is not known.
@@ -116,8 +116,7 @@ def origin(corpus: str | Path) -> Origin:
     if name in registry.PUBLIC:
         pinned = source(registry.PUBLIC[name].source)
         checksum = _digest(f"{file.path} {file.sha256}" for file in pinned.files)
-        address = f"https://github.com/{pinned.repository}"
-        return Origin("public", pinned.licence, address, pinned.commit, checksum, pinned.bytes, pinned.note)
+        return Origin("public", pinned.licence, pinned.page, pinned.commit, checksum, pinned.bytes, pinned.note)
     if name in assistant.NAMES:
         templates = resources.files("home_assistant_intents") / "data" / f"{assistant.NAMES[name]}.json"
         values = resources.files("slubook.corpora") / "assistant_values.yml"

@@ -23,6 +23,7 @@ from slubook.corpora import (
     hwu64,
     jsonl,
     massive,
+    mtop,
     nlupp,
     restaurant8k,
     sgd,
@@ -60,6 +61,7 @@ PUBLIC = {
     "restaurant8k": Public("polyai", restaurant8k.read),
     "taskmaster4": Public("taskmaster4", taskmaster4.read),
     "massive": Public("massive", massive.read),
+    "mtop": Public("mtop", mtop.read),
 }
 
 

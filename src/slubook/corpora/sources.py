@@ -2,6 +2,7 @@
 
 ``sources.json`` names for each source its repository, commit, licence and address, and every file with its
 size and SHA-256. Readers take their list of files from here, so that a folder with more files in it reads the same.
+Where nobody states a checksum there is none: :mod:`slubook.corpora.recorded` says what is done then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from slubook.corpora.errors import CorpusError
 
 @dataclass(frozen=True, slots=True)
 class PinnedFile:
-    """One file of a source: its path in the source's folder, its size in bytes (0: not known) and its SHA-256."""
+    """One file of a source: its path in the source's folder, its bytes (0: not known), its SHA-256 ("": not known)."""
 
     path: str
     bytes: int
@@ -29,7 +30,7 @@ class Source:
 
     Attributes:
         name: also its folder in the mirror and in the cache.
-        repository: where it is published.
+        repository: where it is published: ``owner/name`` on GitHub, or the address of a page.
         commit: the commit (or release) that is pinned.
         licence: as its publisher states it.
         url: the address that a file's path is appended to.
@@ -53,6 +54,16 @@ class Source:
     def bytes(self) -> int:
         """The size of all its files."""
         return sum(f.bytes for f in self.files)
+
+    @property
+    def page(self) -> str:
+        """The address of its repository or page."""
+        return self.repository if "://" in self.repository else f"https://github.com/{self.repository}"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a checksum of each of its files is known."""
+        return all(file.sha256 for file in self.files)
 
 
 @cache

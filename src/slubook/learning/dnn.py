@@ -55,7 +55,12 @@ class DNN:
     def size_bytes(self) -> int:
         """Float32 weights of the skill's own network and local words; the generic table is shared, not counted."""
         words = sum(len(w.encode()) + 4 for w in self.encoder.words)
-        return words + 4 * sum(p.numel() for p in self.network.parameters())
+        return words + 4 * self.parameters()[0]
+
+    def parameters(self) -> tuple[int, int]:
+        """How many numbers the skill's own network has, and how many the generic table beneath."""
+        own = sum(p.numel() for p in self.network.parameters())
+        return own, 0 if self.table is None else self.table.rows.size + self.table.buckets.size
 
 
 def fit_together(

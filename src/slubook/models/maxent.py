@@ -113,6 +113,11 @@ class MaxEntCRF:
         names = sum(len(n) + 4 for n in self._vectorizer.feature_names_)
         return 4 * self._weights + names + len(self._crf_bytes)
 
+    def parameters(self) -> tuple[int, int]:
+        """How many weights classifier and CRF have (the CRF keeps none that are zero), and zero: no vectors beneath."""
+        crf = self._tagger.info()
+        return self._weights + len(crf.state_features) + len(crf.transitions), 0
+
     def _utterance(self, tokens: Sequence[Token]) -> dict[str, float]:
         return utterance_features(tokens, self.config.order, self.clusters)
 

@@ -1,0 +1,207 @@
+"""The benchmark: the book's models on all training data of SNIPS, in the split that papers report.
+
+Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw
+  of the embedded corpus ``assistant-en``, to show the machinery.
+- *Settings*: chosen on the dev split. Of the networks by half a dozen runs of seed 0 that differed in dropout, width,
+  batch and updates, both networks alike; MaxEnt-CRF chooses its regularisation at each fit. Dev also chooses a
+  network's epoch, as in most papers. Early prototypes, other code than this, were judged on the test split; nothing
+  here was chosen by them.
+- *Seeds*: five for networks, which start and shuffle by them. MaxEnt-CRF has nothing random, so its rows are equal.
+- *Vectors*: FastText on the pool of public requests, without every text that equals or nearly equals one of the test or
+  dev split. Nothing is learned from text of elsewhere.
+- *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
+  error rate of the book; beside them numbers learned, numbers in vectors beneath, seconds of training, and bytes.
+
+A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.corpora.skillsets import Skill, fingerprint, skills_of
+from slubook.corpora.utterance import Utterance
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
+from slubook.experiments.skills import QUICK_SOURCES
+from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.dnn import DNN, DNNConfig
+from slubook.learning.fasttext import FastTextConfig, train_fasttext
+from slubook.learning.pool import SOURCES, build_pool
+from slubook.learning.tables import kept_table, table_folder
+from slubook.learning.training import TrainingConfig
+from slubook.models.base import NLUModel
+from slubook.models.maxent import MaxEntConfig, MaxEntCRF
+from slubook.models.network import NetworkConfig
+from slubook.models.vectors import VectorTable
+
+EXPERIMENT, PROTOCOL = "benchmark", 1
+SEEDS = 5
+BASELINE = "maxent_crf"
+METHODS = {
+    "maxent_crf": "MaxEnt-CRF",
+    "dnn_scratch": "DNN, no pretrained vectors",
+    "dnn_pool": "DNN, FastText of the pool",
+}
+CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
+#: Training utterances and updates of a network in the quick profile.
+QUICK_SIZE, QUICK_UPDATES = 1500, 400
+
+
+class Counted(NLUModel, Protocol):
+    """A model that tells how many numbers it consists of."""
+
+    def parameters(self) -> tuple[int, int]:
+        """Numbers learned from the annotated data, and numbers in the vectors beneath."""
+        ...
+
+
+#: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands of them
+#: occur here, and the encoder holds which utterance has which as a dense matrix, which would take gigabytes.
+DNN_CONFIG = DNNConfig(
+    NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
+    TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was chosen on dev."""
+
+    maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
+    dnn: DNNConfig = field(default_factory=lambda: DNN_CONFIG)
+
+
+#: How each model is made, from the settings and the vectors of the pool.
+MODELS: Mapping[str, Callable[[Settings, VectorTable], Counted]] = {
+    "maxent_crf": lambda settings, table: MaxEntCRF(settings.maxent),
+    "dnn_scratch": lambda settings, table: DNN(None, settings.dnn),
+    "dnn_pool": lambda settings, table: DNN(table, settings.dnn),
+}
+
+
+def brief(settings: Settings) -> Settings:
+    """The same models, soon trained: fewer updates, and one regularisation of each kind."""
+    linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
+    training = replace(settings.dnn.training, updates=QUICK_UPDATES)
+    return Settings(linear, replace(settings.dnn, training=training))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of.
+
+    Attributes:
+        whole: the data as a skill, whose pool training and dev utterances are from.
+        train: the training split.
+        dev: the dev split.
+        table: the vectors of the pool, kept in the cache.
+        pool_counts: how many requests the pool read and kept.
+    """
+
+    whole: Skill
+    train: Sequence[Utterance]
+    dev: Sequence[Utterance]
+    table: VectorTable
+    pool_counts: Mapping[str, int]
+
+    def cell(self, seed: int) -> Cell:
+        """The data of one seed: the same for all."""
+        return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
+
+
+def plan(profile: str) -> Plan:
+    """Split the data, and train the vectors if need be.
+
+    Raises:
+        CorpusError: when a corpus is missing.
+    """
+    if profile == "full":
+        utterances, sources = load(CORPUS), SOURCES
+        train, dev, test = ([u for u in utterances if u.split == split] for split in ("train", "dev", "test"))
+        whole = Skill(CORPUS, CORPUS, ("snips",), tuple(test), (*train, *dev))
+    else:
+        [whole], sources = skills_of(QUICK_CORPUS, load(QUICK_CORPUS)), QUICK_SOURCES
+        train, dev = whole.draw(QUICK_SIZE, 0)
+    pool = build_pool(sources, [u.text for u in (*dev, *whole.test)])
+    table = kept_table(f"{EXPERIMENT}-{profile}", pool.sentences(), train_fasttext, FastTextConfig())
+    return Plan(whole, train, dev, table, pool.counts)
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+    the_plan: Plan | None = None,
+) -> Results:
+    """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
+
+    Args:
+        profile: ``quick`` or ``full``.
+        corpora: none; published tables are of one corpus.
+        seeds: how many; 5 by default, 1 in the quick profile.
+        jobs: processes, one thread each.
+        out: where to write the results file; ``None`` writes none.
+        until: stop before a cell that would start after this time (``time.time()``).
+        backend: joblib's: ``loky`` or ``dask``.
+        settings: configurations other than those chosen.
+        the_plan: data and vectors other than the profile's.
+
+    Returns:
+        The results, of all cells finished so far.
+
+    Raises:
+        CorpusError: when asked for a corpus, or when one is missing.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
+        CellsFailed: when cells could not be measured; the others are finished and written before.
+    """
+    if corpora:
+        raise CorpusError(
+            f"experiment {EXPERIMENT!r} is of one corpus, to stand beside published tables: not --corpus; "
+            "`slubook run skills --corpus` compares the same models on a corpus of yours"
+        )
+    how, earlier = How(jobs, until, backend), load_earlier(out)
+    settings = settings or (brief(Settings()) if profile == "quick" else Settings())
+    the_plan = the_plan or plan(profile)
+    name = the_plan.whole.name
+    config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
+    data = {name: fingerprint(the_plan.whole), f"vectors {the_plan.table.name}": the_plan.table.key}
+    count = seeds or (SEEDS if profile == "full" else 1)
+    keys = [(name, len(the_plan.train), seed) for seed in range(count)]
+
+    def task(key: Key) -> Task:
+        return measure_cell, (the_plan.cell(key[2]), table_folder(the_plan.table.name), settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        return {"pool": dict(the_plan.pool_counts), "train_seconds": train_seconds(rows)}
+
+    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
+    return run_cells(identity, keys, task, {name: test_of(the_plan.whole)}, how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, table_at: Path, settings: Settings) -> Measured:
+    """One cell, in a worker: every model with one seed."""
+    bench, table = Bench(cell), VectorTable.load(table_at)
+    for method, make in MODELS.items():
+        start = time.perf_counter()
+        model = make(settings, table).fit(cell.train, cell.dev, cell.seed)
+        spent = time.perf_counter() - start
+        learned, beneath = model.parameters()
+        bench.judge(method, model, spent, parameters=learned, beneath=beneath)
+    return Measured(bench.rows, {table.name: table.stamp})

@@ -1,0 +1,106 @@
+"""The benchmark page's rows: what others report (``book/published_benchmarks.yml``) beside what was measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from slubook.evaluation.intervals import Interval
+from slubook.experiments.records import Results
+from slubook.pages import error
+from slubook.profiles import BENCHMARKS
+
+#: What papers call one minus an error rate of the book: figure → error.
+ERRORS = {"intent": "icer", "slot_f1": "ser", "sentence": "irer"}
+COLUMNS = {"intent": "intent accuracy %", "slot_f1": "slot F1 %", "sentence": "sentence accuracy %"}
+
+
+class Reported(BaseModel):
+    """A row of somebody else's table, in percent.
+
+    Attributes:
+        model: its name.
+        beneath: what it was pretrained with.
+        intent, slot_f1, sentence: accuracy, F1 by exact span, utterances without a mistake; ``None`` if not reported.
+        paper: address of where the figures are from.
+        read_in: address of where they were read.
+        second_hand: whether that is somebody else's account of the paper.
+        unconfirmed: figures that were not found in it either.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    beneath: str
+    intent: float = Field(gt=0, le=100)
+    slot_f1: float = Field(gt=0, le=100)
+    sentence: float | None = Field(default=None, gt=0, le=100)
+    paper: str = Field(pattern="^https://")
+    read_in: str = Field(pattern="^https://")
+    second_hand: bool = False
+    unconfirmed: tuple[Literal["intent", "slot_f1", "sentence"], ...] = ()
+
+    def line(self) -> dict[str, str]:
+        """The row as the page shows it; ``?`` marks what was not confirmed."""
+        shown = {
+            column: "–" if (value := getattr(self, name)) is None else f"{value:.1f}" + "?" * (name in self.unconfirmed)
+            for name, column in COLUMNS.items()
+        }
+        source = f'<a href="{self.paper}">reported</a>'
+        if self.second_hand:
+            source += f', read <a href="{self.read_in}">second-hand</a>'
+        return {"model": self.model, **shown, "beneath": self.beneath, "from": source}
+
+
+def reported(path: Path = BENCHMARKS) -> list[Reported]:
+    """The rows of the published table.
+
+    Raises:
+        pydantic.ValidationError: naming each field that is missing, unknown or out of range.
+    """
+    return TypeAdapter(list[Reported]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def accuracy(results: Results, method: str, figure: str, slice: str | None = None) -> Interval:
+    """A method's mean over seeds of one of :data:`ERRORS`' figures, with its interval over seeds and utterances."""
+    wrong = error(results, method, metric=ERRORS[figure], slice=slice)
+    return Interval(1 - wrong.point, 1 - wrong.high, 1 - wrong.low, wrong.n_skills)
+
+
+def measured_line(results: Results, method: str, name: str) -> dict[str, str]:
+    """A row of a model of the book, under the same heads as :meth:`Reported.line`."""
+    rows = results.select([method])
+    return {
+        "model": f"<b>{name}</b>",
+        **{column: accuracy(results, method, figure).percent() for figure, column in COLUMNS.items()},
+        "beneath": "vectors of requests" if any(row.figures["beneath"] for row in rows) else "nothing",
+        "from": f"here, seeds: {len(rows)}",
+    }
+
+
+def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
+    """What a model of the book consists of and takes: numbers, seconds, bytes, milliseconds."""
+    rows = results.select([method])
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.mean(list(values)))
+
+    return {
+        "model": name,
+        "numbers learned": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
+        "in vectors beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
+        "training s": f"{mean(r.train_s for r in rows):,.0f}",
+        "MB without vectors": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
+        "ms an utterance": f"{mean(r.predict_ms for r in rows):.1f}",
+    }
+
+
+def ahead(results: Results, method: str, rows: Sequence[Reported]) -> list[str]:
+    """The reported models whose intent accuracy and slot F1 the method's means both reach."""
+    mine = {figure: 100 * accuracy(results, method, figure).point for figure in ("intent", "slot_f1")}
+    return [row.model for row in rows if all(value >= getattr(row, figure) for figure, value in mine.items())]
