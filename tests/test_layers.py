@@ -23,7 +23,7 @@ FLOORS = (
     {"corpora", "evaluation"},
     {"models"},
     {"learning", "context"},
-    {"experiments", "claims", "cost", "ledger", "figures", "figure_style", "pages"},
+    {"experiments", "claims", "cost", "ledger", "figures", "figures_transfer", "figure_style", "pages"},
     {"cli", "cli_run", "cli_skill", "cli_tune"},
 )
 
