@@ -42,6 +42,12 @@ _ABOVE = (("words", "common"), ("characters", "common"), ("common", "tagger"), (
           ("tagger", "tags"), ("classifier", "intents"))  # fmt: skip
 _KINDS = {"as the source left it": PALETTE[0], "new, at random": PALETTE[1], "new, from label names": PALETTE[2]}
 _TOP = ("tags", "intents")
+#: What goes in and what comes out: where it stands, and what is said there.
+_AROUND = (
+    (5, -0.8, "<i>order six oranges</i>"),
+    (2.4, 8.8, "O, B-quantity, B-produce"),
+    (7.6, 8.8, "BuyProduceIntent"),
+)
 
 
 class Stage(NamedTuple):
@@ -76,11 +82,11 @@ def stages(chosen: Sequence[Stage] = STAGES) -> go.Figure:
     """
     figure = blank(
         {"font.size": 12},
-        height=430,
+        height=480,
         xaxis={"visible": False, "range": [-0.2, 10.2], "fixedrange": True},
-        yaxis={"visible": False, "range": [-0.4, 10.4], "fixedrange": True},
+        yaxis={"visible": False, "range": [-1.3, 11], "fixedrange": True},
         hovermode="closest",
-        margin={"t": 84},
+        margin={"t": 80},
     )
     for low, high in _ABOVE:
         below, above = _BOXES[low], _BOXES[high]
@@ -97,19 +103,15 @@ def stages(chosen: Sequence[Stage] = STAGES) -> go.Figure:
             x=x, y=[box.bottom + up for up in y], mode="lines", fill="toself", fillcolor=fill,
             line={"color": edge, "width": 2}, hoveron="fills", hoverinfo="text", text=box.does, showlegend=False,
         )  # fmt: skip
-    figure.add_scatter(
-        x=[(b.left + b.right) / 2 for b in _BOXES.values()],
-        y=[b.bottom + _HIGH / 2 for b in _BOXES.values()],
-        text=[b.label for b in _BOXES.values()],
-        mode="text",
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    named = [((b.left + b.right) / 2, b.bottom + _HIGH / 2, b.label) for b in _BOXES.values()]
+    for written in (named, _AROUND):
+        x, y, text = zip(*written, strict=True)
+        figure.add_scatter(x=x, y=y, text=text, mode="text", hoverinfo="skip", showlegend=False)
     for name, colour in _KINDS.items():
         look = {"color": colour, "symbol": "square", "size": 12}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=look, name=name)
     figure.add_annotation(
-        x=0, y=9.3, text=wrap(chosen[0].caption, 48), showarrow=False, xanchor="left", yanchor="middle", align="left"
+        x=0, y=10.4, text=wrap(chosen[0].caption, 48), showarrow=False, xanchor="left", yanchor="middle", align="left"
     )
     traces = list(range(first, first + len(_BOXES)))
     buttons = []
@@ -145,11 +147,12 @@ def race(
     """
     updates = sorted(next(iter(curves.values())))
     values = {name: [100 * curve[u] for u in updates] for name, curve in curves.items()}
-    top = max(max(v) for v in values.values())
+    low, top = min(map(min, values.values())), max(map(max, values.values()))
+    room = 0.06 * (top - low)
     figure = blank(
         height=470,
         xaxis={"title": "updates", "range": [0, 1.02 * updates[-1]]},
-        yaxis={"title": y, "range": [0, 1.05 * top]},
+        yaxis={"title": y, "range": [max(0.0, low - room), top + room]},
         hovermode="x unified",
     )
     for k, (name, value) in enumerate(values.items()):
@@ -176,8 +179,8 @@ def race(
     run = {"mode": "immediate", "frame": {"duration": 250, "redraw": False}, "transition": {"duration": 0}}
     play = {"label": "▶ race", "method": "animate", "args": [[str(u) for u in updates], run]}
     slider = {
-        "steps": steps, "active": len(steps) - 1, "x": 0.18, "len": 0.82, "y": 1.0, "yanchor": "bottom",
-        "currentvalue": {"prefix": "after ", "suffix": " updates", "font": {"size": 12}, "xanchor": "left"},
+        "steps": steps, "active": len(steps) - 1, "x": 0.3, "len": 0.7, "y": 1.0, "yanchor": "bottom",
+        "currentvalue": {"prefix": "after ", "suffix": " updates", "font": {"size": 12, "color": TEXT}},
         "ticklen": 0, "minorticklen": 0, "font": {"size": 1, "color": "rgba(0, 0, 0, 0)"},
         "bgcolor": GRID, "bordercolor": GRID, "activebgcolor": PALETTE[0], "pad": {"t": 0, "b": 0},
     }  # fmt: skip
