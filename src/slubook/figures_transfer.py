@@ -213,7 +213,7 @@ def gains_by_skill(
     groups, notes = groups or dict.fromkeys(gains, "skills"), notes or {}
     figure = blank(
         {"yaxis.title.text": "", "yaxis.showticklabels": False},
-        height=round(min(900, 200 + 14 * len(ranked))),
+        height=min(640, 200 + 14 * len(ranked)),
         xaxis={"title": "fewer utterances with a mistake (%)", "range": [100 * least - 4, 104]},
         yaxis={"title": "skills, most gain first", "range": [len(ranked) + 0.7, 0.3], "showgrid": False},
         hovermode="closest",
@@ -238,7 +238,7 @@ def gains_by_skill(
         )  # fmt: skip
     lines: dict[str, tuple[float, dict[str, Any]]] = {"all skills": (overall.point, {"dash": "dash"})}
     if claimed is not None:
-        lines[claimed[0]] = (claimed[1], {"dash": "solid", "width": 2})
+        lines[claimed[0]] = (claimed[1], {"dash": "solid", "width": 3})
     for name, (level, line) in lines.items():
         figure.add_scatter(
             x=[100 * level] * 2, y=[0.3, len(ranked) + 0.7], mode="lines", line={"color": TEXT, **line},
