@@ -181,7 +181,7 @@ def race(
     slider = {
         "steps": steps, "active": len(steps) - 1, "x": 0.3, "len": 0.7, "y": 1.0, "yanchor": "bottom",
         "currentvalue": {"prefix": "after ", "suffix": " updates", "font": {"size": 12, "color": TEXT}},
-        "ticklen": 0, "minorticklen": 0, "font": {"size": 1, "color": "rgba(0, 0, 0, 0)"},
+        "ticklen": 2, "minorticklen": 0, "font": {"size": 9, "color": TEXT},
         "bgcolor": GRID, "bordercolor": GRID, "activebgcolor": PALETTE[0], "pad": {"t": 0, "b": 0},
     }  # fmt: skip
     place = {"type": "buttons", "x": 0, "xanchor": "left", "y": 1.04, "yanchor": "bottom", "showactive": False}
