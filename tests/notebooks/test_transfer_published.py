@@ -92,7 +92,7 @@ def shown(tmp_path, monkeypatch):
 
 def test_before_anything_is_measured(shown):
     text, glued = shown()
-    assert glued["state"].startswith("Not measured yet: *transfer*, *arriving*, *convergence*, *ablation*")
+    assert glued["state"].startswith("Not measured yet: transfer, arriving, convergence, ablation, so there is")
     assert "There is no verdict yet: there are no published results" in text and text.count("Not run yet.") >= 10
     assert "- Fewer mistakes after transfer than from scratch, on two hundred skills: not run yet." in text
     assert "Provisional" not in text and "Plotly" not in text
@@ -101,7 +101,7 @@ def test_before_anything_is_measured(shown):
 def test_while_runs_last_there_are_figures_and_no_verdict(shown, tmp_path):
     published(tmp_path, done=4)
     text, glued = shown()
-    assert glued["state"].startswith("*transfer* lasts (4 of 5 cells; figures are provisional): 4 skills, 5 draws")
+    assert glued["state"].startswith("Transfer lasts (4 of 5 cells; figures are provisional): 4 skills, 5 draws")
     assert "*Provisional, from 4 of 5 cells.*" in text and "So far, transfer leaves" in text
     assert "Every claim has its figure." in text and "<td>provisional</td>" in text
     assert "Not run yet." not in text and "**exceeded**" not in text and "<td>exceeded</td>" not in text
