@@ -6,7 +6,9 @@ Such cells are tagged ``published``. The records here are made up, and stand in 
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -43,30 +45,33 @@ def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int,
     return made
 
 
+@cache
+def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
+    """Rows and tables of the four experiments."""
+    one, growing = dict.fromkeys(SKILLS, (100,)), dict.fromkeys(SKILLS, (50, 100)) | {"sgd/s0": (50, 100, 200)}
+    arrived, ablated = rows(arriving.METHODS, growing, 2), rows(ablation.METHODS, one, 2)
+    reached = {"updates_to_scratch_best": 300.0, "seconds_to_scratch_best": 9.0, "reached": 1.0}
+    paced = rows(convergence.METHODS, one, 2, **reached, **DEV)
+    chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
+    pace = convergence.pace_tables(paced, Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(2)))
+    against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
+    return {
+        transfer: (rows(transfer.METHODS, one, 5), {}),
+        arriving: (arrived, arriving.gain_tables(arrived, [50, 100], SKILLS)),
+        convergence: (paced, pace),
+        ablation: (ablated, against),
+    }
+
+
 def published(folder: Path, done: int) -> None:
     """The four results files, as if ``done`` of five cells were measured."""
     tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
-    one, growing = dict.fromkeys(SKILLS, (100,)), dict.fromkeys(SKILLS, (50, 100)) | {"sgd/s0": (50, 100, 200)}
-    reached = {"updates_to_scratch_best": 300.0, "seconds_to_scratch_best": 9.0, "reached": 1.0}
-    made = {
-        transfer: rows(transfer.METHODS, one, 5),
-        arriving: rows(arriving.METHODS, growing, 2),
-        convergence: rows(convergence.METHODS, one, 2, **reached, **DEV),
-        ablation: rows(ablation.METHODS, one, 2),
-    }
-    skills = [(Skill(s, c, (), (), ()), 100) for s, c in SKILLS.items()]
-    pace = convergence.pace_tables(
-        made[convergence], Plan(Chosen("full", skills), {}, {"full-0": {"seconds": 60.0}}, range(2))
-    )
-    against = {f"against_{b}": ablation.reductions(made[ablation], b, SKILLS) for b in ("scratch", "transfer")}
-    tables = {arriving: arriving.gain_tables(made[arriving], [50, 100], SKILLS), convergence: pace, ablation: against}
-    for module, some in made.items():
+    for module, (some, tables) in measured().items():
         stamp = {"protocol": module.PROTOCOL, "config": {"profile": "full"}, "threads": 1, "peak_memory_mb": 500.0}
         stamp["hardware"] = {"processor": "a processor"}
         shared = {"cells": {"done": done, "planned": 5}, "train_seconds": {"scratch": 7200.0}}
         shared["pretraining"] = {"full-0": {"seconds": 3600.0}}
-        found = Results(module.EXPERIMENT, stamp, tests, some, shared | tables.get(module, {}))
-        found.save(folder / f"{module.EXPERIMENT}.json")
+        Results(module.EXPERIMENT, stamp, tests, some, shared | tables).save(folder / f"{module.EXPERIMENT}.json")
 
 
 @pytest.fixture
