@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from slubook import figures
+from slubook import figures, figures_transfer
 from slubook.claims import Claim
 from slubook.evaluation.intervals import Interval
 from slubook.figure_style import legend_rows, to_div
@@ -61,6 +61,20 @@ ALL = {
         {"m": [("A", "B", "say <this>"), ("A", "A", "that")], "n": [("A", "A", "t")]}
     ),
     "map": lambda: figures.embedding_map(np.array([[0, 1], [2, 3.0]]), ["g", "h"], ["buy", "order"], labelled=[1]),
+    "stages": figures_transfer.stages,
+    "race": lambda: figures_transfer.race(
+        {"slow": {10: 0.9, 20: 0.5}, "fast": {10: 0.5, 20: 0.4}}, goal=("slow at its best", 0.5)
+    ),
+    "gains": lambda: figures_transfer.gains_by_skill(
+        {"a/<x>": Interval(0.1, -0.2, 0.4, 1), "b/y": Interval(0.3, 0.1, 0.5, 1), "b/z": Interval(-4, -9, 0, 1)},
+        Interval(0.15, 0.05, 0.25, 3),
+        claimed=("the article's 14 %", 0.14),
+        groups={"a/<x>": "a", "b/y": "b", "b/z": "b"},
+        notes={"b/y": "100 utterances"},
+    ),
+    "cases": lambda: figures_transfer.won_and_lost(
+        {"tea": [(False, True, "say <this>"), (True, True, "that"), (True, False, "those")], "cars": []}, across=2
+    ),
 }
 
 
@@ -186,3 +200,60 @@ def test_embedding_map():
         ("h", [2.0], [3.0], ["order"]),
     ]
     assert [a["text"] for a in layout["annotations"]] == ["order"]
+
+
+def test_stages_light_up_what_is_new():
+    traces, layout = drawn(ALL["stages"]())
+    buttons = layout["updatemenus"][0]["buttons"]
+    boxes = buttons[0]["args"][2]
+    labels = next(t["text"] for t in traces if t["mode"] == "text")
+    assert [b["label"] for b in buttons] == [s.button for s in figures_transfer.STAGES] and len(boxes) == len(labels)
+    edges = {b["label"]: dict(zip(labels, b["args"][0]["line.color"], strict=True)) for b in buttons}
+    assert len(set(edges["source"].values())) == 1, "stage one: everything is the source's"
+    for stage in ("hand-over", "by names", "new skill"):
+        changed = {label for label, colour in edges[stage].items() if colour != edges["source"][label]}
+        assert changed == {"tags, CRF", "intents"}, "only what scores labels is replaced"
+    assert edges["by names"]["intents"] != edges["hand-over"]["intents"] == edges["new skill"]["intents"]
+    first = buttons[0]["args"][0]
+    assert [traces[k]["fillcolor"] for k in boxes] == first["fillcolor"], "the first stage is what is drawn"
+    assert layout["annotations"][0]["text"] == buttons[0]["args"][1]["annotations[0].text"]
+
+
+def test_a_race_ends_with_all_of_it_and_a_frame_holds_what_was_run():
+    figure = ALL["race"]()
+    traces, layout = drawn(figure)
+    assert [(t["name"], t["y"]) for t in traces] == [
+        ("slow", [90.0, 50.0]), ("fast", [50.0, 40.0]), ("slow at its best", [50.0, 50.0]),
+    ]  # fmt: skip
+    assert [(f.name, [t.y for t in f.data]) for f in figure.frames] == [
+        ("10", [(90.0,), (50.0,)]), ("20", [(90.0, 50.0), (50.0, 40.0)]),
+    ]  # fmt: skip
+    steps = layout["sliders"][0]["steps"]
+    assert [s["args"][0] for s in steps] == [["10"], ["20"]] and layout["sliders"][0]["active"] == 1
+    assert layout["updatemenus"][0]["buttons"][0]["args"][0] == ["10", "20"]
+    division = to_div(figure, "race")
+    assert "Plotly.addFrames" in division and "Plotly.animate" not in division, "nothing moves by itself"
+
+
+def test_gains_are_sorted_and_the_claim_stands_among_them():
+    traces, layout = drawn(ALL["gains"]())
+    a, b, whole, claimed = traces
+    assert (a["name"], a["x"], a["y"]) == ("a", [10.0], [2]) and (b["x"], b["y"]) == ([30.0, -100.0], [1, 3])
+    assert b["error_x"]["array"] == [20.0, 100.0] and b["error_x"]["arrayminus"] == [20.0, 0.0]
+    assert a["text"][0].startswith("<b>a/&lt;x&gt;</b><br>10.0 % [-20.0, 40.0]") and "100 utterances" in b["text"][0]
+    assert (whole["x"], claimed["name"], claimed["x"]) == ([15.0, 15.0], "the article's 14 %", [14.0, 14.0])
+    band = next(s for s in layout["shapes"] if s["type"] == "rect")
+    assert (band["x0"], band["x1"]) == (5.0, 25.0)
+
+
+def test_utterances_won_and_lost_come_first():
+    traces, layout = drawn(ALL["cases"]())
+    assert [t["name"] for t in traces] == [
+        "only after transfer (1)", "only from scratch (1)", "both (1)", "neither (0)",
+    ]  # fmt: skip
+    assert [(t["x"], t["y"], t["text"]) for t in traces] == [
+        ([0], [0], ["say &lt;this&gt;"]), ([1], [0], ["those"]), ([0], [1], ["that"]), ([], [], []),
+    ]  # fmt: skip
+    tea, cars = layout["updatemenus"][0]["buttons"]
+    assert (tea["label"], cars["label"]) == ("tea", "cars") and tea["args"][0]["text"][2] == ["that"]
+    assert cars["args"][0]["name"][0] == "only after transfer (0)"

@@ -16,6 +16,7 @@ from slubook.ledger import Assessed
 
 NAMES = {"old": "Old one", "new": "New one"}
 PAIR = ("old", "new")
+LASTING = {"cells": {"done": 3, "planned": 5}, "pace": {"point": 4, "low": 3, "high": 5, "n": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,29 @@ def test_published(tmp_path, results):
     assert pages.published("skills", tmp_path) is None
     results.save(tmp_path / "skills.json")
     assert len(pages.published("skills", tmp_path).rows) == len(results.rows)
+
+
+def test_how_far(results):
+    assert pages.how_far(None) == pages.how_far(results) == ""
+    done = replace(results, tables={"cells": {"done": 5, "planned": 5}})
+    assert pages.how_far(done) == "" and pages.how_far(replace(results, tables=LASTING)) == "3 of 5 cells"
+
+
+def test_so_far(results):
+    measure = {"kind": "comparison", "baseline": "old", "proposed": "new"}
+    tested = {"not_testable": None, "experiment": "skills", "protocol": "p", "rule": "number", "metric": "irer"}
+    waiting = Assessed(claim(**tested, measure=measure), "not run yet", reason="the run is not over")
+    lasting = replace(results, tables=LASTING)
+    assert pages.so_far(waiting, None) == pages.so_far(waiting, results) == waiting
+    assert pages.so_far(waiting, lasting) == replace(waiting, interval=pages.gain(results, *PAIR))
+    assert pages.so_far(waiting, replace(lasting, rows=[])) == waiting
+    for change in ({"proposed": "none"}, {"sizes": (7,)}, {"slice": "nowhere"}):
+        other = replace(waiting, claim=claim(**tested, measure=measure | change))
+        assert pages.so_far(other, lasting) == other
+    tabled = replace(waiting, claim=claim(**tested, measure={"kind": "table", "table": "pace"}))
+    assert pages.so_far(tabled, lasting).interval == Interval(4, 3, 5, 2)
+    lacking = replace(tabled, claim=claim(**tested, measure={"kind": "table", "table": "fall"}))
+    assert pages.so_far(lacking, lasting) == lacking
 
 
 def test_table():

@@ -11,6 +11,8 @@ import html
 import json
 import math
 import os
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,26 @@ _CONFIG = {
 }
 
 
+#: Labels of axes on a phone: small, so that what is drawn keeps its room.
+SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
+
+
+def blank(phone: Mapping[str, Any] | None = None, **layout: Any) -> go.Figure:
+    """An empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""
+    return go.Figure(layout={"template": TEMPLATE, "meta": {"phone": dict(phone or {})}, **layout})
+
+
+def wrap(text: str, width: int = 60) -> str:
+    """Text for a figure, in lines of at most ``width`` characters; what HTML would read as its own is escaped."""
+    return "<br>".join(textwrap.wrap(html.escape(text), width))
+
+
+def faded(colour: str, alpha: float) -> str:
+    """A colour of the palette that lets the page shine through; ``alpha`` is 1 where it does not."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {alpha})"
+
+
 def show(figure: go.Figure, name: str, alt: str = "") -> Any:
     """What the last line of a notebook cell returns to show a figure.
 
@@ -89,6 +111,7 @@ def to_div(figure: go.Figure, name: str) -> str:
         full_html=False,
         include_plotlyjs=False,
         include_mathjax=False,
+        auto_play=False,
         div_id=name,
         default_width="100%",
         default_height=f"{figure.layout.height}px",

@@ -1,18 +1,16 @@
-"""Every Plotly figure of the book; the last line of a cell is ``show(figure, name, alt)``."""
+"""Plotly figures that any chapter may use; the last line of a cell is ``show(figure, name, alt)``."""
 
 from __future__ import annotations
 
 import html
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from slubook.evaluation.intervals import Interval
-from slubook.figure_style import GRID, HEIGHT, PALETTE, SYMBOLS, TEMPLATE, TEXT, show
+from slubook.figure_style import GRID, HEIGHT, PALETTE, SMALL, SYMBOLS, TEXT, blank, faded, show, wrap
 from slubook.ledger import (
     DIRECTION_ONLY,
     EXCEEDED,
@@ -25,24 +23,6 @@ from slubook.ledger import (
 )
 
 __all__ = ["confusion", "embedding_map", "forest", "learning_curves", "show", "skill_scatter"]
-
-
-#: Labels of axes on a phone: small, so that what is drawn keeps its room.
-_SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
-
-
-def _figure(phone: Mapping[str, Any] | None = None, **layout: Any) -> go.Figure:
-    """An empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""
-    return go.Figure(layout={"template": TEMPLATE, "meta": {"phone": dict(phone or {})}, **layout})
-
-
-def _wrap(text: str, width: int = 60) -> str:
-    return "<br>".join(textwrap.wrap(html.escape(text), width))
-
-
-def _faded(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {alpha})"
 
 
 _VERDICT_LOOKS = {
@@ -71,8 +51,8 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
         and row.claim.claimed.unit != "count"
         and (row.interval is not None or row.claim.claimed.value is not None)
     ]
-    figure = _figure(
-        _SMALL, height=110 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True
+    figure = blank(
+        SMALL, height=110 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True
     )
     figure.update_xaxes(title=f"improvement ({unit})" if not ratios else "times as good (×)")
     figure.add_vline(x=1 if ratios else 0, line={"color": TEXT, "width": 1})
@@ -88,7 +68,7 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
             name=verdict,
-            text=[f"{_wrap(r.claim.claim)}<br><b>{show_measured(r)}</b>" for r in measured],
+            text=[f"{wrap(r.claim.claim)}<br><b>{show_measured(r)}</b>" for r in measured],
             hovertemplate="%{text}<extra></extra>",
         )
     stated = [row for row in rows if row.claim.claimed.value is not None]
@@ -100,7 +80,7 @@ def forest(assessed: Sequence[Assessed], *, ratios: bool = False) -> go.Figure:
         mode="markers",
         marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3, "color": TEXT}},
         name="claimed",
-        text=[f"{_wrap(row.claim.claim)}<br>claimed: <b>{show_claimed(row.claim.claimed)}</b>" for row in stated],
+        text=[f"{wrap(row.claim.claim)}<br>claimed: <b>{show_claimed(row.claim.claimed)}</b>" for row in stated],
         hovertemplate="%{text}<extra></extra>",
     )
     return figure
@@ -119,7 +99,7 @@ def learning_curves(
         y: the axis title.
         claimed: a name and, at each size, the error (a fraction) that the article's figure would mean.
     """
-    figure = _figure(height=HEIGHT, xaxis={"title": "training utterances"}, yaxis={"title": y, "rangemode": "tozero"})
+    figure = blank(height=HEIGHT, xaxis={"title": "training utterances"}, yaxis={"title": y, "rangemode": "tozero"})
     figure.update_layout(hovermode="x unified")
     for k, (method, curve) in enumerate(curves.items()):
         sizes = sorted(curve)
@@ -130,7 +110,7 @@ def learning_curves(
             y=np.concatenate([high, low[::-1]]),
             mode="lines",
             fill="toself",
-            fillcolor=_faded(colour, 0.15),
+            fillcolor=faded(colour, 0.15),
             line={"width": 0},
             hoverinfo="skip",
             legendgroup=method,
@@ -175,8 +155,8 @@ def skill_scatter(
         groups: the corpus or topic of each skill, for its colour and symbol.
         metric: the axes' unit.
     """
-    xaxis, yaxis = ({"title": f"{_wrap(name, 40)}:<br>{metric}"} for name in names)
-    figure = _figure(height=460, xaxis=xaxis, yaxis=yaxis)
+    xaxis, yaxis = ({"title": f"{wrap(name, 40)}:<br>{metric}"} for name in names)
+    figure = blank(height=460, xaxis=xaxis, yaxis=yaxis)
     top = 105 * max((max(pair) for pair in errors.values()), default=1)
     figure.add_scatter(
         x=[0, top], y=[0, top], mode="lines", line={"color": TEXT, "dash": "dot"}, name="equal", hoverinfo="skip"
@@ -203,9 +183,9 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
         cases: under each name, (true label, predicted label, text or id) of each utterance.
         examples: how many utterances a cell shows when it is pointed at.
     """
-    figure = _figure(
+    figure = blank(
         {
-            **_SMALL,
+            **SMALL,
             "coloraxis.showscale": False,
             "xaxis.tickangle": -90,
             "xaxis.title.text": "columns: predicted, rows: true",
@@ -217,7 +197,7 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
         coloraxis={
             "cmin": 0,
             "cmax": 1,
-            "colorscale": [[0, _faded(PALETTE[0], 0.04)], [1, PALETTE[0]]],
+            "colorscale": [[0, faded(PALETTE[0], 0.04)], [1, PALETTE[0]]],
             "colorbar": {"title": "share", "thickness": 12, "tickformat": ".0%"},
         },
     )
@@ -249,7 +229,7 @@ def confusion(cases: Mapping[str, Sequence[tuple[str, str, str]]], *, examples: 
 
 def _cell(true: str, said: str, count: int, cases: Sequence[tuple[str, str, str]], examples: int) -> str:
     """The hover text of one cell of the confusion: how many, and some of their utterances."""
-    shown = [_wrap(text) for t, s, text in cases if (t, s) == (true, said)][:examples]
+    shown = [wrap(text) for t, s, text in cases if (t, s) == (true, said)][:examples]
     return "<br>".join([f"<b>{html.escape(true)} → {html.escape(said)}: {count}</b>", *shown])
 
 
@@ -270,7 +250,7 @@ def embedding_map(
         labelled: positions in the lists of those whose text stands beside the point.
         height: in pixels.
     """
-    figure = _figure(height=height, xaxis={"visible": False}, yaxis={"visible": False})
+    figure = blank(height=height, xaxis={"visible": False}, yaxis={"visible": False})
     belongs = np.asarray(groups)
     for k, (group, _) in enumerate(Counter(groups).most_common()):
         inside = np.flatnonzero(belongs == group)
@@ -285,7 +265,7 @@ def embedding_map(
                 "opacity": 0.8,
             },
             name=group,
-            text=[_wrap(texts[i]) for i in inside],
+            text=[wrap(texts[i]) for i in inside],
             hovertemplate=f"%{{text}}<extra>{html.escape(group)}</extra>",
         )
     for i in labelled:

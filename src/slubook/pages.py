@@ -7,6 +7,7 @@ than the ledger's, so their ends may differ from those in the last digit.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from slubook import ledger
+from slubook.claims import OfTable
 from slubook.evaluation.intervals import Comparison, Interval, compare, compare_slices, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
 from slubook.profiles import RESULTS
@@ -33,6 +35,27 @@ def published(experiment: str, folder: Path = RESULTS) -> Results | None:
     """
     path = folder / f"{experiment}.json"
     return Results.load(path) if path.is_file() else None
+
+
+def how_far(results: Results | None) -> str:
+    """How many of the cells of a run are measured, in words; empty where there is no run, or where it is over."""
+    cells = results.tables.get("cells") if results else None
+    return f"{cells['done']} of {cells['planned']} cells" if cells and cells["done"] < cells["planned"] else ""
+
+
+def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
+    """A row of the ledger with what an unfinished run measures of its claim, and no verdict; other rows as they are."""
+    how = row.claim.measure
+    if not how_far(results) or not results.rows:
+        return row
+    if isinstance(how, OfTable):
+        figure = None if how.entry else results.tables.get(how.table)
+        return replace(row, interval=ledger.table_interval(figure)) if figure else row
+    names = {name: getattr(how, name, None) for name in ("slice", "against")}
+    sizes = sorted({*results.sizes} & {*(how.sizes or results.sizes)})
+    has = {how.baseline, how.proposed} <= {*results.methods} and has_slices(results, *filter(None, names.values()))
+    names |= {"metric": row.claim.metric, "statistic": how.statistic}
+    return replace(row, interval=gain(results, how.baseline, how.proposed, sizes, **names)) if has and sizes else row
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> HTML:

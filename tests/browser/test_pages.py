@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from selenium.webdriver import ActionChains
 
 pytestmark = pytest.mark.browser
 
@@ -101,3 +102,17 @@ def test_figures_follow_a_change_of_mode(chromium, site: str):
     chromium.execute_script("document.documentElement.dataset.theme = 'dark'")
     time.sleep(0.5)
     assert chromium.execute_script(colour) != before
+
+
+def test_the_layers_that_are_replaced_light_up_at_a_press(chromium, site: str):
+    open_page(chromium, site, "notebooks/02_transfer_learning.html", WIDTHS["phone"], "dark")
+    boxes = "document.getElementById('transfer-stages').data.filter(trace => trace.fill)"
+    count = f"return new Set({boxes}.map(trace => trace.line.color)).size"
+    assert chromium.execute_script(count) == 1, "stage one: everything is the source's"
+    button = chromium.find_elements("css selector", "#transfer-stages .updatemenu-button")[1]
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    ActionChains(chromium).click(button).perform()
+    until = time.monotonic() + 5
+    while chromium.execute_script(count) == 1 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert chromium.execute_script(count) == 2

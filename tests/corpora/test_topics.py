@@ -53,3 +53,11 @@ def test_every_domain_has_a_topic_and_every_line_a_use(name, public):
     assert all(topics.topic_of(utterance, name) for utterance in utterances)
     unused = set(topics._tables()[name]) - {label for u in utterances for label in (u.intent, u.domain)}
     assert not unused
+
+
+def test_the_table_lists_every_part_of_a_topic():
+    table = topics.topic_table(["snips", "clinc150", "own.jsonl"])
+    assert list(table) == sorted(table)
+    songs = ["what_song", "play_music", "update_playlist", "next_song"]
+    assert table["music"] == {"snips": ["AddToPlaylist", "PlayMusic"], "clinc150": songs}
+    assert sum(len(parts["snips"]) for parts in table.values() if "snips" in parts) == 7

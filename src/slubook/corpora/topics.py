@@ -6,6 +6,7 @@ music and the weather. The table is ``topics.yml``, made by hand. Taught in note
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
@@ -41,6 +42,15 @@ def topics_of(utterance: Utterance, corpus: str) -> frozenset[str]:
 def topic_of(utterance: Utterance, corpus: str) -> str:
     """The topic of an utterance; several are sorted and joined by ``+``. See :func:`topics_of`."""
     return "+".join(sorted(topics_of(utterance, corpus)))
+
+
+def topic_table(corpora: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """The table itself: for each topic, the domains and intents of each of the ``corpora`` that are about it."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for corpus in corpora:
+        for label, topic in (_table(corpus) or {}).items():
+            found.setdefault(topic, {}).setdefault(corpus, []).append(label)
+    return dict(sorted(found.items()))
 
 
 @cache

@@ -1,0 +1,124 @@
+"""Notebook 02 before its runs, while they last, and after: every cell that is made from ``results/`` is executed.
+
+Such cells are tagged ``published``. The records here are made up, and stand in a folder of the test's own.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+
+from slubook import profiles
+from slubook.corpora.skillsets import Skill
+from slubook.evaluation.metrics import Outcomes
+from slubook.experiments import ablation, arriving, convergence, transfer
+from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.transfer_sources import Chosen, Plan
+
+NOTEBOOK = nbformat.read(profiles.ROOT / "notebooks" / "02_transfer_learning.ipynb", as_version=4)
+CELLS = [cell.source for cell in NOTEBOOK.cells if "published" in cell.metadata.get("tags", [])]
+SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
+N = 20
+#: How many of the mistakes from scratch each method keeps; methods not named here keep three of four.
+LEFT = {"scratch": 1.0, "maxent_crf": 0.9, "transfer": 0.3, "transfer_names": 0.2}
+DEV = {f"dev_{u}": 1 / u for u in convergence.KEPT}
+
+
+def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int, **figures: float) -> list[Row]:
+    """Made-up outcomes: a method keeps so many of the mistakes from scratch, the same ones at every size."""
+    draw, made, ones = np.random.default_rng(0), [], np.ones(N, dtype=int)
+    slices = {"new_labels": np.arange(N) < 8, "fresh": np.arange(N) < 15}
+    for skill, size, seed in ((s, n, k) for s in SKILLS for n in sizes[s] for k in range(seeds)):
+        wrong = draw.permutation(N) < 12
+        for method in methods:
+            still = wrong & (wrong.cumsum() <= 12 * LEFT.get(method, 0.75))
+            measured = Outcomes(1 - still, ones, ones, ones, 0 * ones)
+            paced = {n: v * LEFT.get(method, 1) for n, v in figures.items()}
+            made.append(Row(skill, method, size, seed, measured, 1.0, 0.5, 10**6, slices, paced))
+    return made
+
+
+@cache
+def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
+    """Rows and tables of the four experiments."""
+    one, growing = dict.fromkeys(SKILLS, (100,)), dict.fromkeys(SKILLS, (50, 100)) | {"sgd/s0": (50, 100, 200)}
+    arrived, ablated = rows(arriving.METHODS, growing, 2), rows(ablation.METHODS, one, 2)
+    reached = {"updates_to_scratch_best": 300.0, "seconds_to_scratch_best": 9.0, "reached": 1.0}
+    paced = rows(convergence.METHODS, one, 2, **reached, **DEV)
+    chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
+    pace = convergence.pace_tables(paced, Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(2)))
+    against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
+    return {
+        transfer: (rows(transfer.METHODS, one, 5), {}),
+        arriving: (arrived, arriving.gain_tables(arrived, [50, 100], SKILLS)),
+        convergence: (paced, pace),
+        ablation: (ablated, against),
+    }
+
+
+def published(folder: Path, done: int) -> None:
+    """The four results files, as if ``done`` of five cells were measured."""
+    tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
+    for module, (some, tables) in measured().items():
+        stamp = {"protocol": module.PROTOCOL, "config": {"profile": "full"}, "threads": 1, "peak_memory_mb": 500.0}
+        stamp["hardware"] = {"processor": "a processor"}
+        shared = {"cells": {"done": done, "planned": 5}, "train_seconds": {"scratch": 7200.0}}
+        shared["pretraining"] = {"full-0": {"seconds": 3600.0}}
+        Results(module.EXPERIMENT, stamp, tests, some, shared | tables).save(folder / f"{module.EXPERIMENT}.json")
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """Runs the cells over a folder of results; gives what they show, as text, and what they glue."""
+    glued: dict[str, str] = {}
+
+    def run() -> tuple[str, dict[str, str]]:
+        said: list[Any] = []
+        monkeypatch.setattr(profiles, "RESULTS", tmp_path)
+        monkeypatch.setattr("myst_nb.glue", lambda name, value, display: glued.update({name: value}))
+        monkeypatch.setattr("IPython.display.display", said.append)
+        names: dict[str, Any] = {}
+        for source in CELLS:
+            body = ast.parse(source).body
+            last = body.pop() if isinstance(body[-1], ast.Expr) else None
+            exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
+            said.append(eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None)
+        return "\n".join(str(getattr(item, "data", item)) for item in said if item is not None), glued
+
+    return run
+
+
+def test_before_anything_is_measured(shown):
+    text, glued = shown()
+    assert glued["state"].startswith("Not measured yet: transfer, arriving, convergence, ablation, so there is")
+    assert "There is no verdict yet: there are no published results" in text and text.count("Not run yet.") >= 10
+    assert "- Fewer mistakes after transfer than from scratch, on two hundred skills: not run yet." in text
+    assert "Provisional" not in text and "Plotly" not in text
+
+
+def test_while_runs_last_there_are_figures_and_no_verdict(shown, tmp_path):
+    published(tmp_path, done=4)
+    text, glued = shown()
+    assert glued["state"].startswith("Transfer lasts (4 of 5 cells; figures are provisional): 4 skills, 5 draws")
+    assert "*Provisional, from 4 of 5 cells.*" in text and "So far, transfer leaves" in text
+    assert "Every claim has its figure." in text and "<td>provisional</td>" in text
+    assert "Not run yet." not in text and "**exceeded**" not in text and "<td>exceeded</td>" not in text
+
+
+def test_when_runs_are_over_every_figure_and_verdict_is_there(shown, tmp_path):
+    published(tmp_path, done=5)
+    text, glued = shown()
+    assert "lasts" not in glued["state"] and "not measured" not in glued["state"].lower()
+    assert "Not run yet." not in text and "Provisional" not in text and "provisional" not in text
+    for figure in ("skills", "arriving", "pace", "published-cases"):
+        assert f'id="transfer-{figure}"' in text
+    assert "On the claim itself, the records say: transfer leaves 75.0 %" in text and "**exceeded**" in text
+    assert "<td>paid back" not in text and "no number of skills" not in text
+    assert "Every claim has its figure." in text
