@@ -30,6 +30,19 @@ class TrainingConfig:
     evaluations: int = 10
 
 
+@dataclass(frozen=True)
+class Pace:
+    """A rate of their own for some parameters of some networks of a bank.
+
+    Attributes:
+        shares: parameters by name, each with the network whose share of it is meant.
+        speed: for an update, from 1, a factor on the learning rate; 0 freezes.
+    """
+
+    shares: Sequence[tuple[str, int]]
+    speed: Callable[[int], float]
+
+
 @torch.no_grad()
 def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 64) -> list[list[Prediction]]:
     """What each of the G networks says of the encoded utterances: G lists of predictions."""
@@ -60,7 +73,7 @@ def train(
     config: TrainingConfig,
     seed: int,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
-    speeds: Callable[[int], Sequence[Tensor]] | None = None,
+    paces: Sequence[Pace] = (),
     schedule: Callable[[int], float] | None = None,
 ) -> list[float]:
     """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
@@ -77,7 +90,8 @@ def train(
         config: steps and rates.
         seed: of the batches' order; dropout follows torch's own generator.
         on_evaluation: called with the update and the G dev errors.
-        speeds: for an update, a factor on the change of each parameter, such as [G, 1, 1]; 0 freezes.
+        paces: which networks' shares of which parameters learn at a rate of their own, all of them together; none
+            when all learn alike.
         schedule: for an update, a factor on ``config.rate``, asked for just before that update; ``None`` for the
             one cycle of :class:`TrainingConfig`.
 
@@ -85,13 +99,13 @@ def train(
         The best dev error of each network, [G].
     """
     parameters = list(network.parameters())
+    shares = {n: p.detach().chunk(network.groups) for n, p in network.named_parameters()} if paces else {}
     optimizer = torch.optim.AdamW(
-        parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
-    )
+        [{"params": [shares[name][g] for name, g in pace.shares]} for pace in paces] or parameters,
+        config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
     if schedule is None:
-        rates = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
-        )
+        rates = one_cycle(optimizer, config.updates, last=20)
     else:
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: schedule(done + 1))
     average = [p.detach().clone() for p in parameters]
@@ -100,12 +114,13 @@ def train(
     every = max(1, config.updates // config.evaluations)
     for step, rows in enumerate(batches([len(w) for w in data.words], config, seed), 1):
         network.train()
-        optimizer.zero_grad()
+        network.zero_grad()
         network.loss(data.batch(rows)).sum().backward()
-        before = [p.detach().clone() for p in parameters] if speeds else []
+        set_paces(optimizer, paces, step)
+        for name, own in shares.items():
+            for share, gradient in zip(own, network.get_parameter(name).grad.chunk(network.groups), strict=True):
+                share.grad = gradient
         optimizer.step()
-        if speeds:
-            slow_down(parameters, before, speeds(step))
         rates.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(config.average, step / (step + 10)))
         if step % every and step != config.updates:
@@ -123,6 +138,30 @@ def train(
     swap(parameters, best)
     network.eval()
     return errors
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> torch.optim.lr_scheduler.OneCycleLR:
+    """A schedule in which the optimiser's rate is the peak: up to it, then down along a cosine (Smith, 2018).
+
+    The way up, from a twenty-fifth of the peak, takes a tenth of the updates, and two at the least: torch divides by
+    its length less one. A cycle of one update is the first of two.
+
+    Args:
+        optimizer: whose groups all have one rate.
+        updates: in all.
+        last: how many times less than the first rate the last one is.
+    """
+    updates = max(2, updates)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, optimizer.defaults["lr"], updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False,
+        final_div_factor=last,
+    )  # fmt: skip
+
+
+def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: int) -> None:
+    """Multiply the rate of each of the optimiser's groups, one a pace, for one update; schedules set it anew."""
+    for group, pace in zip(optimizer.param_groups, paces, strict=False):
+        group["lr"] *= pace.speed(update)
 
 
 #: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
@@ -152,13 +191,6 @@ def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[l
         epoch = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
         rows += [epoch[k] for k in torch.randperm(len(epoch), generator=generator).tolist()]
     return rows[: config.updates]
-
-
-@torch.no_grad()
-def slow_down(parameters: Sequence[Tensor], before: Sequence[Tensor], speeds: Sequence[Tensor]) -> None:
-    """Take back a part of the last step: each parameter keeps ``speeds`` of its change since ``before``."""
-    for parameter, old, speed in zip(parameters, before, speeds, strict=True):
-        parameter.copy_(torch.lerp(old, parameter, speed.expand_as(parameter)))
 
 
 @torch.no_grad()

@@ -6,15 +6,13 @@ trained side by side on the same batches, as banks of networks are in chapter 1.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from slubook.corpora.utterance import Utterance
 from slubook.learning.dnn import DNN, DNNConfig, single
-from slubook.learning.training import TrainingConfig, train
+from slubook.learning.training import Pace, TrainingConfig, train
 from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
@@ -110,8 +108,8 @@ def fit_starts(
         if start.pretrained:
             start.pretrained.carry_over(network, group, encoder, start.parts)
     data, held = (encoder.encode_gold(part, tables, config.network.dim) for part in (train_set, dev))
-    speeds = _speeds(network, list(starts.values()), config.training.updates)
-    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, speeds, schedule)
+    paces = _paces(list(starts.values()), config.training.updates)
+    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, paces, schedule)
     models = {}
     for group, (name, table) in enumerate(zip(starts, tables, strict=True)):
         model = DNN(table, DNNConfig(config.network, config.training))
@@ -127,22 +125,20 @@ def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
     return found[0] if found else None
 
 
-def _speeds(network: StackedNetwork, starts: Sequence[Start], updates: int) -> Callable[[int], Sequence[Tensor]] | None:
-    """For each parameter, how fast each network's share of it changes at an update; ``None`` when all change alike."""
+def _paces(starts: Sequence[Start], updates: int) -> list[Pace]:
+    """The pace of each part of each network; none when all parts of all change alike."""
     if all(s.rate == 1.0 and s.unfreezing == "all" for s in starts):
-        return None
-    part_of = {name: part for part, names in PARTS.items() for name in names}
-    shapes = [(part_of[n], p.shape[0] // network.groups, p.dim()) for n, p in network.named_parameters()]
-    made: dict[tuple[float, ...], list[Tensor]] = {}
+        return []
+    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)  # what learns alike is one group of the optimiser's
+    for network, start in enumerate(starts):
+        for part, names in PARTS.items():
+            waits = start.unfreezing != "all" and part in start.parts
+            alike[(network, part) if waits else start.rate] += [(name, network) for name in names]
+    return [Pace(shares, _speed(starts, key, updates)) for key, shares in alike.items()]
 
-    def at(update: int) -> list[Tensor]:
-        values = {part: tuple(s.speed(part, update / updates) for s in starts) for part in PARTS}
-        key = tuple(v for part in PARTS for v in values[part])
-        if key not in made:
-            made[key] = [
-                torch.tensor(values[part]).repeat_interleave(share).view(-1, *[1] * (dims - 1))
-                for part, share, dims in shapes
-            ]
-        return made[key]
 
-    return at
+def _speed(starts: Sequence[Start], key: tuple[int, str] | float, updates: int) -> Callable[[int], float]:
+    if isinstance(key, float):
+        return lambda update: key
+    network, part = key
+    return lambda update: starts[network].speed(part, update / updates)
