@@ -144,14 +144,14 @@ def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> to
     """A schedule in which the optimiser's rate is the peak: up to it, then down along a cosine (Smith, 2018).
 
     The way up, from a twenty-fifth of the peak, takes a tenth of the updates, and two at the least: torch divides by
-    its length less one. A cycle of one update is the first of two.
+    its length less one. The way down takes one at the least: a shorter cycle is the beginning of one of three.
 
     Args:
         optimizer: whose groups all have one rate.
         updates: in all.
         last: how many times less than the first rate the last one is.
     """
-    updates = max(2, updates)
+    updates = max(3, updates)
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, optimizer.defaults["lr"], updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False,
         final_div_factor=last,
