@@ -17,6 +17,10 @@ from slubook.evaluation.metrics import mistakes
 from slubook.models.encoding import Encoded, Encoder
 from slubook.models.network import Network
 
+#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
+#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
+POOL, BLUR = 4, 4.0
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -75,6 +79,7 @@ def train(
     on_evaluation: Callable[[int, list[float]], None] | None = None,
     paces: Sequence[Pace] = (),
     schedule: Callable[[int], float] | None = None,
+    pool: int = POOL,
 ) -> list[float]:
     """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
 
@@ -94,6 +99,7 @@ def train(
             when all learn alike.
         schedule: for an update, a factor on ``config.rate``, asked for just before that update; ``None`` for the
             one cycle of :class:`TrainingConfig`.
+        pool: of :func:`batches`.
 
     Returns:
         The best dev error of each network, [G].
@@ -112,7 +118,7 @@ def train(
     best = [p.clone() for p in average]
     errors = [float("inf")] * network.groups
     every = max(1, config.updates // config.evaluations)
-    for step, rows in enumerate(batches([len(w) for w in data.words], config, seed), 1):
+    for step, rows in enumerate(batches([len(w) for w in data.words], config, seed, pool), 1):
         network.train()
         network.zero_grad()
         network.loss(data.batch(rows)).sum().backward()
@@ -164,18 +170,14 @@ def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: i
         group["lr"] *= pace.speed(update)
 
 
-#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
-#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
-POOL, BLUR = 4, 4.0
-
-
-def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], config: TrainingConfig, seed: int, pool: int = POOL) -> list[list[int]]:
     """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``.
 
     Args:
         lengths: tokens of each utterance, [N]; utterances of like length share a batch.
         config: batch size and number of updates.
         seed: of the order.
+        pool: batches are cut from pools of this many; 1 leaves it to chance who shares a batch.
 
     Raises:
         ValueError: when there are no rows to cut.
@@ -187,8 +189,9 @@ def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[l
     while len(rows) < config.updates:
         order = torch.randperm(len(lengths), generator=generator).tolist()
         blurred = (torch.tensor(lengths) + BLUR * torch.rand(len(lengths), generator=generator)).tolist()
-        pools = [sorted(order[i : i + POOL * size], key=blurred.__getitem__) for i in range(0, len(order), POOL * size)]
-        epoch = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+        many = pool * size
+        pools = [sorted(order[i : i + many], key=blurred.__getitem__) for i in range(0, len(order), many)]
+        epoch = [some[i : i + size] for some in pools for i in range(0, len(some), size)]
         rows += [epoch[k] for k in torch.randperm(len(epoch), generator=generator).tolist()]
     return rows[: config.updates]
 

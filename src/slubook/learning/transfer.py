@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from slubook.corpora.utterance import Utterance
 from slubook.learning.dnn import DNN, DNNConfig, single
-from slubook.learning.training import Pace, TrainingConfig, train
+from slubook.learning.training import POOL, Pace, TrainingConfig, train
 from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
@@ -76,6 +77,47 @@ class TransferConfig:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(updates=400))
 
 
+@dataclass(frozen=True)
+class Recipe(TransferConfig):
+    """How one method is trained: its network and training, and how what it takes over may change.
+
+    Attributes:
+        rate: a multiple of the configured learning rate.
+        unfreezing: one of :data:`UNFREEZING`.
+    """
+
+    rate: float = 1.0
+    unfreezing: str = "all"
+
+    def start(self, pretrained: Pretrained | None, parts: Sequence[str] = ()) -> Start:
+        """A start by this recipe that takes over ``parts``."""
+        return Start(pretrained, tuple(parts), self.rate, self.unfreezing)
+
+    def lasting(self, updates: int) -> Self:
+        """The same for another number of updates."""
+        return replace(self, training=replace(self.training, updates=updates))
+
+
+def banks(
+    starts: Mapping[str, Start], recipes: Mapping[str, TransferConfig]
+) -> list[tuple[TransferConfig, dict[str, Start]]]:
+    """Starts that can be trained side by side: by one configuration, and reading the same characters.
+
+    Args:
+        starts: by method.
+        recipes: of the same methods.
+    """
+    found: list[tuple[tuple, TransferConfig, dict[str, Start]]] = []
+    for name, start in starts.items():
+        recipe = recipes[name]
+        alike = recipe.network, recipe.training, start.pretrained and start.pretrained.characters
+        bank = next((bank for known, _, bank in found if known == alike), None)
+        if bank is None:
+            found.append((alike, recipe, bank := {}))
+        bank[name] = start
+    return [(config, bank) for _, config, bank in found]
+
+
 def fit_starts(
     starts: Mapping[str, Start],
     train_set: Sequence[Utterance],
@@ -84,6 +126,7 @@ def fit_starts(
     config: TransferConfig | None = None,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
     schedule: Callable[[int], float] | None = None,
+    pool: int = POOL,
 ) -> dict[str, DNN]:
     """Train one network a start, all at once on the same batches; the names of ``starts`` name the results.
 
@@ -95,6 +138,7 @@ def fit_starts(
         config: sizes and training.
         on_evaluation: called with the update and the dev error of each start, [G].
         schedule: of the learning rate; see :func:`slubook.learning.training.train`.
+        pool: of :func:`slubook.learning.training.batches`.
 
     Raises:
         ValueError: when ``train_set`` is empty, or two pretrained networks have other characters.
@@ -109,7 +153,7 @@ def fit_starts(
             start.pretrained.carry_over(network, group, encoder, start.parts)
     data, held = (encoder.encode_gold(part, tables, config.network.dim) for part in (train_set, dev))
     paces = _paces(list(starts.values()), config.training.updates)
-    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, paces, schedule)
+    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, paces, schedule, pool)
     models = {}
     for group, (name, table) in enumerate(zip(starts, tables, strict=True)):
         model = DNN(table, DNNConfig(config.network, config.training))
