@@ -6,8 +6,9 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   embedded ones; ``--corpus``: each domain of the file). The test set is fixed; seed *s* draws training and dev sets.
 - *Source*: all annotated corpora without every topic of the skill (:mod:`slubook.learning.source`) and without
   near-duplicates of any test utterance. Pretraining is done once for a group of skills, with all their topics out.
-- *Settings*: of each start by itself, tuned on equal budgets, on dev sets of draws that no published seed uses
-  (:mod:`slubook.experiments.tuning_transfer`). All are trained for as many updates as suit the one from scratch.
+- *Settings*: of each start by itself, to be tuned on equal budgets, on dev sets of draws that no published seed uses
+  (:mod:`slubook.experiments.tuning_transfer`), before the full profile is run: ``results/transfer_tuning.json``. Without
+  that record, the defaults are a first look's. All are trained for as many updates as suit the one from scratch.
 - *Speed*: every fortieth skill of the first draw is also trained by a plain loop, one network at a time
   (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.

@@ -9,8 +9,8 @@ of :class:`slubook.experiments.transfer.Settings`, and a test holds the two equa
   scratch, where nothing waits to be unfrozen, dropout the other way.
 - *Skills*: six of the two hundred, of four corpora, on two draws that no published run uses. All are of one group of
   pretraining, which leaves all their topics out.
-- *Length*: one for all, and scratch decides, since longer training is what it gains most by: the shorter, unless the
-  longer is better for it by more than two standard errors of the paired difference, each at its best rate.
+- *Length*: one for all, and scratch decides by round 1, since longer training is what it gains most by: the shorter,
+  unless the longer is better for it by more than two standard errors of the paired difference, each at its best rate.
 - *Choice*: for each network, the least dev error among the trials of that length.
 - *Not tuned*: pretraining, sizes of layers, and the batch.
 
@@ -151,12 +151,12 @@ def transfer_search(jobs: int = 1) -> TransferSearch:
 
 
 def suits(rows: Rows) -> int:
-    """The number of updates that suits the network with these trials; see this module's docstring.
+    """The number of updates that suits the network with these trials, by round 1; see this module's docstring.
 
     Raises:
         ValueError: when a length has no trial.
     """
-    short, long = (best(rows, length) for length in LENGTHS)
+    short, long = (best([r for r in rows if r["round"] == 1], length) for length in LENGTHS)
     return LENGTHS[clearly_better(long, short)]
 
 
