@@ -37,11 +37,12 @@ def test_the_loop_trains_the_same_networks_one_by_one_in_unsorted_batches(tiny, 
         lambda starts, *rest, **more: given.append((list(starts), rest[3].training.updates, more))
         or fit(starts, *rest, **more),
     )  # fmt: skip
+    monkeypatch.setattr(sequential, "UPDATES", 12)
     done = transfer.run(**tiny.arguments(out=tiny.out))
     assert given == [
         (["scratch"], sequential.WARM_UP, {}),
-        (list(MOVED), 8, {}),
-        *(([method], 8, {"pool": 1}) for method in MOVED),
+        (list(MOVED), 12, {}),
+        *(([method], 12, {"pool": 1}) for method in MOVED),
     ]
     found = done.tables["sequential"]
     assert (found["cells"], found["jobs"]) == (1, 1) and 0 < found["ratio"] == found[ALONE] / found[TOGETHER]

@@ -16,9 +16,10 @@ from slubook.experiments.records import Row
 from slubook.experiments.workers import Key
 from slubook.learning.transfer import Recipe, Start, banks, fit_starts
 
-#: Every so many-th cell of the first draw is trained both ways.
+#: Every so many-th cell of the first draw is trained both ways, besides what is judged.
 STEP = 40
-WARM_UP = 10  # updates: the first network of a process is slow
+#: Updates made both ways, after a few that warm the process up: the first network of a process is slow.
+UPDATES, WARM_UP = 60, 10
 TOGETHER, ALONE = "side_by_side_s", "one_at_a_time_s"
 
 
@@ -28,20 +29,21 @@ def timed(keys: Sequence[Key]) -> set[Key]:
 
 
 def both_ways(
-    starts: Mapping[str, Start], recipes: Mapping[str, Recipe],
-    draw: tuple[Sequence[Utterance], Sequence[Utterance], int],
-) -> dict[str, float]:  # fmt: skip
-    """The processor's seconds for the same networks side by side, and one at a time.
+    starts: Mapping[str, Start], recipes: Mapping[str, Recipe], train_set: Sequence[Utterance], seed: int
+) -> dict[str, float]:
+    """The processor's seconds for :data:`UPDATES` of the same networks side by side, and one at a time.
 
     Args:
         starts: by method.
         recipes: of the same methods.
-        draw: training set, dev set and seed.
+        train_set: of the skill; dev error is not measured.
+        seed: of the draw.
     """
-    first = next(iter(starts))
+    brief = {method: recipe.lasting(UPDATES) for method, recipe in recipes.items()}
+    first, draw = next(iter(starts)), (train_set, (), seed)
     fit_starts({first: starts[first]}, *draw, recipes[first].lasting(WARM_UP))
-    together = [_seconds(lambda b=bank, c=config: fit_starts(b, *draw, c)) for config, bank in banks(starts, recipes)]
-    alone = [_seconds(lambda m=m: fit_starts({m: starts[m]}, *draw, recipes[m], pool=1)) for m in starts]
+    together = [_seconds(lambda b=bank, c=config: fit_starts(b, *draw, c)) for config, bank in banks(starts, brief)]
+    alone = [_seconds(lambda m=m: fit_starts({m: starts[m]}, *draw, brief[m], pool=1)) for m in starts]
     return {TOGETHER: sum(together), ALONE: sum(alone)}
 
 
@@ -54,8 +56,9 @@ def _seconds(train: Callable[[], object]) -> float:
 def sequential_table(rows: Sequence[Row], methods: Collection[str], jobs: int) -> dict[str, Any]:
     """Both ways' seconds, and the ratio carried over to all networks of the run; nothing before a cell was timed.
 
-    ``speed_up`` is the ratio times the processes: what a plain loop would take, by what the sweep took. It is measured
-    while the other processes work, which slows both ways alike, and a loop that had the machine to itself less.
+    ``networks_s`` are the seconds of all networks of the run, dev errors included, and ``plain_loop_s`` what a loop would
+    take for them by the ratio. ``speed_up`` is the ratio times the processes. All is measured while other processes
+    work, which slows both ways alike, but would not slow a loop that had the machine to itself.
 
     Args:
         rows: of the run.

@@ -7,10 +7,10 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Source*: all annotated corpora without every topic of the skill (:mod:`slubook.learning.source`) and without
   near-duplicates of any test utterance. Pretraining is done once for a group of skills, with all their topics out.
 - *Settings*: of each start by itself, to be tuned on equal budgets, on dev sets of draws that no published seed uses
-  (:mod:`slubook.experiments.tuning_transfer`), before the full profile is run: ``results/transfer_tuning.json``. Without
-  that record, the defaults are a first look's. All are trained for as many updates as suit the one from scratch.
-- *Speed*: every fortieth skill of the first draw is also trained by a plain loop, one network at a time
-  (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
+  (:mod:`slubook.experiments.tuning_transfer`), before the full profile is run: ``results/transfer_tuning.json``.
+  Without it, the defaults are a first look's. All are trained for as many updates as suit the one from scratch.
+- *Speed*: for every fortieth skill of the first draw, some updates are also made by a plain loop, one network at a
+  time (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
 """
 
@@ -155,7 +155,7 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool =
     bench, begun, recipes = Bench(cell), starts(source, settings), settings.recipes()
     bench.slices["new_labels"] = new_labels(cell.test, source)
     bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
-    figures = both_ways(begun, recipes, cell.draw) if twice else {}
+    figures = both_ways(begun, recipes, cell.train, cell.seed) if twice else {}
     for config, bank in banks(begun, recipes):
         bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config), **figures)
     return Measured(bench.rows, {pretrained.name: source.table.stamp})
