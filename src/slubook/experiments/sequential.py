@@ -57,8 +57,8 @@ def sequential_table(rows: Sequence[Row], methods: Collection[str], jobs: int) -
     """Both ways' seconds, and the ratio carried over to all networks of the run; nothing before a cell was timed.
 
     ``networks_s`` are the seconds of all networks of the run, dev errors included, and ``plain_loop_s`` what a loop
-    would take for them by the ratio. ``speed_up`` is the ratio times the processes. All is measured while other processes
-    work, which slows both ways alike, but would not slow a loop that had the machine to itself.
+    would take for them by the ratio. ``speed_up`` is the ratio times the processes. All is measured while other
+    processes work, which slows both ways alike, but would not slow a loop that had the machine to itself.
 
     Args:
         rows: of the run.
