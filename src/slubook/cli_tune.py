@@ -10,9 +10,7 @@ import typer
 
 def tune(
     experiment: Annotated[str, typer.Argument(help="skills or transfer.")],
-    method: Annotated[
-        list[str] | None, typer.Option(help="Of skills: tune this one only; may be given again.")
-    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Of skills: tune this one only; may be given again.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The record; results/<experiment>_tuning.json by default.")] = None,
 ) -> None:

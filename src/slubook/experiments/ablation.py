@@ -124,9 +124,7 @@ def run(
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 
-def measure_cell(
-    cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings
-) -> Measured:
+def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings) -> Measured:
     """One cell, in a worker: every method on one draw of one skill.
 
     Args:

@@ -60,7 +60,7 @@ def second(method: str, stands: Changes) -> Round:
 ROUNDS: dict[str, tuple[Round, ...]] = {method: (_first(method),) for method in RATES}
 ABOUT = {
     "error": "share of dev utterances with a mistake in intent or slots",
-    "choice": "one length for all: the shorter, unless in round 1, from scratch, the best trial of the longer is better "
+    "choice": "one length for all: the shorter, unless in round 1 the best trial from scratch is better at the longer "
     "by more than two standard errors of the paired difference over skills and draws; then the least dev error at it",
     "not_tuned": "pretraining, sizes of layers, and the batch",
 }
