@@ -186,7 +186,7 @@ def joint_budget(
             "updates_on_skill": updates,
             "updates_on_source": updates,
             "source_utterances": max(sum(len(d.utterances) for d in domains) for domains in samples),
-            **{f"seconds_{method}": round(sum(of) / len(of), 1) for method, of in seconds.items()},
+            **{f"seconds_{method}": round(sum(of) / len(of), 3) for method, of in seconds.items()},
         }
     }
 
