@@ -3,10 +3,11 @@
 ``slubook tune transfer`` keeps every trial in ``results/transfer_tuning.json``; what is chosen stands in the defaults
 of :class:`slubook.experiments.transfer.Settings`, and a test holds the two equal.
 
-- *Budget*: nine trials for each of three networks, on the same skills and draws. Six are three learning rates
-  for each of two lengths, higher rates from scratch than after transfer. Three more change one thing each of the
-  best of those that last as long as is chosen: dropout, word dropout, and, after transfer, gradual unfreezing; from
-  scratch, where nothing waits to be unfrozen, dropout the other way.
+- *Budget*: ten trials for each of three networks, on the same skills and draws. Six are three learning rates
+  for each of two lengths, higher rates from scratch than after transfer. Four more change one thing each of the
+  best of those that last as long as is chosen: dropout, word dropout, after transfer gradual unfreezing (from
+  scratch, where nothing waits to be unfrozen, dropout the other way), and a higher rate. The last was added when most
+  of round 1's dev errors were known, as the highest rate was the best for several networks.
 - *Skills*: six of the two hundred, of four corpora, on two draws that no published run uses. All are of one group of
   pretraining, which leaves all their topics out.
 - *Length*: one for all, and scratch decides by round 1, since longer training is what it gains most by: the shorter,
@@ -42,6 +43,7 @@ START = Recipe()
 #: The numbers of updates: the longer is what two hundred skills leave room for.
 LENGTHS = (200, 400)
 DECIDES = "scratch"
+HIGHER = 1.6
 RATES = {"scratch": (1.0, 1.6, 2.5), "transfer": (0.3, 0.6, 1.0), "transfer_names": (0.3, 0.6, 1.0)}
 
 
@@ -53,7 +55,8 @@ def _first(method: str) -> Round:
 def second(method: str, stands: Changes) -> Round:
     """Round 2: one thing each changed of what round 1 chose."""
     other = {"network.dropout": 0.5} if method == DECIDES else {"unfreezing": "gradual"}
-    changes = ({"network.dropout": 0.3}, {"network.word_dropout": 0.25}, other)
+    higher = {"rate": round(HIGHER * stands.get("rate", START.rate), 2)}
+    changes = ({"network.dropout": 0.3}, {"network.word_dropout": 0.25}, other, higher)
     return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
 
 
