@@ -9,10 +9,10 @@ import typer
 
 
 def tune(
-    experiment: Annotated[str, typer.Argument(help="skills.")],
-    method: Annotated[list[str] | None, typer.Option(help="Tune this one only; may be given again.")] = None,
+    experiment: Annotated[str, typer.Argument(help="skills or transfer.")],
+    method: Annotated[list[str] | None, typer.Option(help="Of skills: tune this one only; may be given again.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="The record; results/skills_tuning.json by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The record; results/<experiment>_tuning.json by default.")] = None,
 ) -> None:
     """Try the listed settings of every method on dev sets of public corpora, and write the record of all trials.
 
@@ -20,19 +20,27 @@ def tune(
     Exits with 2 when there is a record that is damaged or was changed by hand.
     """
     from slubook.corpora.skillsets import public_skills
-    from slubook.experiments.trials import ROUNDS
-    from slubook.experiments.tuning import NEED_TABLE, RECORD, load_tuning, pool_table, tune
+    from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
+    from slubook.experiments.tuning_transfer import TransferSearch, transfer_search
 
-    methods = method or list(ROUNDS)
-    if experiment != "skills" or not set(methods) <= set(ROUNDS):
-        raise typer.BadParameter(
-            f"experiment {experiment!r}, methods {', '.join(methods)}: choose from skills; {', '.join(ROUNDS)}"
-        )
-    target = out or RECORD
+    searches = {"skills": SkillsSearch, "transfer": TransferSearch}
+    if experiment not in searches:
+        raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(searches)}")
+    search = searches[experiment]()
+    methods = method or list(search.rounds())
+    if not set(methods) <= set(search.rounds()):
+        raise typer.BadParameter(f"methods {', '.join(methods)}: choose from {', '.join(search.rounds())}")
+    if method and experiment == "transfer":
+        raise typer.BadParameter("the methods of transfer are trained side by side: leave --method out")
+    target = out or search.record
     if target.is_file():
-        load_tuning(target)  # before anything is read or trained
-    skills = public_skills()
-    record = tune(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None, target, methods, jobs)
+        search.load(target)  # before anything is read or trained
+    if experiment == "transfer":
+        search = transfer_search(jobs)
+    else:
+        skills = public_skills()
+        search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)
+    record = search.run(target, methods, jobs)
     for name in methods:
         found = record["methods"][name]
         changed = ", ".join(f"{k} = {v}" for k, v in found["chosen"].items()) or "the start"

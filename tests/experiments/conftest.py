@@ -1,6 +1,6 @@
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from slubook.experiments import transfer_sources
 from slubook.experiments.transfer import Settings
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
-from slubook.learning.transfer import TransferConfig
+from slubook.learning.transfer import Recipe
 from slubook.models.network import NetworkConfig
 
 _SMALL = {"project": 16, "char_dim": 4, "char_filters": 6, "hidden": 10, "layers": 3, "word_dropout": 0.1}
@@ -62,5 +62,7 @@ def tiny(tmp_path, monkeypatch) -> Tiny:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = PretrainingConfig(NetworkConfig(dim=8, ngram_order=0, **_SMALL), rate=2e-2, characters=30)
     training = TrainingConfig(batch=8, updates=8, evaluations=2, average=0.5)
-    network = TransferConfig(NetworkConfig(dim=16, ngram_order=1, **_SMALL), training)
-    return Tiny([path], Settings(network=network, pretraining=source), tmp_path / "out.json")
+    scratch = Recipe(NetworkConfig(dim=16, ngram_order=1, **_SMALL), training)
+    slower = replace(scratch, rate=0.6)
+    settings = Settings(scratch=scratch, transfer=slower, transfer_names=slower, pretraining=source)
+    return Tiny([path], settings, tmp_path / "out.json")

@@ -8,12 +8,13 @@ import pytest
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import ablation
-from slubook.experiments.ablation import METHODS, USED, VARIANTS, banks, reductions, shorter, starts_from
+from slubook.experiments.ablation import METHODS, USED, VARIANTS, recipe_of, reductions, starts_from
 from slubook.experiments.records import Row
 from slubook.experiments.transfer import Settings
 from slubook.experiments.transfer_sources import Source
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.transfer import LOWER_LAYERS, Start
+from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks
+from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import MOVABLE, Pretrained
 from slubook.models.vectors import VectorTable
 
@@ -22,28 +23,40 @@ def network(*letters: str) -> Pretrained:
     return Pretrained(None, None, {letter: k for k, letter in enumerate(letters, 2)}, {}, None)
 
 
+SETTINGS = Settings(scratch=Recipe(rate=1.6), transfer=Recipe(rate=0.6), transfer_names=Recipe(rate=0.6))
 NETWORKS = {"transfer": network("a", "b"), **{kind: network("a", "b") for kind in VARIANTS}, "half": network("a", "c")}
 
 
 def test_every_method_is_there_and_changes_one_thing_of_transfer():
-    starts = starts_from(NETWORKS, 0.6)
-    assert {*starts, "scratch_long"} == set(METHODS)
+    starts = starts_from(NETWORKS, SETTINGS)
+    assert {*starts, "joint"} == set(METHODS)
     usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6)
-    assert starts["transfer"] == usual and starts["scratch"] == Start()
+    assert starts["transfer"] == usual
+    assert starts["scratch"] == starts["scratch_long"] == Start(NETWORKS["transfer"], (), 1.6)
     assert all(starts[how] == replace(usual, unfreezing=how) for how in ("frozen", "gradual"))
     assert starts["transfer_names"] == replace(usual, parts=MOVABLE)
     assert set(starts["words"].parts) | set(starts["layers"].parts) == set(LOWER_LAYERS)
     assert not set(starts["words"].parts) & set(starts["layers"].parts)
-    assert starts["words"].rate == 1.0, "its layers start at random and learn as those from scratch do"
+    assert starts["words"].rate == 1.6, "its layers start at random and learn as those from scratch do"
     for kind in VARIANTS:
         assert starts[kind] == replace(usual, pretrained=NETWORKS[kind])
 
 
-def test_networks_with_the_same_characters_share_a_bank():
-    made = banks(starts_from(NETWORKS, 0.6))
-    assert [list(bank) for bank in made][1:] == [["half"]]
-    assert set(made[0]) == set(METHODS) - {"half", "scratch_long"}
-    assert banks({"scratch": Start()}) == [{"scratch": Start()}]
+def test_no_change_is_what_the_tuned_settings_do_anyway():
+    starts = starts_from(NETWORKS, Settings())
+    alike = [name for name, start in starts.items() if start == starts["transfer"] and name not in VARIANTS]
+    assert alike == ["transfer"], "the sources of the variants look alike here, and no other start may"
+
+
+def test_networks_with_the_same_characters_and_the_same_recipe_share_a_bank():
+    starts = starts_from(NETWORKS, SETTINGS)
+    made = banks(starts, {name: recipe_of(name, SETTINGS) for name in starts})
+    assert [set(bank) for _, bank in made[1:]] == [{"scratch_long"}, {"half"}]
+    assert set(made[0][1]) == set(METHODS) - {"half", "scratch_long", "joint"}
+    assert made[1][0].training.updates == 2 * made[0][0].training.updates
+    other = replace(SETTINGS, scratch=replace(SETTINGS.scratch, network=NetworkConfig(dim=96, layers=3, dropout=0.1)))
+    made = banks(starts, {name: recipe_of(name, other) for name in starts})
+    assert [set(bank) for _, bank in made if "scratch" in bank] == [{"scratch", "words"}]
 
 
 def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
@@ -70,7 +83,10 @@ def test_every_cell_has_all_methods_with_scratch_longer_by_as_much_again(tiny, m
     )  # fmt: skip
     done = ablation.run(**tiny.arguments(out=tiny.out))
     assert set(done.methods) == set(METHODS) - {"general"} and done.skills == ["mine/flight", "mine/hotel", "mine/taxi"]
-    assert {name: n for name, n in trained} == {m: 16 if m == "scratch_long" else 8 for m in done.methods}
+    assert dict(trained) == {m: 16 if m == "scratch_long" else 8 for m in done.methods if m != "joint"}
+    budget = done.tables["joint_budget"]
+    assert (budget["updates_on_skill"], budget["updates_on_source"], budget["source_utterances"]) == (8, 8, 120)
+    assert budget["seconds_joint"] > 0 and budget["seconds_scratch"] > 0
     seen = done.tables["pretraining"]
     assert sorted(seen) == sorted(f"corpus-{k}{v}" for k in range(3) for v in ("", "-shuffled", "-tenth", "-half"))
     of = {name.partition("-")[2][1:].lstrip("-"): (about["domains"], about["updates"]) for name, about in seen.items()}
@@ -101,11 +117,14 @@ def test_the_quick_profile_trains_half_as_long_and_says_so_in_its_settings(monke
 
     monkeypatch.setattr(ablation, "plan", planned)
     usual = Settings()
+    half_as_long = usual.lasting(lambda updates: updates // 2)
     for profile, expected in (
-        ("quick", (1, shorter(usual), 2, ("shuffled", "tenth"))),
+        ("quick", (1, half_as_long, 2, ("shuffled", "tenth"))),
         ("full", (3, usual, 5, tuple(VARIANTS))),
     ):
         with pytest.raises(LookupError) as asked:
             ablation.run(profile, settings=usual)
         assert asked.value.args == expected
-    assert 2 * shorter(usual).network.training.updates == usual.network.training.updates
+    assert [2 * r.training.updates for r in half_as_long.recipes().values()] == [
+        r.training.updates for r in usual.recipes().values()
+    ]

@@ -47,10 +47,10 @@ def test_every_size_that_a_skill_has_room_for_is_drawn_from_the_same_order(tiny,
 
 
 def test_no_size_is_trained_for_less_than_eight_epochs_and_none_for_less_than_was_tuned():
-    network = Settings().network
-    updates = [arriving.long_enough(network, size).training.updates for size in arriving.SIZES]
-    assert updates[0] == network.training.updates == min(updates)
-    assert all(u * network.training.batch >= 8 * size for u, size in zip(updates, arriving.SIZES, strict=True))
+    tuned = Settings().scratch.training
+    updates = [arriving.long_enough(tuned.updates, tuned.batch, size) for size in arriving.SIZES]
+    assert updates[0] == tuned.updates == min(updates)
+    assert all(u * tuned.batch >= 8 * size for u, size in zip(updates, arriving.SIZES, strict=True))
 
 
 def test_the_gain_is_read_at_the_smallest_size_and_not_at_the_best():

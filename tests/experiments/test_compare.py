@@ -19,7 +19,7 @@ from slubook.experiments.compare import compare, cross_validate, recommend
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
-from slubook.learning.transfer import TransferConfig
+from slubook.learning.transfer import Recipe
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -29,7 +29,7 @@ TINY = answer.Configs(
     DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
     ),
-    TransferConfig(
+    Recipe(
         NetworkConfig(
             dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.25, ngram_order=1
         ),

@@ -14,7 +14,8 @@ from slubook.experiments.stamps import config_hash
 from slubook.experiments.transfer import METHODS, Settings, new_labels, run
 from slubook.experiments.transfer_sources import Kept, Source, load_pretrained
 from slubook.learning.checkpoints import pretrained_folder
-from slubook.models.pretrained import Pretrained
+from slubook.learning.transfer import LOWER_LAYERS, Recipe
+from slubook.models.pretrained import MOVABLE, Pretrained
 
 
 def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
@@ -98,6 +99,21 @@ def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():
 
 
 def test_the_configuration_of_cells_names_every_setting():
-    config, other = (transfer.config_of("full", s) for s in (Settings(), Settings(rate=0.5)))
-    assert set(config) == {"profile", "maxent", "network", "pretraining", "rate"}
+    config, other = (transfer.config_of("full", s) for s in (Settings(), Settings(transfer=Recipe(rate=0.5))))
+    assert set(config) == {"profile", "maxent", "scratch", "transfer", "transfer_names", "pretraining"}
     assert config_hash(config) != config_hash(other)
+
+
+def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuration_side_by_side(tiny, monkeypatch):
+    fit, trained = transfer.fit_starts, []
+    monkeypatch.setattr(transfer, "fit_starts", lambda *given: trained.append(given) or fit(*given))
+    other = replace(tiny.settings.scratch, rate=1.6, network=replace(tiny.settings.scratch.network, dropout=0.1))
+    settings = replace(tiny.settings, scratch=other, transfer=replace(tiny.settings.transfer, unfreezing="gradual"))
+    done = run(**tiny.arguments(settings=settings))
+    assert done.methods == list(METHODS)
+    begun = [{name: (s.rate, s.unfreezing, s.parts) for name, s in starts.items()} for starts, *_ in trained[:2]]
+    assert begun == [
+        {"scratch": (1.6, "all", ())},
+        {"transfer": (0.6, "gradual", LOWER_LAYERS), "transfer_names": (0.6, "all", MOVABLE)},
+    ]
+    assert [given[-1].network.dropout for given in trained[:2]] == [0.1, tiny.settings.transfer.network.dropout]

@@ -12,11 +12,14 @@ from slubook.corpora.skillsets import make_skill
 from slubook.experiments import tuning
 from slubook.experiments.methods import Settings
 from slubook.experiments.records import RecordsError
+from slubook.experiments.search import Cell, row
 from slubook.experiments.trials import ROUNDS, SEEDS, STANDING, Round, _random, configured
-from slubook.experiments.tuning import RECORD, choice, entry, load_tuning, row, sealed, tune
+from slubook.experiments.tuning import RECORD, SkillsSearch, choice, load_tuning
 from slubook.experiments.vectors import GRAINS
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.vectors import VectorTable
+
+SEARCH = SkillsSearch()
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +145,11 @@ class TestRuns:
 
         monkeypatch.setattr(tuning, "trial_error", stops)
         with pytest.raises(KeyboardInterrupt):
-            tune(skills, table, out, ["maxent_crf"])
+            SkillsSearch(skills, table).run(out, ["maxent_crf"])
         assert not out.is_file()
         before = tried.copy()
         monkeypatch.setattr(tuning, "trial_error", lambda cell, table: tried.append(cell.key) or whole(cell, table))
-        found = tune(skills, table, out, ["maxent_crf"])["methods"]["maxent_crf"]
+        found = SkillsSearch(skills, table).run(out, ["maxent_crf"])["methods"]["maxent_crf"]
         assert tried[:3] == before
         assert len(set(tried)) == len(tried) == 2 * 1 + 2 * 2, "finished cells must not be run again"
         assert [len(t["errors"]) for t in found["trials"]] == [1, 1, 2, 2]
@@ -154,8 +157,8 @@ class TestRuns:
 
     def test_methods_join_the_record(self, small):
         skills, table, out = small
-        first = tune(skills, table, out, ["maxent_crf"])
-        both = tune(skills, table, out, ["maxent_crf_clusters"])
+        first = SkillsSearch(skills, table).run(out, ["maxent_crf"])
+        both = SkillsSearch(skills, table).run(out, ["maxent_crf_clusters"])
         assert both == load_tuning(out)
         assert list(both["methods"]) == ["maxent_crf", "maxent_crf_clusters"]
         assert both["methods"]["maxent_crf"] == first["methods"]["maxent_crf"]
@@ -166,10 +169,10 @@ class TestRuns:
 
     def test_other_settings_are_other_cells(self, small):
         skills, table, _ = small
-        cells = [tuning.Cell("maxent_crf", 0, changes, skills[0], 7) for changes in ({}, {"window": 1})]
-        cells[0].store(table).put(cells[0].key, {"error": 0.5})
-        assert cells[0].store(table).has(cells[0].key)
-        assert not cells[1].store(table).has(cells[1].key)
+        size, search = skills[0].sizes()[0], SkillsSearch(skills, table)
+        cells = [Cell("maxent_crf", 0, changes, skills[0], size, 7) for changes in ({}, {"window": 1})]
+        search.store(cells[0]).put(cells[0].key, {"error": 0.5})
+        assert [search.store(cell).has(cell.key) for cell in cells] == [True, False]
 
 
 class TestTrust:
@@ -177,7 +180,8 @@ class TestTrust:
     def path(self, tmp_path):
         rows = [row(Round(1, (7,), ()), changes, [error]) for changes, error in (({}, 0.3), ({"order": 2}, 0.2))]
         path = tmp_path / "record.json"
-        path.write_text(json.dumps(sealed({"maxent_crf": entry("maxent_crf", rows, "by hand", None)})))
+        found = SEARCH.entry("maxent_crf", rows, rows[1], "by hand", None)
+        path.write_text(json.dumps(SEARCH.sealed({"maxent_crf": found})))
         return path
 
     def test_whole(self, path):
@@ -194,7 +198,7 @@ class TestTrust:
     def test_a_choice_that_does_not_follow(self, path):
         kept = json.loads(path.read_text())
         kept["methods"]["maxent_crf"]["chosen"] = {"order": 3}
-        path.write_text(json.dumps(sealed(kept["methods"])))
+        path.write_text(json.dumps(SEARCH.sealed(kept["methods"])))
         with pytest.raises(RecordsError, match="maxent_crf: what is chosen does not follow"):
             load_tuning(path)
 
@@ -213,7 +217,8 @@ class TestTrust:
 
 class TestCommand:
     def test_bad_use(self):
-        for words in (["transfer"], ["skills", "--method", "magic"], ["skills", "--jobs", "0"]):
+        one = ["transfer", "--method", "scratch"]
+        for words in (["serving"], ["skills", "--method", "magic"], ["skills", "--jobs", "0"], one):
             assert CliRunner().invoke(app, ["tune", *words]).exit_code == 2
 
     def test_a_damaged_record_stops_it_before_anything_is_read(self, tmp_path):

@@ -11,7 +11,7 @@ from slubook.corpora.utterance import Slot, Utterance
 from slubook.learning.pretraining import Pretraining, PretrainingConfig, _shuffle, pretrain
 from slubook.learning.source import make_domain
 from slubook.learning.training import TrainingConfig
-from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, _speeds, fit_starts
+from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, _paces, fit_starts
 from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import MOVABLE, Pretrained
@@ -231,27 +231,27 @@ class TestStageTwo:
         assert changed == {"all": set(PARTS), "frozen": {"heads"}, "common": set(PARTS) - {"common"}}
         assert [m.table for m in models.values()] == [known.table, known.table, None]  # its words did not move
 
-    def test_speeds_follow_the_updates_network_by_network(self, known):
+    def test_paces_follow_the_updates_network_by_network(self, known):
         starts = [Start(), Start(known, LOWER_LAYERS, unfreezing="gradual"), Start(known, LOWER_LAYERS, 0.5, "frozen")]
-        network = StackedNetwork(Encoder(TRAIN), STAGE_TWO.network, [True, False, False])
-        at = _speeds(network, starts, 10)
+        paces = _paces(starts, 10)
+        pace_of = {share: pace for pace in paces for share in pace.shares}
+        names = [(name, part) for part, of in PARTS.items() for name in of]
+        assert len(pace_of) == sum(len(pace.shares) for pace in paces) == 3 * len(names), "each share once"
         for update, waits in ((1, {"words", "characters", "common"}), (3, {"words"}), (4, set()), (10, set())):
-            for (name, p), speed in zip(network.named_parameters(), at(update), strict=True):
-                [part] = [part for part, names in PARTS.items() if name in names]
-                each = [1.0, float(part not in waits), 0.5 * (part == "heads")]
-                share = len(p) // 3
-                assert speed.shape == (len(p), *[1] * (p.dim() - 1))
-                assert speed.flatten().tolist() == [s for s in each for _ in range(share)], (update, name)
-        assert _speeds(network, [Start(), Start(known, MOVABLE), Start()], 10) is None  # nothing to slow down
+            for name, part in names:
+                found = [pace_of[name, g].speed(update) for g in range(3)]
+                assert found == [1.0, float(part not in waits), 0.5 * (part == "heads")], (update, name)
+        assert _paces([Start(), Start(known, MOVABLE), Start()], 10) == []  # nothing to slow down
+        assert len(_paces([Start(), Start(known, MOVABLE, 0.5), Start(known, MOVABLE, 0.5)], 10)) == 2
 
-    def test_a_bank_with_speeds_trains_its_plain_start_as_one_without(self, known):
+    def test_a_bank_with_paces_trains_its_plain_start_as_one_without(self, known):
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=4, evaluations=1))
         starts = {"a": Start(known, MOVABLE), "b": Start(known, MOVABLE)}
         slowed = {**starts, "b": Start(known, MOVABLE, unfreezing="gradual", rate=0.5)}
         plain, other = (fit_starts(s, TRAIN, [], 3, short) for s in (starts, slowed))
-        for part, equal in (("a", True), ("b", False)):
-            pairs = zip(plain[part].network.parameters(), other[part].network.parameters(), strict=True)
-            assert all([torch.equal(x, y) for x, y in pairs]) is equal
+        for name, alike in (("a", True), ("b", False)):
+            pairs = zip(plain[name].network.parameters(), other[name].network.parameters(), strict=True)
+            assert all([torch.allclose(x, y, atol=1e-6) for x, y in pairs]) is alike
 
     def test_results_know_their_words_and_repeat_themselves(self, known):
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=3, evaluations=1))

@@ -10,7 +10,10 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   by name. The quick profile leaves the last two sources out, and trains half as long.
 - *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
   layers start at random learns at the rate of one from scratch, whatever words it was given.
-- *Not here*: joint training on source and target, which would be a pretraining for every cell.
+- *Joint training* (``joint``): one network from scratch learns source and skill together, in a pretraining for every
+  cell. It is short: every second update is of the skill, as many as the others have, and as many are of the source,
+  of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining.
+  So it has no n-grams of the skill's. Updates, utterances and seconds stand in ``joint_budget``.
 - *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
   figure says that the change is better), with intervals that draw corpora first.
 """
@@ -28,17 +31,18 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.convergence import STEP
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
-from slubook.experiments.transfer import Settings, config_of, plan
+from slubook.experiments.transfer import MOVED, Settings, config_of, plan, starts
 from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained
 from slubook.experiments.vectors import GENERAL, general_table
 from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.joint import fit_joint
+from slubook.learning.source import SourceDomain
 from slubook.learning.tables import table_folder
-from slubook.learning.transfer import LOWER_LAYERS, Start, fit_starts
-from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
+from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
+from slubook.models.pretrained import LOWER, Pretrained
 
-EXPERIMENT, PROTOCOL = "ablation", 1
+EXPERIMENT, PROTOCOL = "ablation", 2
 SEEDS = 3
-QUICK_UPDATES = 200
 BASELINE = "scratch"
 METHODS = {
     "scratch": "From scratch",
@@ -51,6 +55,7 @@ METHODS = {
     "tenth": "A tenth of the source's updates",
     "half": "Half of the source's domains",
     "general": "Source on general vectors",
+    "joint": "Source and skill together",
     "transfer": "Transfer, new heads",
     "transfer_names": "Transfer, heads from label names",
 }
@@ -101,77 +106,89 @@ def run(
     """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
     how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     kind = "corpus" if corpora else profile
-    settings = shorter(settings) if kind == "quick" else settings
+    settings = settings.lasting(lambda updates: updates // 2) if kind == "quick" else settings
     count = seeds or (1 if kind == "quick" else SEEDS)
     variants = {name: VARIANTS[name] for name in USED[kind]}
     the_plan = plan(profile, corpora, count, settings, jobs, every=STEP[kind], variants=variants)
 
     def task(key: Key) -> Task:
         kept = {"transfer": the_plan.network(key[0])} | {v: the_plan.network(key[0], v) for v in variants}
-        return measure_cell, (the_plan.cell(key), kept, settings)
+        return measure_cell, (the_plan.cell(key), kept, the_plan.about[kept["transfer"].name]["sample"], settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         made = {f"against_{base}": reductions(rows, base, the_plan.groups()) for base in (BASELINE, "transfer")}
-        return {**made, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+        budget = joint_budget(rows, settings, [about["sample"] for about in the_plan.about.values()])
+        return {**made, **budget, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, config_of(kind, settings))
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 
-def shorter(settings: Settings) -> Settings:
-    """The same settings with :data:`QUICK_UPDATES` for every new skill."""
-    training = replace(settings.network.training, updates=QUICK_UPDATES)
-    return replace(settings, network=replace(settings.network, training=training))
-
-
-def measure_cell(cell: Cell, kept: Mapping[str, Kept], settings: Settings) -> Measured:
+def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings) -> Measured:
     """One cell, in a worker: every method on one draw of one skill.
 
     Args:
         cell: the draw.
         kept: the pretrained network of ``transfer`` and of each variant.
+        source: some of what ``transfer`` was pretrained on.
         settings: as tuned.
     """
     networks = {kind: load_pretrained(k) for kind, k in kept.items()}
-    bench, config = Bench(cell), settings.network
-    for bank in banks(starts_from(networks, settings.rate)):
-        bench.learn_together(lambda bank=bank: fit_starts(bank, cell.train, cell.dev, cell.seed, config))
-    longer = replace(config, training=replace(config.training, updates=2 * config.training.updates))
-    alone = {"scratch_long": Start(networks["transfer"])}  # the same characters as the others, and nothing moved
-    bench.learn_together(lambda: fit_starts(alone, cell.train, cell.dev, cell.seed, longer))
+    bench, begun = Bench(cell), starts_from(networks, settings)
+    recipes = {name: recipe_of(name, settings) for name in begun}
+    for config, bank in banks(begun, recipes):
+        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
+    bench.learn_together(lambda: {"joint": fit_joint(source, *cell.draw, settings.scratch, settings.pretraining)})
     return Measured(bench.rows, {kept[kind].name: network.table.stamp for kind, network in networks.items()})
 
 
-def starts_from(networks: Mapping[str, Pretrained], rate: float) -> dict[str, Start]:
-    """A start for each method that trains as long as the others.
+def recipe_of(method: str, settings: Settings) -> Recipe:
+    """Which of the tuned recipes a method is trained by: that of the start it is most like."""
+    if method == "scratch_long":
+        return settings.scratch.lasting(2 * settings.scratch.training.updates)
+    return settings.recipes()[{"words": "scratch"}.get(method, method if method in MOVED else "transfer")]
+
+
+def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[str, Start]:
+    """A start for each method.
 
     Args:
         networks: ``transfer`` and the variants.
-        rate: of networks whose layers moved, as a multiple of the configured one.
+        settings: as tuned.
     """
-    source = networks["transfer"]
-    made = {
-        "scratch": Start(),
-        "words": Start(source, ("words",)),
-        "layers": Start(source, LOWER, rate),
-        "frozen": Start(source, LOWER_LAYERS, rate, "frozen"),
-        "gradual": Start(source, LOWER_LAYERS, rate, "gradual"),
-        "transfer_names": Start(source, MOVABLE, rate),
+    source, moved = networks["transfer"], settings.transfer
+    made = starts(source, settings) | {
+        "scratch_long": settings.scratch.start(source),
+        "words": settings.scratch.start(source, ("words",)),
+        "layers": moved.start(source, LOWER),
+        "frozen": replace(moved, unfreezing="frozen").start(source, LOWER_LAYERS),
+        "gradual": replace(moved, unfreezing="gradual").start(source, LOWER_LAYERS),
     }
-    return made | {kind: Start(network, LOWER_LAYERS, rate) for kind, network in networks.items()}
+    return made | {kind: moved.start(network, LOWER_LAYERS) for kind, network in networks.items()}
 
 
-def banks(starts: Mapping[str, Start]) -> list[dict[str, Start]]:
-    """Starts that can be trained side by side, since they read the same characters; scratch joins the first bank."""
-    found: list[tuple[dict[str, int], dict[str, Start]]] = []
-    characters = next((s.pretrained.characters for s in starts.values() if s.pretrained), {})
-    for name, start in starts.items():
-        own = start.pretrained.characters if start.pretrained else characters
-        bank = next((bank for known, bank in found if known == own), None)
-        if bank is None:
-            found.append((own, bank := {}))
-        bank[name] = start
-    return [bank for _, bank in found]
+def joint_budget(
+    rows: Sequence[Row], settings: Settings, samples: Sequence[Sequence[SourceDomain]]
+) -> dict[str, dict[str, float]]:
+    """What joint training spends a cell, beside what scratch does; nothing without rows.
+
+    Args:
+        rows: of all methods.
+        settings: as tuned.
+        samples: what it reads of each source.
+    """
+    seconds = {m: [r.train_s for r in rows if r.method == m] for m in ("joint", BASELINE)}
+    if not rows:
+        return {}
+    updates = settings.scratch.training.updates
+    return {
+        "joint_budget": {
+            "updates_on_skill": updates,
+            "updates_on_source": updates,
+            "source_utterances": max(sum(len(d.utterances) for d in domains) for domains in samples),
+            **{f"seconds_{method}": round(sum(of) / len(of), 3) for method, of in seconds.items()},
+        }
+    }
 
 
 def reductions(rows: Sequence[Row], base: str, groups: Mapping[str, str]) -> dict[str, dict[str, float]]:

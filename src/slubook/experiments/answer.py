@@ -22,7 +22,7 @@ from slubook.experiments.transfer import Settings
 from slubook.files import replaced_folder, write_atomically
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.served import ServedDNN, ServedTransfer, no_vectors
-from slubook.learning.transfer import Start, TransferConfig
+from slubook.learning.transfer import Recipe
 from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.maxent_file import load_maxent, save_maxent
@@ -39,12 +39,11 @@ Basis = Vectors | Mature | None
 
 @dataclass(frozen=True)
 class Configs:
-    """The settings of all models; ``rate`` is what a transferred network learns at, relative to scratch."""
+    """The settings of all models."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=DNNConfig)
-    transfer: TransferConfig = field(default_factory=TransferConfig)
-    rate: float = Settings.rate
+    transfer: Recipe = field(default_factory=lambda: Settings().transfer_names)
 
 
 class Method(Protocol):
@@ -138,7 +137,7 @@ class Transferred(Network):
 
     def make(self, configs: Configs, basis: Basis) -> ServedTransfer:
         """A new model."""
-        return ServedTransfer(Start(basis.network, MOVABLE, configs.rate), configs.transfer)
+        return ServedTransfer(configs.transfer.start(basis.network, MOVABLE), configs.transfer)
 
 
 #: Every kind of model, the simplest first.

@@ -35,9 +35,9 @@ from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.transfer import Settings, choose, config_of, starts
 from slubook.experiments.transfer_sources import Chosen, Kept, load_pretrained, make_plan
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.transfer import TransferConfig, fit_starts
+from slubook.learning.transfer import banks, fit_starts
 
-EXPERIMENT, PROTOCOL = "arriving", 1
+EXPERIMENT, PROTOCOL = "arriving", 2
 SEEDS = 5
 SIZES = (50, 100, 200, 400, 800, 1600)
 #: Training utterances that a public domain must have room for.
@@ -89,15 +89,15 @@ def run(
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
     """One cell, in a worker: every method on one draw of one skill."""
     source, bench = load_pretrained(pretrained), Bench(cell)
-    config = long_enough(settings.network, cell.size)
-    bench.learn_together(lambda: fit_starts(starts(source, settings.rate), cell.train, cell.dev, cell.seed, config))
+    settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
+    for config, bank in banks(starts(source, settings), settings.recipes()):
+        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
     return Measured(bench.rows, {pretrained.name: source.table.stamp})
 
 
-def long_enough(config: TransferConfig, size: int) -> TransferConfig:
-    """The configuration with enough updates to see ``size`` utterances eight times."""
-    training = config.training
-    return replace(config, training=replace(training, updates=max(training.updates, EPOCHS * size // training.batch)))
+def long_enough(updates: int, batch: int, size: int) -> int:
+    """The tuned number of updates, or more: enough to see ``size`` utterances eight times."""
+    return max(updates, EPOCHS * size // batch)
 
 
 def common_sizes(chosen: Chosen) -> list[int]:

@@ -32,6 +32,11 @@ class Cell:
     dev: Sequence[Utterance]
     test: Sequence[Utterance]
 
+    @property
+    def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
+        """What a model is trained with: training set, dev set and seed."""
+        return self.train, self.dev, self.seed
+
 
 @dataclass
 class Bench:
@@ -68,12 +73,14 @@ class Bench:
         model = make().fit(self.cell.train, self.cell.dev, self.cell.seed)
         return self.judge(method, model, time.perf_counter() - start)
 
-    def learn_together(self, train: Callable[[], Mapping[str, NLUModel]]) -> dict[str, list[Prediction]]:
+    def learn_together(
+        self, train: Callable[[], Mapping[str, NLUModel]], **figures: float
+    ) -> dict[str, list[Prediction]]:
         """Train several models side by side, and judge each; each is given an equal share of the seconds."""
         start = time.perf_counter()
         models = train()
         share = (time.perf_counter() - start) / len(models)
-        return {method: self.judge(method, model, share) for method, model in models.items()}
+        return {method: self.judge(method, model, share, **figures) for method, model in models.items()}
 
 
 def slices_of(cell: Cell) -> dict[str, np.ndarray]:

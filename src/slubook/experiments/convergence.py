@@ -4,6 +4,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 
 - *Skills*: every fifth of the two hundred (quick: two embedded ones; ``--corpus``: each domain of the file), with
   the pretrained networks of ``transfer``.
+- *Settings*: as tuned for each network in ``transfer``, its rate among them.
 - *Schedule*: a rate that falls to nothing by a given update makes every network best at the end, however long that
   is. Here the rate rises for twenty updates and stays at half of its peak, the mean of the one-cycle schedule;
   averaged weights are what is judged.
@@ -38,7 +39,7 @@ from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.transfer import fit_starts
 
-EXPERIMENT, PROTOCOL = "convergence", 1
+EXPERIMENT, PROTOCOL = "convergence", 2
 SEEDS = 3
 #: Every so many-th skill is learned.
 STEP = {"full": 5, "quick": 2, "corpus": 1}
@@ -133,14 +134,14 @@ def run(
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int) -> Measured:
     """One cell, in a worker: every method alone, the one from scratch first, since it sets the goal."""
     source, bench, goal = load_pretrained(pretrained), Bench(cell), None
-    training = replace(settings.network.training, updates=updates, evaluations=updates // EVERY)
-    config = replace(settings.network, training=training)
-    begun_from = starts(source, settings.rate)
-    few = replace(config, training=replace(training, updates=EVERY + 1))
-    fit_starts({"scratch": begun_from["scratch"]}, cell.train, cell.dev, cell.seed, few)  # a process is slow at first
-    for method, start in begun_from.items():
+    begun_from = starts(source, settings)
+    few = settings.scratch.lasting(EVERY + 1)
+    fit_starts({"scratch": begun_from["scratch"]}, *cell.draw, few)  # a process is slow at first
+    for method, recipe in settings.recipes().items():
+        training = replace(recipe.training, updates=updates, evaluations=updates // EVERY)
         curve, begun = Curve(), time.perf_counter()
-        models = fit_starts({method: start}, cell.train, cell.dev, cell.seed, config, curve.measured, curve.rate)
+        config, start = replace(recipe, training=training), {method: begun_from[method]}
+        models = fit_starts(start, *cell.draw, config, curve.measured, curve.rate)
         seconds = time.perf_counter() - begun
         goal = min(curve.errors) if goal is None else goal
         bench.judge(method, models[method], seconds, **curve.reaches(goal), **curve.kept())

@@ -6,19 +6,21 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   embedded ones; ``--corpus``: each domain of the file). The test set is fixed; seed *s* draws training and dev sets.
 - *Source*: all annotated corpora without every topic of the skill (:mod:`slubook.learning.source`) and without
   near-duplicates of any test utterance. Pretraining is done once for a group of skills, with all their topics out.
-- *Settings*: not tuned yet. The network's are chapter 1's, the rate of transferred ones is from a first look at dev
-  draws of nine skills. Both starts are to be tuned, on equal budgets and on draws that no published seed uses,
-  before the full profile is run.
+- *Settings*: of each start by itself, to be tuned on equal budgets, on dev sets of draws that no published seed uses
+  (:mod:`slubook.experiments.tuning_transfer`), before the full profile is run: ``results/transfer_tuning.json``.
+  Without it, the defaults are a first look's. All are trained for as many updates as suit the one from scratch.
+- *Speed*: for every fortieth skill of the first draw, some updates are also made by a plain loop, one network at a
+  time (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,15 +30,16 @@ from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.sequential import both_ways, sequential_table, timed
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, load_pretrained, make_plan, own_domains
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.checkpoints import spoken
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
+from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.pretrained import MOVABLE, Pretrained
 
-EXPERIMENT, PROTOCOL = "transfer", 1
+EXPERIMENT, PROTOCOL = "transfer", 2
 SEEDS = 5
 BASELINE = "scratch"
 METHODS = {
@@ -46,15 +49,27 @@ METHODS = {
     "transfer_names": "Transfer, heads from label names",
 }
 
+#: What each network takes over from the pretrained one; from scratch, it reads the same characters, no more.
+MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "transfer_names": MOVABLE}
+
 
 @dataclass(frozen=True)
 class Settings:
-    """The configuration of every method; ``rate`` is what transferred networks learn at, relative to scratch."""
+    """The tuned configuration of every method, and of pretraining."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
-    network: TransferConfig = field(default_factory=TransferConfig)
+    scratch: Recipe = field(default_factory=Recipe)
+    transfer: Recipe = field(default_factory=lambda: Recipe(rate=0.6))
+    transfer_names: Recipe = field(default_factory=lambda: Recipe(rate=0.6))
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
-    rate: float = 0.6
+
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipe of each network."""
+        return {method: getattr(self, method) for method in MOVED}
+
+    def lasting(self, updates: Callable[[int], int]) -> Self:
+        """The same with other numbers of updates, made from those that were tuned."""
+        return replace(self, **{m: r.lasting(updates(r.training.updates)) for m, r in self.recipes().items()})
 
 
 def plan(
@@ -116,13 +131,14 @@ def run(
     """
     how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     the_plan = plan(profile, corpora, seeds, settings, jobs)
-    config = config_of(the_plan.chosen.profile, settings)
+    config, twice = config_of(the_plan.chosen.profile, settings), timed(the_plan.keys())
 
     def task(key: Key) -> Task:
-        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings)
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, key in twice)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        return {"pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+        pace = sequential_table(rows, MOVED, jobs)
+        return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
@@ -133,25 +149,21 @@ def config_of(profile: str, settings: Settings) -> dict[str, Any]:
     return {"profile": profile, **asdict(settings)}
 
 
-def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
-    """One cell, in a worker: every method on one draw of one skill."""
+def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool = False) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill; ``twice`` for its networks by a plain loop, too."""
     source = load_pretrained(pretrained)
-    bench = Bench(cell)
+    bench, begun, recipes = Bench(cell), starts(source, settings), settings.recipes()
     bench.slices["new_labels"] = new_labels(cell.test, source)
     bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
-    bench.learn_together(
-        lambda: fit_starts(starts(source, settings.rate), cell.train, cell.dev, cell.seed, settings.network)
-    )
+    figures = both_ways(begun, recipes, cell.train, cell.seed) if twice else {}
+    for config, bank in banks(begun, recipes):
+        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config), **figures)
     return Measured(bench.rows, {pretrained.name: source.table.stamp})
 
 
-def starts(source: Pretrained, rate: float) -> dict[str, Start]:
-    """The three ways to begin that chapter 2 compares; what moved learns at ``rate`` times the configured rate."""
-    return {
-        "scratch": Start(source),  # the same characters, and nothing moved
-        "transfer": Start(source, LOWER_LAYERS, rate),
-        "transfer_names": Start(source, MOVABLE, rate),
-    }
+def starts(source: Pretrained, settings: Settings) -> dict[str, Start]:
+    """The three ways to begin that chapter 2 compares."""
+    return {method: recipe.start(source, MOVED[method]) for method, recipe in settings.recipes().items()}
 
 
 def new_labels(utterances: Sequence[Utterance], source: Pretrained) -> np.ndarray:

@@ -6,7 +6,7 @@ The pretrained networks are trained once and kept in the cache, by name; cells r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,11 +25,13 @@ from slubook.experiments.runner import Identity, test_of
 from slubook.experiments.workers import Key
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, left_out_together, source_domains
+from slubook.learning.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, left_out_together, sample, source_domains
 from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 
 FOLDS = 6
+#: Utterances of each source domain that are kept for joint training.
+SAMPLE = 60
 #: Updates of pretraining on the embedded corpora.
 QUICK_UPDATES = 1000
 
@@ -79,10 +81,14 @@ class Source:
     table: Path | None = None
 
     def about(self) -> dict[str, Any]:
-        """What the network has seen; it is trained if need be, and kept in the cache."""
+        """What the network has seen; it is trained if need be, and kept in the cache.
+
+        Of its domains it has a ``sample``, for methods that read the source again.
+        """
         domains = source_domains(self.corpora, self.left_out, self.tests, self.own)[:: self.step]
         table = VectorTable.load(self.table) if self.table else None
-        return kept_pretrained(self.name, domains, self.config, table).about | {"left_out": sorted(self.left_out)}
+        kept = kept_pretrained(self.name, domains, self.config, table)
+        return kept.about | {"left_out": sorted(self.left_out), "sample": [sample(d, SAMPLE) for d in domains]}
 
 
 class Kept(NamedTuple):
@@ -168,6 +174,7 @@ def make_plan(
     jobs: int,
     *,
     every: int = 1,
+    only: Collection[str] | None = None,
     prefix: str = "",
     variants: Variants | None = None,
 ) -> Plan:
@@ -179,11 +186,12 @@ def make_plan(
         config: of pretraining; quick and corpus profiles take fewer updates.
         jobs: processes.
         every: learn only every so many-th of the skills.
+        only: learn no other skills than these.
         prefix: of the networks' names, for experiments with skills of their own.
         variants: further networks of each fold, named ``<name>-<variant>``.
     """
     of_skill, sources = _folds(chosen, config, prefix)
-    names = {skill.name: of_skill[skill.name] for skill in chosen.distinct[::every]}
+    names = {s.name: of_skill[s.name] for s in chosen.distinct[::every] if only is None or s.name in only}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
     sources = [source for source in sources if source.name in names.values()]
     sources += [

@@ -163,7 +163,12 @@ ROUNDS: dict[str, tuple[Round, ...]] = {
 
 def configured(method: str, changes: Changes) -> Any:
     """The method's first configuration with ``changes``."""
-    config, parts = START[method], {}
+    return changed(START[method], changes)
+
+
+def changed(config: Any, changes: Changes) -> Any:
+    """A configuration, a dataclass of settings and of parts with settings, with ``changes``."""
+    parts: dict[str, dict[str, Any]] = {}
     for name, value in changes.items():
         part, _, setting = name.rpartition(".")
         parts.setdefault(part, {})[setting] = value

@@ -22,28 +22,17 @@ Taught in chapter 1, *The protocol*.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
-from tqdm import tqdm
-
 from slubook.corpora.skillsets import Skill
-from slubook.corpora.utterance import Utterance
-from slubook.evaluation.metrics import mistakes
-from slubook.experiments.cells import CellStore
-from slubook.experiments.records import RecordsError
+from slubook.experiments.search import Cell, Rows, Search, clearly_better, dev_error
 from slubook.experiments.skills import PROTOCOL
-from slubook.experiments.stamps import config_hash, peak_memory_mb, stamp
-from slubook.experiments.trials import ROUNDS, START, Changes, Round, configured
+from slubook.experiments.trials import ROUNDS, Changes, Round, configured
 from slubook.experiments.vectors import SkillVectors, clusters
-from slubook.files import write_atomically
 from slubook.learning.dnn import fit_together
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig
@@ -53,7 +42,7 @@ from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntCRF
 from slubook.models.offtheshelf import FastTextIntent, SpacyPipeline
 from slubook.models.vectors import VectorTable
-from slubook.profiles import RESULTS, cache_dir, seed_everything
+from slubook.profiles import RESULTS, seed_everything
 
 SIZE = 300
 #: Tuned on these; their dev sets only.
@@ -61,7 +50,6 @@ SKILLS = ("sgd/Events_1", "sgd/Calendar_1", "hwu64/iot", "hinglish_top/reminder"
 TABLE = "full-pool"
 NEED_TABLE = ("maxent_crf_clusters", "dnn")
 RECORD = RESULTS / "skills_tuning.json"
-SEAL = "sha256"
 ABOUT = {
     "error": "share of dev utterances with a mistake in intent or slots; for fastText, with a wrong intent",
     "choice": "rounds 1 and 2: the least dev error; later: the least, where it is lower than that of what stands "
@@ -72,46 +60,63 @@ ABOUT = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One trial on one draw of one skill: ``trial`` counts through all rounds of the method from 0."""
+class SkillsSearch(Search):
+    """Chapter 1's search.
 
-    method: str
-    trial: int
-    changes: Changes
-    skill: Skill
-    seed: int
+    Attributes:
+        public: all public skills; those named in :data:`SKILLS` are used. None are needed to read a record.
+        table: the folder of the pool's vectors, for networks and clusters.
+    """
 
-    @property
-    def key(self) -> tuple[str, int, str, int]:
-        """What names this cell."""
-        return self.method, self.trial, self.skill.name, self.seed
+    public: Sequence[Skill] = ()
+    table: Path | None = None
+    experiment = "skills"
+    protocol = PROTOCOL
 
-    def store(self, table: Path) -> CellStore:
-        """Where its result is kept: what it depends on beside its key is the fingerprint."""
-        vectors = _table(table).stamp if self.method in NEED_TABLE else ""
-        config, data = asdict(configured(self.method, self.changes)), draw_hash(self.skill, self.seed)
-        depends = {"protocol": PROTOCOL, "config": config, "data": data, "vectors": vectors}
-        return CellStore(cache_dir() / "cells" / "tuning", config_hash(depends))
+    def rounds(self) -> Mapping[str, Sequence[Round]]:
+        """What is tried, by method."""
+        return ROUNDS
+
+    def head(self) -> dict[str, Any]:
+        """What the record says before its methods."""
+        return {"about": ABOUT, "skills": list(SKILLS), "size": SIZE}
+
+    def configured(self, method: str, changes: Changes) -> Any:
+        """The method's first configuration with ``changes``."""
+        return configured(method, changes)
+
+    def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
+        """The choice of each method, by :func:`choice`."""
+        return {method: choice(rows) for method, rows in trials.items()}
+
+    def skills(self) -> Sequence[tuple[Skill, int]]:
+        """What is tuned on, each with its training size."""
+        return [(next(s for s in self.public if s.name == name), SIZE) for name in SKILLS]
+
+    def beneath(self, method: str) -> dict[str, str]:
+        """Hashes of the pool's vectors, for methods that need them."""
+        if method not in NEED_TABLE:
+            return {}
+        table = _table(self.table)
+        return {f"vectors {TABLE}": table.key, f"vectors {TABLE}, rows": table.stamp}
+
+    def errors(self, cells: Sequence[Cell]) -> list[float]:
+        """The dev error of each cell."""
+        return [trial_error(cell, self.table) for cell in cells]
 
 
-def draw_hash(skill: Skill, seed: int) -> str:
-    """SHA-256 of what one draw trains and is judged on: ids, texts and labels of its training and dev sets."""
-    parts = zip(("train", "dev"), skill.draw(SIZE, seed), strict=True)
-    return config_hash({name: [(u.id, u.text, u.intent, u.slots) for u in part] for name, part in parts})
-
-
-def trial_error(cell: Cell, table: Path) -> float:
+def trial_error(cell: Cell, table: Path | None) -> float:
     """The share of dev utterances with a mistake (for fastText, with the wrong intent) after training on one draw.
 
     Networks are tried from scratch and over the vectors in ``table``, and the mean counts, so that no kind of
     vectors is favoured.
     """
     seed_everything(cell.seed, threads=1)
-    train, dev = cell.skill.draw(SIZE, cell.seed)
+    train, dev = cell.skill.draw(cell.size, cell.seed)
     config = configured(cell.method, cell.changes)
     if cell.method == "dnn":
         models = fit_together({"scratch": None, "table": _table(table)}, train, dev, cell.seed, config)
-        return sum(_dev_error(m, dev) for m in models.values()) / len(models)
+        return sum(dev_error(m, dev) for m in models.values()) / len(models)
     make: dict[str, Callable[[], NLUModel]] = {
         "maxent_crf": lambda: MaxEntCRF(config),
         "maxent_crf_clusters": lambda: MaxEntCRF(config.maxent, _clusters(table, config.grains)),
@@ -122,11 +127,7 @@ def trial_error(cell: Cell, table: Path) -> float:
     if cell.method == "fasttext":
         answers = model.predict([u.text for u in dev])
         return sum(p.intent != u.intent for p, u in zip(answers, dev, strict=True)) / len(dev)
-    return _dev_error(model, dev)
-
-
-def _dev_error(model: NLUModel, dev: Sequence[Utterance]) -> float:
-    return mistakes(dev, model.predict([u.text for u in dev])) / len(dev)
+    return dev_error(model, dev)
 
 
 _table = cache(VectorTable.load)
@@ -144,94 +145,7 @@ def pool_table(skills: Sequence[Skill]) -> Path:
     return table_folder(TABLE)
 
 
-def tune(
-    skills: Sequence[Skill], table: Path | None, out: Path = RECORD, methods: Sequence[str] = (), jobs: int = 1
-) -> dict[str, Any]:
-    """Run the trials of ``methods`` and write them into the record; other methods in it stay as they are.
-
-    Finished cells are kept, so a run that was stopped goes on where it was; a method is written when it is complete.
-
-    Args:
-        skills: all public skills; those named in :data:`SKILLS` are used.
-        table: the folder of the pool's vectors, for networks and clusters.
-        out: the record.
-        methods: which of :data:`slubook.experiments.trials.ROUNDS`; all by default.
-        jobs: processes, one thread each.
-
-    Returns:
-        The record.
-
-    Raises:
-        RecordsError: when there is a record that cannot be trusted.
-    """
-    measured = load_tuning(out)["methods"] if out.is_file() else {}
-    used = [next(s for s in skills if s.name == name) for name in SKILLS]
-    for method in methods or ROUNDS:
-        measured[method] = _tuned(method, used, table, jobs)
-        write_atomically(out, json.dumps(sealed(measured), indent=1) + "\n")
-    return sealed(measured)
-
-
-def _tuned(method: str, skills: Sequence[Skill], table: Path, jobs: int) -> dict[str, Any]:
-    """Run what is left of one method's cells; its entry in the record."""
-    start = time.time()
-    listed = [(r, changes) for r in ROUNDS[method] for changes in r.trials]
-    cells = [
-        [Cell(method, i, changes, skill, seed) for skill in skills for seed in r.seeds]
-        for i, (r, changes) in enumerate(listed)
-    ]
-    todo = [cell for trial in cells for cell in trial if not cell.store(table).has(cell.key)]
-    work = joblib.Parallel(jobs, return_as="generator_unordered")(joblib.delayed(_run)(cell, table) for cell in todo)
-    for _ in tqdm(work, total=len(todo), desc=f"tuning {method}", unit="cell"):
-        pass
-    contents = [[cell.store(table).get(cell.key) for cell in trial] for trial in cells]
-    flat = [content for trial in contents for content in trial]
-    rows = [row(r, changes, [c["error"] for c in own]) for (r, changes), own in zip(listed, contents, strict=True)]
-    seeds = sorted({seed for r, _ in listed for seed in r.seeds})
-    data = {f"{s.name}, draw {seed}": draw_hash(s, seed) for s in skills for seed in seeds}
-    if method in NEED_TABLE:
-        data |= {f"vectors {TABLE}": _table(table).key, f"vectors {TABLE}, rows": _table(table).stamp}
-    memory, seconds = max(c["memory_mb"] for c in flat), sum(c["seconds"] for c in flat)
-    config = {"method": method, "size": SIZE, "start": asdict(START[method])}
-    stamped = stamp(PROTOCOL, config, data, seeds, time.time() - start, jobs, memory, seconds)
-    return entry(method, rows, "measured by slubook tune skills", stamped)
-
-
-def _run(cell: Cell, table: Path) -> None:
-    start = time.perf_counter()
-    error = trial_error(cell, table)
-    seconds = time.perf_counter() - start
-    cell.store(table).put(cell.key, {"error": error, "seconds": seconds, "memory_mb": peak_memory_mb()})
-
-
-def row(tried: Round, changes: Changes, errors: Sequence[float]) -> dict[str, Any]:
-    """One trial in the record; ``errors`` are those of each skill and, within it, each draw."""
-    return {
-        "round": tried.number,
-        "seeds": list(tried.seeds),
-        "changes": dict(changes),
-        "dev_error": round(float(np.mean(errors)), 4),
-        "errors": [round(e, 4) for e in errors],
-    }
-
-
-def entry(method: str, rows: Sequence[dict[str, Any]], origin: str, stamped: dict[str, Any] | None) -> dict[str, Any]:
-    """What the record says of one method; ``settings`` counts different ones, ``trials`` has one row a try."""
-    best = choice(rows)
-    found = {
-        "origin": origin,
-        "stamp": stamped,
-        "settings": len({json.dumps(r["changes"]) for r in rows}),
-        "trials": list(rows),
-        "first_error": rows[0]["dev_error"],
-        "chosen_error": best["dev_error"],
-        "chosen": best["changes"],
-        "config": asdict(configured(method, best["changes"])),
-    }
-    return json.loads(json.dumps(found))  # as a reader of the file finds it: lists
-
-
-def choice(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def choice(rows: Rows) -> Mapping[str, Any]:
     """The first trial of the settings that are chosen, by the rule in this module's docstring.
 
     Raises:
@@ -244,38 +158,15 @@ def choice(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if again is None:
             raise ValueError(f"rounds 1 and 2 chose {stands['changes']}: try that in round 3 too (STANDING in trials)")
         best = min((r for r in later if r["round"] == number), key=_error)
-        gains = np.subtract(again["errors"], best["errors"])
-        if gains.mean() > 2 * gains.std(ddof=1) / len(gains) ** 0.5:
+        if clearly_better(best, again):
             stands = best
     return stands
 
 
-def _error(trial: dict[str, Any]) -> float:
+def _error(trial: Mapping[str, Any]) -> float:
     return trial["dev_error"]
 
 
-def sealed(methods: dict[str, Any]) -> dict[str, Any]:
-    """The record of these methods, in the order of the rounds, with the hash of its content."""
-    kept = {name: methods[name] for name in ROUNDS if name in methods}
-    record = {"about": ABOUT, "skills": list(SKILLS), "size": SIZE, "methods": kept}
-    return {**record, SEAL: config_hash(record)}
-
-
 def load_tuning(path: Path = RECORD) -> dict[str, Any]:
-    """The record of tuning, checked: the seal, and that each method's choice follows from its trials.
-
-    Raises:
-        FileNotFoundError: when there is none.
-        RecordsError: when it is damaged, was changed by hand, or says another choice than its trials do.
-    """
-    remedy = "restore it from version control, or move it away and run `slubook tune skills` again"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record[SEAL] != config_hash({name: value for name, value in record.items() if name != SEAL}):
-            raise ValueError(f"the content does not match its {SEAL}, so it was changed by hand")
-        for method, found in record["methods"].items():
-            if found != entry(method, found["trials"], found["origin"], found["stamp"]):
-                raise ValueError(f"{method}: what is chosen does not follow from the trials")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordsError(f"{path}: not a sound record of tuning ({error}): {remedy}") from error
-    return record
+    """The record of chapter 1's tuning, checked: see :meth:`slubook.experiments.search.Search.load`."""
+    return SkillsSearch().load(path)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from slubook.learning.training import one_cycle
 from slubook.models.vectors import VectorTable, unit_scale
 from slubook.profiles import seed_everything
 
@@ -99,7 +100,7 @@ def train_masked_lm(
     groups = [rows[i : i + c.batch] for i in range(0, len(rows), c.batch)]
     total = c.epochs * len(groups)
     optimizer = torch.optim.AdamW(model.parameters(), c.rate, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.rate, total, pct_start=0.1, cycle_momentum=False)
+    schedule = one_cycle(optimizer, total, last=1e4)
     with tqdm(total=total, desc=f"masked LM {name}", unit="batch", mininterval=2, disable=None) as bar:
         for _ in range(c.epochs):
             for k in torch.randperm(len(groups)).tolist():

@@ -22,6 +22,7 @@ from slubook.corpora.bio import OUTSIDE, to_bio
 from slubook.corpora.label_names import name_words
 from slubook.corpora.utterance import tokenize, words
 from slubook.learning.source import SourceDomain
+from slubook.learning.training import one_cycle
 from slubook.models.crf import CRF, allowed_transitions
 from slubook.models.encoding import PAD, UNKNOWN, WORD_LENGTH, Batch, Encoder
 from slubook.models.named_heads import NamedHeads
@@ -237,9 +238,7 @@ def pretrain(
     unused = {f"network.{n}" for n in PARTS["heads"]}
     parameters = [p for n, p in model.named_parameters() if n not in unused]
     optimizer = torch.optim.AdamW(parameters, c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, c.rate, c.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=50
-    )
+    schedule = one_cycle(optimizer, c.updates, last=50)
     model.train()
     with tqdm(total=c.updates, desc=f"pretraining {name}", unit="update", mininterval=2, disable=None) as bar:
         for _ in range(c.updates):

@@ -16,6 +16,7 @@ from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
+from slubook.profiles import stable_hash
 
 #: Every public corpus with labels, and the embedded ones. Of NLU++ only the slots are used: it has any number of
 #: intents an utterance; *restaurant8k* has slots alone, *clinc150* and *banking77* have intents alone.
@@ -77,6 +78,12 @@ def make_domain(name: str, utterances: Sequence[Utterance]) -> SourceDomain:
     intents = sorted({u.intent for u in utterances if u.intent})
     types = sorted({s.type for u in utterances for s in u.slots})
     return SourceDomain(name, tuple(utterances), tuple(types), tuple(intents) if len(intents) > 1 else ())
+
+
+def sample(domain: SourceDomain, most: int) -> SourceDomain:
+    """A domain of at most so many of its utterances, chosen by a hash of their texts, and their labels."""
+    chosen = sorted(domain.utterances, key=lambda u: (stable_hash("sample", u.text), u.text))[:most]
+    return make_domain(domain.name, chosen)
 
 
 def source_key(domains: Sequence[SourceDomain]) -> str:

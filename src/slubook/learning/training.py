@@ -17,6 +17,10 @@ from slubook.evaluation.metrics import mistakes
 from slubook.models.encoding import Encoded, Encoder
 from slubook.models.network import Network
 
+#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
+#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
+POOL, BLUR = 4, 4.0
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -28,6 +32,19 @@ class TrainingConfig:
     weight_decay: float = 0.01
     average: float = 0.98
     evaluations: int = 10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A rate of their own for some parameters of some networks of a bank.
+
+    Attributes:
+        shares: parameters by name, each with the network whose share of it is meant.
+        speed: for an update, from 1, a factor on the learning rate; 0 freezes.
+    """
+
+    shares: Sequence[tuple[str, int]]
+    speed: Callable[[int], float]
 
 
 @torch.no_grad()
@@ -60,8 +77,9 @@ def train(
     config: TrainingConfig,
     seed: int,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
-    speeds: Callable[[int], Sequence[Tensor]] | None = None,
+    paces: Sequence[Pace] = (),
     schedule: Callable[[int], float] | None = None,
+    pool: int = POOL,
 ) -> list[float]:
     """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
 
@@ -77,35 +95,38 @@ def train(
         config: steps and rates.
         seed: of the batches' order; dropout follows torch's own generator.
         on_evaluation: called with the update and the G dev errors.
-        speeds: for an update, a factor on the change of each parameter, such as [G, 1, 1]; 0 freezes.
+        paces: which networks' shares of which parameters learn at a rate of their own, all of them together; none
+            when all learn alike.
         schedule: for an update, a factor on ``config.rate``, asked for just before that update; ``None`` for the
             one cycle of :class:`TrainingConfig`.
+        pool: of :func:`batches`.
 
     Returns:
         The best dev error of each network, [G].
     """
     parameters = list(network.parameters())
+    shares = {n: p.detach().chunk(network.groups) for n, p in network.named_parameters()} if paces else {}
     optimizer = torch.optim.AdamW(
-        parameters, config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
-    )
+        [{"params": [shares[name][g] for name, g in pace.shares]} for pace in paces] or parameters,
+        config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
     if schedule is None:
-        rates = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.rate, config.updates, pct_start=0.1, cycle_momentum=False, final_div_factor=20
-        )
+        rates = one_cycle(optimizer, config.updates, last=20)
     else:
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: schedule(done + 1))
     average = [p.detach().clone() for p in parameters]
     best = [p.clone() for p in average]
     errors = [float("inf")] * network.groups
     every = max(1, config.updates // config.evaluations)
-    for step, rows in enumerate(batches([len(w) for w in data.words], config, seed), 1):
+    for step, rows in enumerate(batches([len(w) for w in data.words], config, seed, pool), 1):
         network.train()
-        optimizer.zero_grad()
+        network.zero_grad()
         network.loss(data.batch(rows)).sum().backward()
-        before = [p.detach().clone() for p in parameters] if speeds else []
+        set_paces(optimizer, paces, step)
+        for name, own in shares.items():
+            for share, gradient in zip(own, network.get_parameter(name).grad.chunk(network.groups), strict=True):
+                share.grad = gradient
         optimizer.step()
-        if speeds:
-            slow_down(parameters, before, speeds(step))
         rates.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(config.average, step / (step + 10)))
         if step % every and step != config.updates:
@@ -125,18 +146,38 @@ def train(
     return errors
 
 
-#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
-#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
-POOL, BLUR = 4, 4.0
+def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> torch.optim.lr_scheduler.OneCycleLR:
+    """A schedule in which the optimiser's rate is the peak: up to it, then down along a cosine (Smith, 2018).
+
+    The way up, from a twenty-fifth of the peak, takes a tenth of the updates, and two at the least: torch divides by
+    its length less one. The way down takes one at the least: a shorter cycle is the beginning of one of three.
+
+    Args:
+        optimizer: whose groups all have one rate.
+        updates: in all.
+        last: how many times less than the first rate the last one is.
+    """
+    updates = max(3, updates)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, optimizer.defaults["lr"], updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False,
+        final_div_factor=last,
+    )  # fmt: skip
 
 
-def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[list[int]]:
+def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: int) -> None:
+    """Multiply the rate of each of the optimiser's groups, one a pace, for one update; schedules set it anew."""
+    for group, pace in zip(optimizer.param_groups, paces, strict=False):
+        group["lr"] *= pace.speed(update)
+
+
+def batches(lengths: Sequence[int], config: TrainingConfig, seed: int, pool: int = POOL) -> list[list[int]]:
     """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``.
 
     Args:
         lengths: tokens of each utterance, [N]; utterances of like length share a batch.
         config: batch size and number of updates.
         seed: of the order.
+        pool: batches are cut from pools of this many; 1 leaves it to chance who shares a batch.
 
     Raises:
         ValueError: when there are no rows to cut.
@@ -148,17 +189,11 @@ def batches(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[l
     while len(rows) < config.updates:
         order = torch.randperm(len(lengths), generator=generator).tolist()
         blurred = (torch.tensor(lengths) + BLUR * torch.rand(len(lengths), generator=generator)).tolist()
-        pools = [sorted(order[i : i + POOL * size], key=blurred.__getitem__) for i in range(0, len(order), POOL * size)]
-        epoch = [pool[i : i + size] for pool in pools for i in range(0, len(pool), size)]
+        many = pool * size
+        pools = [sorted(order[i : i + many], key=blurred.__getitem__) for i in range(0, len(order), many)]
+        epoch = [some[i : i + size] for some in pools for i in range(0, len(some), size)]
         rows += [epoch[k] for k in torch.randperm(len(epoch), generator=generator).tolist()]
     return rows[: config.updates]
-
-
-@torch.no_grad()
-def slow_down(parameters: Sequence[Tensor], before: Sequence[Tensor], speeds: Sequence[Tensor]) -> None:
-    """Take back a part of the last step: each parameter keeps ``speeds`` of its change since ``before``."""
-    for parameter, old, speed in zip(parameters, before, speeds, strict=True):
-        parameter.copy_(torch.lerp(old, parameter, speed.expand_as(parameter)))
 
 
 @torch.no_grad()

@@ -6,15 +6,14 @@ trained side by side on the same batches, as banks of networks are in chapter 1.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from slubook.corpora.utterance import Utterance
 from slubook.learning.dnn import DNN, DNNConfig, single
-from slubook.learning.training import TrainingConfig, train
+from slubook.learning.training import POOL, Pace, TrainingConfig, train
 from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
@@ -78,6 +77,47 @@ class TransferConfig:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(updates=400))
 
 
+@dataclass(frozen=True)
+class Recipe(TransferConfig):
+    """How one method is trained: its network and training, and how what it takes over may change.
+
+    Attributes:
+        rate: a multiple of the configured learning rate.
+        unfreezing: one of :data:`UNFREEZING`.
+    """
+
+    rate: float = 1.0
+    unfreezing: str = "all"
+
+    def start(self, pretrained: Pretrained | None, parts: Sequence[str] = ()) -> Start:
+        """A start by this recipe that takes over ``parts``."""
+        return Start(pretrained, tuple(parts), self.rate, self.unfreezing)
+
+    def lasting(self, updates: int) -> Self:
+        """The same for another number of updates."""
+        return replace(self, training=replace(self.training, updates=updates))
+
+
+def banks(
+    starts: Mapping[str, Start], recipes: Mapping[str, TransferConfig]
+) -> list[tuple[TransferConfig, dict[str, Start]]]:
+    """Starts that can be trained side by side: by one configuration, and reading the same characters.
+
+    Args:
+        starts: by method.
+        recipes: of the same methods.
+    """
+    found: list[tuple[tuple, TransferConfig, dict[str, Start]]] = []
+    for name, start in starts.items():
+        recipe = recipes[name]
+        alike = recipe.network, recipe.training, start.pretrained and start.pretrained.characters
+        bank = next((bank for known, _, bank in found if known == alike), None)
+        if bank is None:
+            found.append((alike, recipe, bank := {}))
+        bank[name] = start
+    return [(config, bank) for _, config, bank in found]
+
+
 def fit_starts(
     starts: Mapping[str, Start],
     train_set: Sequence[Utterance],
@@ -86,6 +126,7 @@ def fit_starts(
     config: TransferConfig | None = None,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
     schedule: Callable[[int], float] | None = None,
+    pool: int = POOL,
 ) -> dict[str, DNN]:
     """Train one network a start, all at once on the same batches; the names of ``starts`` name the results.
 
@@ -97,6 +138,7 @@ def fit_starts(
         config: sizes and training.
         on_evaluation: called with the update and the dev error of each start, [G].
         schedule: of the learning rate; see :func:`slubook.learning.training.train`.
+        pool: of :func:`slubook.learning.training.batches`.
 
     Raises:
         ValueError: when ``train_set`` is empty, or two pretrained networks have other characters.
@@ -110,8 +152,8 @@ def fit_starts(
         if start.pretrained:
             start.pretrained.carry_over(network, group, encoder, start.parts)
     data, held = (encoder.encode_gold(part, tables, config.network.dim) for part in (train_set, dev))
-    speeds = _speeds(network, list(starts.values()), config.training.updates)
-    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, speeds, schedule)
+    paces = _paces(list(starts.values()), config.training.updates)
+    train(network, encoder, data, held, dev, config.training, seed, on_evaluation, paces, schedule, pool)
     models = {}
     for group, (name, table) in enumerate(zip(starts, tables, strict=True)):
         model = DNN(table, DNNConfig(config.network, config.training))
@@ -127,22 +169,20 @@ def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
     return found[0] if found else None
 
 
-def _speeds(network: StackedNetwork, starts: Sequence[Start], updates: int) -> Callable[[int], Sequence[Tensor]] | None:
-    """For each parameter, how fast each network's share of it changes at an update; ``None`` when all change alike."""
+def _paces(starts: Sequence[Start], updates: int) -> list[Pace]:
+    """The pace of each part of each network; none when all parts of all change alike."""
     if all(s.rate == 1.0 and s.unfreezing == "all" for s in starts):
-        return None
-    part_of = {name: part for part, names in PARTS.items() for name in names}
-    shapes = [(part_of[n], p.shape[0] // network.groups, p.dim()) for n, p in network.named_parameters()]
-    made: dict[tuple[float, ...], list[Tensor]] = {}
+        return []
+    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)  # what learns alike is one group of the optimiser's
+    for network, start in enumerate(starts):
+        for part, names in PARTS.items():
+            waits = start.unfreezing != "all" and part in start.parts
+            alike[(network, part) if waits else start.rate] += [(name, network) for name in names]
+    return [Pace(shares, _speed(starts, key, updates)) for key, shares in alike.items()]
 
-    def at(update: int) -> list[Tensor]:
-        values = {part: tuple(s.speed(part, update / updates) for s in starts) for part in PARTS}
-        key = tuple(v for part in PARTS for v in values[part])
-        if key not in made:
-            made[key] = [
-                torch.tensor(values[part]).repeat_interleave(share).view(-1, *[1] * (dims - 1))
-                for part, share, dims in shapes
-            ]
-        return made[key]
 
-    return at
+def _speed(starts: Sequence[Start], key: tuple[int, str] | float, updates: int) -> Callable[[int], float]:
+    if isinstance(key, float):
+        return lambda update: key
+    network, part = key
+    return lambda update: starts[network].speed(part, update / updates)
