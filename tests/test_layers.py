@@ -24,7 +24,15 @@ FLOORS = (
     {"models"},
     {"learning", "context"},
     {
-        "experiments", "claims", "cost", "ledger", "figures", "figures_transfer", "figure_style", "pages", "reported",
+        "experiments",
+        "claims",
+        "cost",
+        "ledger",
+        "figures",
+        "figures_transfer",
+        "figure_style",
+        "pages",
+        "reported",
     },  # fmt: skip
     {"cli", "cli_run", "cli_skill", "cli_tune"},
 )

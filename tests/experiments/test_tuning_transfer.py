@@ -111,7 +111,6 @@ def test_only_what_the_skills_need_is_pretrained_and_trained_in_banks(small, tmp
         small.load(path)
 
 
-@pytest.mark.skipif(not TransferSearch().record.is_file(), reason="chapter 2 has not been tuned")
 class TestThePublishedRecord:
     def test_the_defaults_are_what_tuning_chose(self):
         record = TransferSearch().load(Path(TransferSearch().record))

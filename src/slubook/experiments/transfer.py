@@ -6,9 +6,9 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   embedded ones; ``--corpus``: each domain of the file). The test set is fixed; seed *s* draws training and dev sets.
 - *Source*: all annotated corpora without every topic of the skill (:mod:`slubook.learning.source`) and without
   near-duplicates of any test utterance. Pretraining is done once for a group of skills, with all their topics out.
-- *Settings*: of each start by itself, to be tuned on equal budgets, on dev sets of draws that no published seed uses
-  (:mod:`slubook.experiments.tuning_transfer`), before the full profile is run: ``results/transfer_tuning.json``.
-  Without it, the defaults are a first look's. All are trained for as many updates as suit the one from scratch.
+- *Settings*: of each start by itself, tuned on equal budgets, on dev sets of draws that no published seed uses, before
+  the full profile was run (:mod:`slubook.experiments.tuning_transfer`; ``results/transfer_tuning.json``). All are
+  trained for as many updates as suit the one from scratch.
 - *Speed*: for every fortieth skill of the first draw, some updates are also made by a plain loop, one network at a
   time (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
@@ -51,6 +51,8 @@ METHODS = {
 
 #: What each network takes over from the pretrained one; from scratch, it reads the same characters, no more.
 MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "transfer_names": MOVABLE}
+#: What tuning started from.
+NETWORK = Recipe().network
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Settings:
     """The tuned configuration of every method, and of pretraining."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
-    scratch: Recipe = field(default_factory=Recipe)
-    transfer: Recipe = field(default_factory=lambda: Recipe(rate=0.6))
-    transfer_names: Recipe = field(default_factory=lambda: Recipe(rate=0.6))
+    scratch: Recipe = field(default_factory=lambda: Recipe(rate=1.6))
+    transfer: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=0.6))
+    transfer_names: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=1.0))
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
 
     def recipes(self) -> dict[str, Recipe]:
