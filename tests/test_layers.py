@@ -33,7 +33,7 @@ FLOORS = (
         "figure_style",
         "pages",
         "reported",
-    },  # fmt: skip
+    },
     {"cli", "cli_run", "cli_skill", "cli_tune"},
 )
 
