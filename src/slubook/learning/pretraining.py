@@ -23,7 +23,7 @@ from slubook.corpora.label_names import name_words
 from slubook.corpora.utterance import tokenize, words
 from slubook.learning.source import SourceDomain
 from slubook.models.crf import CRF, allowed_transitions
-from slubook.models.encoding import PAD, UNKNOWN, WORD_LENGTH, Batch, Encoder
+from slubook.models.encoding import PAD, UNKNOWN, WORD_LENGTH, Batch, Encoder, distinct_words, padded
 from slubook.models.named_heads import NamedHeads
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, Pretrained
@@ -168,19 +168,13 @@ class Pretraining(nn.Module):
         return loss
 
     def _batch(self, domain: _Encoded, rows: np.ndarray) -> tuple[Batch, Tensor]:
-        chosen = [domain.words[r] for r in rows]
-        lengths = np.array([len(w) for w in chosen])
-        at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
-        used, where = np.unique(np.concatenate(chosen), return_inverse=True)
-        places, tags = np.zeros(at.shape, np.int64), np.zeros(at.shape, np.int64)
-        places[at], tags[at] = where, np.concatenate([domain.tags[r] for r in rows])
-        picked = torch.from_numpy(used)
+        picked, places, lengths = distinct_words([domain.words[r] for r in rows])
         vectors = self.vectors[picked] if len(self.vectors) > 1 else self.vectors.expand(len(picked), -1)
         batch = Batch(
-            vectors.unsqueeze(0), self.local[picked], self.chars[picked], torch.from_numpy(places),
-            torch.from_numpy(lengths), torch.zeros(len(rows), 0),
+            vectors.unsqueeze(0), self.local[picked], self.chars[picked], places, lengths,
+            torch.zeros(len(rows), 0),
         )  # fmt: skip
-        return batch, torch.from_numpy(tags)
+        return batch, padded([domain.tags[r] for r in rows])
 
     @torch.no_grad()
     def finished(self, name: str, table: VectorTable | None) -> Pretrained:
