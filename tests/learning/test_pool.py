@@ -53,7 +53,7 @@ def test_parts_of_a_pool_are_nested_and_of_their_size():
 
 def test_what_is_held_out_nearly_repeats_nothing_that_is_left(monkeypatch):
     monkeypatch.setattr(pools, "HELD_OUT", 0.5)
-    texts = tuple(f"order {fruit} from the big shop in {city} please" for fruit in "abcdef" for city in ("oslo", "rome"))
+    texts = tuple(f"order {fruit} from a big shop in {city} please" for fruit in "abcdef" for city in ("oslo", "bonn"))
     left, held = Pool(texts, ("",) * 12, {}).held_out()
     assert held == [], "each of them differs from others by one word"
     texts += ("is it raining", "lovely day", "call my mother", "how far is the moon", "mute", "lock it")

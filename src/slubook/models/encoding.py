@@ -86,6 +86,15 @@ class Encoded:
         return len(self.words)
 
 
+def spell(lexicon: Sequence[str], characters: Mapping[str, int]) -> Tensor:
+    """The rows of each word's first characters, [V, L], padded."""
+    chars = np.full((len(lexicon), WORD_LENGTH), PAD)
+    for i, word in enumerate(lexicon):
+        ids = [characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
+        chars[i, : len(ids)] = ids
+    return torch.from_numpy(chars)
+
+
 def padded(rows: Sequence[np.ndarray]) -> Tensor:
     """Rows of whole numbers, padded with 0 to the longest, [B, T]."""
     lengths = np.array([len(row) for row in rows])
@@ -150,10 +159,6 @@ class Encoder:
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
         lexicon = sorted({w for sentence in lower for w in sentence})
         place = {w: i for i, w in enumerate(lexicon)}
-        chars = np.full((len(lexicon), WORD_LENGTH), PAD)
-        for i, word in enumerate(lexicon):
-            ids = [self.characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
-            chars[i, : len(ids)] = ids
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
         ngrams = np.zeros((len(texts), len(self.ngrams)), np.float32)
         for i, sentence in enumerate(tokens if self.ngram_order else []):
@@ -165,7 +170,7 @@ class Encoder:
             [np.array([place[w] for w in sentence]) for sentence in lower],
             torch.from_numpy(np.stack(generic)),
             torch.tensor([self.local.get(w, 0) for w in lexicon]),
-            torch.from_numpy(chars),
+            spell(lexicon, self.characters),
             torch.from_numpy(ngrams),
             None,
             None,
