@@ -23,7 +23,8 @@ EXPERIMENTS = {
     "arriving": "slubook.experiments.arriving",
     "convergence": "slubook.experiments.convergence",
     "ablation": "slubook.experiments.ablation",
-    **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
+    "elmol": "slubook.experiments.elmol",
+    **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]
 PLANNED = [name for name in EXPERIMENTS if name not in READY]
