@@ -20,6 +20,8 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Settings*: those of ``transfer`` and the defaults of the language model and of the schedule, which were fixed by
   cost and by a first look at dev draws; no method was tuned.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
+- *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
+  utterance at a time. The quick profile trains no ELMo and leaves this out.
 - *Not here*: how many labelled examples pretraining is worth (the claim *elmol-data*).
 """
 
@@ -34,9 +36,10 @@ from typing import Any
 
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.elmol_sources import Read, Texts, load_contextual, pretrain_all
+from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.speed import speed_tables
 from slubook.experiments.transfer import choose, new_labels
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained
 from slubook.experiments.workers import How, Key, Measured, Task
@@ -120,16 +123,20 @@ def run(
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, thaws = wanted(USED[chosen.profile], settings.thaw)
-    reads, embeddings = texts_of(chosen, settings).embeddings(kinds, jobs)
+    texts = texts_of(chosen, settings)
+    reads, embeddings = texts.embeddings(kinds, jobs)
     about = pretrain_all(sources, reads, thaws, jobs)
     the_plan = Plan(learned, names, about, range(count))
+    pair = [load_embedding(reads[kind]) for kind in ("elmol", "elmo") if kind in reads]
 
     def task(key: Key) -> Task:
         networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m][0]]) for m in USED[chosen.profile]}
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        return {"embeddings": embeddings, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+        speed = speed_tables(*pair, texts.measured()) if len(pair) == 2 else {}
+        made = {"embeddings": embeddings, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+        return made | speed
 
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, **asdict(settings)})
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
