@@ -2,17 +2,19 @@
 
 Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
 
-- *Skills*: of chapter 2's two hundred, every second one of two of its six groups (:data:`GROUPS`), so that few
+- *Skills*: of chapter 2's two hundred, every fourth one of two of its six groups (:data:`GROUPS`), so that few
   pretrainings are needed. The two were chosen by what they hold, five corpora and most of the skills that have room
   for 2,000 examples, before anything was trained. Each is learned at its own size, and at 2,000 examples where it has
-  room (quick: two embedded ones; ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
+  room, there by the methods that no schedule or share of the pool tells apart (quick: two embedded skills;
+  ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
   of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
   the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger.
-- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group.
+- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
+  as long as there, for all methods alike.
 - *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
-  embedding over the tokens of the same requests is the same. A word that the annotated source never had, or that no
-  table has, is still read by FastText's n-grams or by ELMoL's characters. ``none`` is chapter 2's ``transfer``.
+  embedding over the tokens of the same requests is the same. A word that the annotated source never had keeps its
+  vector; one that no table has is read by FastText's n-grams or by ELMoL's characters. ``none`` is chapter 2's network.
 - *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.learning.thawing`);
   ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
   the new skill, from the network of ``elmol``. All have equally many updates.
@@ -86,11 +88,13 @@ USED = {
     "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
     "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
 }
-#: Groups of chapter 2's skills that are learned, every so many-th of them, and the larger size.
-GROUPS, STEP, LARGE = (1, 4), 2, 2000
-#: A language model that the embedded corpora can train in half a minute, and updates of a quick pretraining.
+#: Groups of chapter 2's skills that are learned, and every so many-th of them.
+GROUPS, STEP = (1, 4), 4
+#: The larger size, and the methods with an embedding that are run at it.
+LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
+#: A language model that the embedded corpora can train in half a minute, and the updates of both stages in a quick run.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
-QUICK_UPDATES = 300
+QUICK_UPDATES = 200
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Settings:
     """The configuration of every method; ``rate`` is what all networks learn at, relative to one from scratch."""
 
     network: TransferConfig = field(default_factory=TransferConfig)
-    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
@@ -120,6 +124,7 @@ def run(
     """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
     how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     chosen = choose(profile, corpora)
+    settings = shorter(settings) if chosen.profile == "quick" else settings
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, thaws = wanted(USED[chosen.profile], settings.thaw)
@@ -130,7 +135,8 @@ def run(
     pair = [load_embedding(reads[kind]) for kind in ("elmol", "elmo") if kind in reads]
 
     def task(key: Key) -> Task:
-        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m][0]]) for m in USED[chosen.profile]}
+        used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
+        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m][0]]) for m in used}
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
@@ -144,18 +150,23 @@ def run(
 
 def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
     """Which of the chosen skills are learned, at which sizes; the pretrained network of each; and their sources."""
-    full = chosen.profile == "full"
-    of, sources = folds_of(chosen, config, "" if full else "elmol-")
-    if full:
+    of, sources = folds_of(chosen, config, "elmol-")
+    if chosen.profile == "full":
         sources = [sources[k] for k in GROUPS]
     else:
         sources = [replace(s, config=replace(s.config, updates=min(s.config.updates, QUICK_UPDATES))) for s in sources]
     inside = [s for s in chosen.distinct if of[s.name] in {source.name for source in sources}]
-    names = {s.name: of[s.name] for s in inside[:: 1 if chosen.profile == "corpus" else STEP]}
+    names = {s.name: of[s.name] for s in inside[:: {"full": STEP, "quick": 2, "corpus": 1}[chosen.profile]]}
     skills = [(s, n) for s, n in chosen.skills if s.name in names]
-    if full:
+    if chosen.profile == "full":
         skills += [(s, LARGE) for s, _ in skills if s.allows(LARGE)]
     return replace(chosen, skills=skills), names, sources
+
+
+def shorter(settings: Settings) -> Settings:
+    """The same settings with :data:`QUICK_UPDATES` for every new skill."""
+    training = replace(settings.network.training, updates=QUICK_UPDATES)
+    return replace(settings, network=replace(settings.network, training=training))
 
 
 def variant_of(method: str) -> str:
