@@ -19,6 +19,7 @@ DOWNLOADS["serving"] = DOWNLOADS["skills"]
 DOWNLOADS["transfer"] = ("snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai")
 DOWNLOADS |= dict.fromkeys(("arriving", "convergence"), DOWNLOADS["transfer"])
 DOWNLOADS["ablation"] = (*DOWNLOADS["transfer"], "joshua_english", "nltk_general", "novels")
+DOWNLOADS["elmol"] = DOWNLOADS["skills"]
 #: How tables call what :func:`costs` gives.
 LABELS = {
     "profile": "profile",
