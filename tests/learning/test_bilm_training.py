@@ -135,10 +135,10 @@ class TestPerplexity:
             for s in said:
                 lexicon = sorted(set(s))
                 words = torch.tensor([[lexicon.index(w) for w in s]])
-                states, _ = model.reader.read(model.reader.spell(lexicon), words, torch.tensor([len(s)]))
+                states, _, _ = model.reader.read(model.reader.spell(lexicon), words, torch.tensor([len(s)]))
                 spoken = s if direction == 0 else s[::-1]
                 for step, word in enumerate([*spoken, ""]):
-                    logits = states[-1][direction, step, 0] @ model.output.vectors.t() + model.output.bias
+                    logits = states[-1][direction, step] @ model.output.vectors.t() + model.output.bias
                     row = 1 if word == "" else model.output.index.get(word, 0)
                     surprises.append(-F.log_softmax(logits, 0)[row].item())
                     known.append(row != 0)

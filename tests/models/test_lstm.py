@@ -4,21 +4,23 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from slubook.models.lstm import BiLSTM, Recurrence, reversal
+from slubook.models.lstm import BiLSTM, Recurrence, Steps
 
 
-def test_reversal_turns_tokens_and_leaves_padding():
-    turn = reversal(torch.tensor([3, 1, 4]), 4)
-    assert turn.view(3, 4).tolist() == [[2, 1, 0, 3], [4, 5, 6, 7], [11, 10, 9, 8]]
-    assert turn[turn].tolist() == list(range(12))
+def test_steps_name_every_token_once_in_both_directions():
+    steps = Steps.of(torch.tensor([3, 1, 4]), 5)
+    assert steps.counts == [3, 2, 2, 1, 0]
+    forth, back = steps.rows.tolist()
+    assert forth == [10, 0, 5, 11, 1, 12, 2, 13]  # the third utterance is the longest, then the first
+    assert back == [13, 2, 5, 12, 1, 11, 0, 10]
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_written_out_gradient(steps):
+@pytest.mark.parametrize("counts", [[3], [3, 3, 3, 3], [3, 2, 2, 1, 0]])
+def test_written_out_gradient(counts):
     torch.manual_seed(0)
-    shapes = [(2, steps * 3, 3), (2, 3, 4 * 2), (2, 1, 4 * 2), (2, 2, 4 * 2)]  # x, w_in, bias, w_rec
+    shapes = [(2, sum(counts), 3), (2, 3, 4 * 2), (2, 1, 4 * 2), (2, 2, 4 * 2)]  # x, w_in, bias, w_rec
     inputs = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
-    assert torch.autograd.gradcheck(lambda *given: Recurrence.apply(*given, steps), inputs)
+    assert torch.autograd.gradcheck(lambda *given: Recurrence.apply(*given, counts), inputs)
 
 
 def as_torch(ours: BiLSTM, group: int, inputs: int) -> torch.nn.LSTM:
@@ -40,13 +42,12 @@ def test_equals_torch_on_packed_batches(lengths):
     groups, inputs, hidden, n = 3, 4, 6, torch.tensor(lengths)
     ours, x = BiLSTM(groups, inputs, hidden), torch.randn(groups, len(lengths), max(lengths), inputs)
     torch.nn.init.normal_(ours.bias)
-    mask = (torch.arange(max(lengths)) < n.unsqueeze(1)).unsqueeze(2)
-    found = ours(x, reversal(n, max(lengths)))
+    found = ours(x, Steps.of(n, max(lengths)))
     assert found.shape == (groups, len(lengths), max(lengths), 2 * hidden)
     for g in range(groups):
         packed = pack_padded_sequence(x[g], n, batch_first=True, enforce_sorted=False)
         expected, _ = pad_packed_sequence(as_torch(ours, g, inputs)(packed)[0], batch_first=True)
-        torch.testing.assert_close(found[g] * mask, expected * mask, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found[g], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_gradients_equal_torch():
@@ -54,7 +55,7 @@ def test_gradients_equal_torch():
     ours, x, n = BiLSTM(1, 3, 4), torch.randn(1, 2, 6, 3), torch.tensor([6, 6])
     theirs = as_torch(ours, 0, 3)
     weight = torch.randn(2, 6, 8)
-    (ours(x, reversal(n, 6))[0] * weight).sum().backward()
+    (ours(x, Steps.of(n, 6))[0] * weight).sum().backward()
     (theirs(x[0])[0] * weight).sum().backward()
     h = ours.hidden
     order = torch.cat([torch.arange(2 * h), torch.arange(3 * h, 4 * h), torch.arange(2 * h, 3 * h)])
@@ -69,10 +70,10 @@ def test_gradients_equal_torch():
 
 def test_groups_do_not_see_each_other():
     torch.manual_seed(3)
-    ours, x, turn = BiLSTM(2, 3, 4), torch.randn(2, 2, 5, 3), reversal(torch.tensor([5, 2]), 5)
-    before = ours(x, turn)
+    ours, x, steps = BiLSTM(2, 3, 4), torch.randn(2, 2, 5, 3), Steps.of(torch.tensor([5, 2]), 5)
+    before = ours(x, steps)
     changed = x.clone()
     changed[1] += 1.0
-    after = ours(changed, turn)
+    after = ours(changed, steps)
     assert torch.equal(before[0], after[0])
     assert not torch.allclose(before[1], after[1])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from slubook.learning.dnn import single
 from slubook.models.encoding import Encoder
-from slubook.models.lstm import reversal
+from slubook.models.lstm import Steps
 from slubook.models.network import NetworkConfig
 from slubook.models.stacked import PARTS, StackedNetwork
 
@@ -71,10 +71,10 @@ def test_heads_read_the_tagger_and_the_maxima_of_common_layer_and_classifier(ban
         states, pooled = network.encode(batch)
         x = network.words(batch)[:, batch.words.reshape(-1)].unsqueeze(1)
         common, tagger, classifier = network.encoders
-        turn = reversal(batch.lengths, n)
-        shared = common(x, turn)
-        torch.testing.assert_close(states, tagger(shared, turn))
-        maxima = torch.cat([shared.amax(2), classifier(shared, turn).amax(2)], -1)
+        steps = Steps.of(batch.lengths, n)
+        shared = common(x, steps)
+        torch.testing.assert_close(states, tagger(shared, steps))
+        maxima = torch.cat([shared.amax(2), classifier(shared, steps).amax(2)], -1)
         torch.testing.assert_close(pooled, maxima)
         emissions, intents = network(batch)
         for g in range(2):

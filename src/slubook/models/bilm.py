@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slubook.files import replaced_folder
-from slubook.models.lstm import Recurrence, reversal
+from slubook.models.lstm import Recurrence, Steps
 
 FORMAT = 1
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
@@ -80,9 +80,9 @@ class Layer(nn.Module):
         self.project = nn.Parameter(torch.empty(2, h, w).uniform_(-(h**-0.5), h**-0.5))
         nn.init.constant_(self.bias[..., h : 2 * h], 1.0)  # remember by default
 
-    def forward(self, x: Tensor, steps: int) -> Tensor:
-        """Time-major inputs [2, S·B, W] to states of the same shape."""
-        return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps).flatten(1, 2), self.project)
+    def forward(self, x: Tensor, steps: Steps) -> Tensor:
+        """Inputs step by step, [2, P, W], to states of the same shape."""
+        return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps.counts), self.project)
 
 
 class BiLM(nn.Module):
@@ -135,8 +135,8 @@ class BiLM(nn.Module):
 
     def read(
         self, spelled: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
-    ) -> tuple[list[Tensor], Tensor]:
-        """Every layer's states as each direction meets the words, boundaries included.
+    ) -> tuple[list[Tensor], Tensor, Steps]:
+        """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
 
         Args:
             spelled: characters of the distinct words, [U, L].
@@ -145,36 +145,35 @@ class BiLM(nn.Module):
             dropout: of the layers' inputs and of the last one's states.
 
         Returns:
-            K tensors [2, S, B, W] with S = T + 2, each direction in its own order of time; and which distinct word
-            each of their places holds, [2, S, B], where U means the boundary.
+            K tensors [2, P, W], each direction in its own order of time, step by step; which distinct word each of
+            their places holds, [2, P], where U means the boundary; and the steps, of B utterances of T + 2 tokens.
         """
-        b, s = len(words), words.shape[1] + 2
         vectors = torch.cat([self.characters(spelled), self.boundary])  # [U + 1, W]
-        inside = torch.arange(s - 2, device=words.device) < lengths.unsqueeze(1)
-        framed = F.pad(torch.where(inside, words, len(spelled)), (1, 1), value=len(spelled))  # [B, S]
-        places = torch.stack([framed, framed.flatten()[reversal(lengths + 2, s)].view(b, s)]).transpose(1, 2)
-        x = F.embedding(places.flatten(), vectors).view(2, s * b, -1)
-        states = [x]
+        inside = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)
+        framed = F.pad(torch.where(inside, words, len(spelled)), (1, 1), value=len(spelled))  # [B, T + 2]
+        steps = Steps.of(lengths + 2, framed.shape[1])
+        places = framed.flatten()[steps.rows]
+        states = [F.embedding(places, vectors)]
         for number, layer in enumerate(self.stack):
-            made = layer(F.dropout(x, dropout, dropout > 0), s)
-            x = made + x if number else made
-            states.append(x)
-        states[-1] = F.dropout(x, dropout, dropout > 0)
-        return [state.view(2, s, b, -1) for state in states], places
+            x = states[-1]
+            made = layer(F.dropout(x, dropout, dropout > 0), steps)
+            states.append(made + x if number else made)
+        states[-1] = F.dropout(states[-1], dropout, dropout > 0)
+        return states, places, steps
 
     def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; the arguments of :meth:`read`."""
-        states, _ = self.read(spelled, words, lengths)
-        b, t = words.shape
-        seats = torch.arange(b, device=words.device).unsqueeze(1)
-        forth = (torch.arange(1, t + 1, device=words.device) * b + seats).flatten()  # rows out of S·B
-        back = reversal(lengths + 2, t + 2).view(b, -1)[:, 1:-1] - (t + 2) * seats  # when a token is read backwards
-        back = (back * b + seats).flatten()
-        both = [
-            torch.cat([state[0].flatten(0, 1)[forth], state[1].flatten(0, 1)[back]], 1) * factor
-            for state, factor in zip(states, self.scale, strict=True)
-        ]
-        return torch.stack(both, 1).view(b, t, self.layers, -1)
+        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; the arguments of :meth:`read`.
+
+        Where there is padding, they are zero.
+        """
+        states, _, steps = self.read(spelled, words, lengths)
+        (b, t), w = words.shape, self.config.width
+        seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
+        both = torch.stack([s * factor for s, factor in zip(states, self.scale, strict=True)], 2)  # [2, P, K, W]
+        out = both.new_zeros(b * (t + 2) * 2, self.layers, w).index_copy(0, seats, both.flatten(0, 1))
+        out = out.view(b, t + 2, 2, self.layers, w)[:, 1:-1]
+        out = out.masked_fill((torch.arange(t, device=words.device) >= lengths.unsqueeze(1)).view(b, t, 1, 1, 1), 0.0)
+        return out.transpose(2, 3).flatten(3)
 
     def save(self, folder: Path) -> None:
         """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from slubook.files import replaced_folder
 from slubook.models.bilm import BiLM
+from slubook.models.lstm import blocks
 from slubook.models.output_words import OutputWords
 
 
@@ -40,10 +42,11 @@ class LanguageModel(nn.Module):
             States [2, M, W] and the output rows of the words to guess, [2, M]: forwards first. Each direction guesses
             all words of an utterance and the boundary at its end.
         """
-        states, places = self.reader.read(spelled, words, lengths, dropout)
-        steps = torch.arange(1, places.shape[1], device=words.device)
-        real = steps.unsqueeze(1) < lengths + 2  # [S - 1, B]
-        return states[-1][:, :-1][:, real], rows[places[:, 1:][:, real]]
+        states, places, steps = self.reader.read(spelled, words, lengths, dropout)
+        every = blocks(steps.counts)
+        before = [slice(now.start, now.start + after.stop - after.start) for now, after in pairwise(every)]
+        held = torch.cat([states[-1][:, block] for block in before], 1)
+        return held, rows[places[:, every[0].stop :]]
 
     def save(self, folder: Path) -> None:
         """Write both parts; aside first, then renamed: never half there."""

@@ -7,49 +7,71 @@ ordinary bi-LSTM. Taught in chapter 1, *Build it*.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 
-def reversal(lengths: Tensor, width: int) -> Tensor:
-    """Positions that turn each utterance around and leave its padding where it is.
+@dataclass(frozen=True)
+class Steps:
+    """Which tokens a bi-LSTM reads at each step, without padding: the P tokens of a batch, step by step.
 
-    Args:
-        lengths: tokens of each utterance, [B].
-        width: T.
+    Longer utterances stand before shorter ones, so that those still running at a step are the first of those at the
+    step before.
 
-    Returns:
-        Flat positions into B·T rows, [B·T]; applying it twice restores the order.
+    Attributes:
+        counts: utterances still running at each step, never more than at the step before; P in all.
+        rows: where each token stands in the B·T rows of a padded batch, read forwards and backwards, [2, P].
     """
-    t = torch.arange(width, device=lengths.device).unsqueeze(0)  # [1, T]
-    n = lengths.unsqueeze(1)
-    turned = torch.where(t < n, n - 1 - t, t)  # [B, T]
-    return (turned + width * torch.arange(len(lengths), device=lengths.device).unsqueeze(1)).reshape(-1)
+
+    counts: Sequence[int]
+    rows: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, width: int) -> Self:
+        """The steps of utterances of ``lengths`` [B], each at least 1, padded to ``width`` T."""
+        order = lengths.argsort(descending=True, stable=True)
+        length, at = lengths[order], torch.arange(width, device=lengths.device).unsqueeze(1)  # [B], [T, 1]
+        running = at < length  # [T, B]
+        rows = [(order * width + place)[running] for place in (at, length - 1 - at)]
+        return cls(running.sum(1).tolist(), torch.stack(rows))
+
+
+def blocks(counts: Sequence[int]) -> list[slice]:
+    """Where the tokens of each step stand among all P, for counts as in :class:`Steps`."""
+    ends = [*accumulate(counts)]
+    return [slice(end - n, end) for end, n in zip(ends, counts, strict=True) if n]
 
 
 class Recurrence(torch.autograd.Function):
-    """An LSTM over T steps with back-propagation through time written out.
+    """An LSTM over time with back-propagation through time written out.
 
     Autograd would add up the recurrent weights' gradient step by step; here it is one matrix product at the
-    end. Inputs are time-major, so that a step is one block of memory, and gates take the place of their inputs.
+    end. The tokens of a step are one block of memory, and gates take the place of their inputs.
     Gate order: input, forget, output, candidate.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, w_in: Tensor, bias: Tensor, w_rec: Tensor, steps: int) -> Tensor:
-        """From inputs [N, T·B, I] and weights [N, I, 4H], [N, 1, 4H], [N, H, 4H] to states [N, T, B, H]."""
+    def forward(ctx, x: Tensor, w_in: Tensor, bias: Tensor, w_rec: Tensor, counts: Sequence[int]) -> Tensor:
+        """From inputs [N, P, I] and weights [N, I, 4H], [N, 1, 4H], [N, H, 4H] to states [N, P, H]."""
         n, hidden = len(w_rec), w_rec.shape[1]
-        gates = torch.bmm(x, w_in).add_(bias).view(n, steps, -1, 4 * hidden)
-        cells, tanhs, states = (gates.new_empty(*gates.shape[:3], hidden) for _ in range(3))
-        h = c = gates.new_zeros(n, gates.shape[2], hidden)
-        for t in range(steps):
-            z = gates[:, t].baddbmm_(h, w_rec)
+        gates = torch.bmm(x, w_in).add_(bias)
+        cells, tanhs, states = (gates.new_empty(n, x.shape[1], hidden) for _ in range(3))
+        h = c = gates.new_zeros(n, counts[0], hidden)
+        for block in blocks(counts):
+            z, running = gates[:, block], block.stop - block.start
+            z.baddbmm_(h[:, :running], w_rec)
             z[..., : 3 * hidden].sigmoid_()
             z[..., 3 * hidden :].tanh_()
             i, f, o, g = z.chunk(4, -1)
-            c = torch.addcmul(i * g, f, c, out=cells[:, t])
-            h = torch.mul(o, torch.tanh(c, out=tanhs[:, t]), out=states[:, t])
+            c = torch.addcmul(i * g, f, c[:, :running], out=cells[:, block])
+            h = torch.mul(o, torch.tanh(c, out=tanhs[:, block]), out=states[:, block])
         ctx.save_for_backward(x, w_in, w_rec, gates, cells, tanhs, states)
+        ctx.counts = counts
         return states
 
     @staticmethod
@@ -57,21 +79,26 @@ class Recurrence(torch.autograd.Function):
         """Gradients of the inputs and the weights."""
         x, w_in, w_rec, gates, cells, tanhs, states = ctx.saved_tensors
         dz, back = torch.empty_like(gates), w_rec.transpose(1, 2).contiguous()  # a view would be half as fast
-        dh, dc = (torch.zeros_like(states[:, 0]) for _ in range(2))
-        for t in range(gates.shape[1] - 1, -1, -1):
-            i, f, o, g = gates[:, t].chunk(4, -1)
-            di, df, do, dg = dz[:, t].chunk(4, -1)
-            before = cells[:, t - 1] if t else torch.zeros_like(dc)
-            dh, tanh = dh + d_states[:, t], tanhs[:, t]
-            through = dh * o
-            dc = (dc + through).addcmul_(through, tanh * tanh, value=-1)
+        dh_after = dc_after = states[:, :0]
+        every = blocks(ctx.counts)
+        before = [slice(b.start, b.start + a.stop - a.start) for b, a in pairwise(every)]  # of those running at a step
+        for block, earlier in zip(reversed(every), [*reversed(before), None], strict=True):
+            i, f, o, g = gates[:, block].chunk(4, -1)
+            di, df, do, dg = dz[:, block].chunk(4, -1)
+            tanh, running = tanhs[:, block], dh_after.shape[1]
+            dh = d_states[:, block].clone()
+            dh[:, :running] += dh_after
+            dc = dh * o * (1 - tanh * tanh)
+            dc[:, :running] += dc_after
             torch.mul(dc * g, i - i * i, out=di)
-            torch.mul(dc * before, f - f * f, out=df)
+            torch.mul(dc * (cells[:, earlier] if earlier else torch.zeros_like(dc)), f - f * f, out=df)
             torch.mul(dh * tanh, o - o * o, out=do)
             torch.mul(dc * i, 1 - g * g, out=dg)
-            dc, dh = dc * f, torch.bmm(dz[:, t], back)
-        d_rec = torch.bmm(states[:, :-1].flatten(1, 2).transpose(1, 2), dz[:, 1:].flatten(1, 2))
-        dz = dz.flatten(1, 2)  # [N, T·B, 4H]
+            dc_after, dh_after = dc * f, torch.bmm(dz[:, block], back)
+        d_rec = torch.zeros_like(w_rec)
+        if before:
+            earlier = torch.cat([states[:, b] for b in before], 1)  # [N, P - B, H]
+            d_rec = torch.bmm(earlier.transpose(1, 2), dz[:, every[0].stop :])
         d_x = torch.bmm(dz, w_in.transpose(1, 2)) if ctx.needs_input_grad[0] else None
         return d_x, torch.bmm(x.transpose(1, 2), dz), dz.sum(1, keepdim=True), d_rec, None
 
@@ -89,17 +116,17 @@ class BiLSTM(nn.Module):
         bias[..., hidden : 2 * hidden] = 1.0  # remember by default
         self.bias = nn.Parameter(bias)
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
-        """Run both directions of all groups at once.
+    def forward(self, x: Tensor, steps: Steps) -> Tensor:
+        """Run both directions of all groups at once; where there is padding, the states are zero.
 
         Args:
             x: inputs, [G, B, T, I].
-            turn: :func:`reversal` of the batch, [B·T].
+            steps: of the batch.
         """
         g, b, t, i = x.shape
-        forth = torch.arange(b * t, device=x.device).view(b, t)
-        rows = torch.stack([forth, turn.view(b, t)]).transpose(1, 2).flatten()  # [2·T·B], time-major, out of B·T
-        both = x.reshape(g, b * t, i).index_select(1, rows).view(2 * g, t * b, i)
-        states = Recurrence.apply(both, self.w_in, self.bias, self.w_rec, t)  # [2G, T, B, H]
-        rows = torch.stack([rows[: b * t].argsort(), b * t + rows[b * t :].argsort()], 1).flatten()  # [B·T·2]
-        return states.view(g, 2 * t * b, -1).index_select(1, rows).view(g, b, t, 2 * self.hidden)
+        both = x.reshape(g, b * t, i).index_select(1, steps.rows.flatten()).view(2 * g, -1, i)  # [2G, P, I]
+        states = Recurrence.apply(both, self.w_in, self.bias, self.w_rec, steps.counts)  # [2G, P, H]
+        places = 2 * steps.rows + torch.arange(2, device=x.device).unsqueeze(1)  # a row is its two directions
+        out = x.new_zeros(g, b * t * 2, self.hidden)
+        out = out.index_copy(1, places.flatten(), states.view(g, -1, self.hidden))
+        return out.view(g, b, t, 2 * self.hidden)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from slubook.models.crf import CRF
 from slubook.models.encoding import Batch, Encoder
-from slubook.models.lstm import BiLSTM, reversal
+from slubook.models.lstm import BiLSTM, Steps
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ class Network(nn.Module):
         b, t = batch.words.shape
         words = self.words(batch).index_select(1, batch.words.reshape(-1))
         x = self.drop(words.reshape(self.groups, b, t, -1))
-        turn, off = reversal(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
+        steps, off = Steps.of(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
         pooled = []
         for encoder in self.encoders:
-            x = self.drop(encoder(x, turn))
+            x = self.drop(encoder(x, steps))
             pooled.append(x.masked_fill(off, -torch.inf).amax(2))  # [G, B, 2H]
         emissions = self.tag_head(x.reshape(self.groups, b * t, -1)).reshape(self.groups, b, t, -1)
         intents = self.intent_head(torch.cat([pooled[0], pooled[-1]], -1))

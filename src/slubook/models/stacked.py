@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slubook.models.encoding import Batch, Encoder
-from slubook.models.lstm import reversal
+from slubook.models.lstm import Steps
 from slubook.models.network import Network, NetworkConfig
 
 #: The parts of the network, lowest first, and the names of their parameters.
@@ -51,10 +51,10 @@ class StackedNetwork(Network):
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the heads read: states of the tagger [G, B, T, 2H] and pooled states for the intent [G, B, 4H]."""
         b, t = batch.words.shape
-        turn, off = reversal(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
+        steps, off = Steps.of(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
         common, tagger, classifier = self.encoders
-        shared = self.drop(common(self.drop(self.inputs(batch)), turn))
-        upper = self.drop(tagger(shared, turn)), self.drop(classifier(shared, turn))
+        shared = self.drop(common(self.drop(self.inputs(batch)), steps))
+        upper = self.drop(tagger(shared, steps)), self.drop(classifier(shared, steps))
         pooled = [x.masked_fill(off, -torch.inf).amax(2) for x in (shared, upper[1])]
         return upper[0], torch.cat(pooled, -1)
 
