@@ -50,6 +50,9 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
         for fold in range(2)
         for variant in ("", "-pool-frozen", "-elmol-slowly", "-elmol-at_once")
     }
+    assert {name[15:]: len(since) for name, since in done.tables["thawed"].items()} == {
+        "pool-frozen": 0, "elmol-slowly": 2, "elmol-at_once": 2,
+    }  # fmt: skip
     thawed = {row.method: len(row.figures) for row in done.rows}
     assert thawed == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
     assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"

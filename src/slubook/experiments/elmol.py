@@ -141,8 +141,9 @@ def run(
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         speed = speed_tables(*pair, texts.measured()) if len(pair) == 2 else {}
-        made = {"embeddings": embeddings, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
-        return made | speed
+        thawed = {name: found["thawed"] for name, found in about.items() if "thawed" in found}
+        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "thawed": thawed}
+        return seen | {"train_seconds": train_seconds(rows)} | speed
 
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, **asdict(settings)})
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
