@@ -24,7 +24,8 @@ EXPERIMENTS = {
     "convergence": "slubook.experiments.convergence",
     "ablation": "slubook.experiments.ablation",
     "benchmark": "slubook.experiments.benchmark",
-    **dict.fromkeys(("elmol", "selftraining", "bootstrapping", "contextual")),
+    "elmol": "slubook.experiments.elmol",
+    **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
 }
 READY = [name for name, module in EXPERIMENTS.items() if module]
 PLANNED = [name for name in EXPERIMENTS if name not in READY]

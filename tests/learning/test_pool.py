@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
 from slubook.learning import pool as pools
@@ -36,3 +38,24 @@ def test_each_fold_leaves_out_every_topic_of_its_skills():
     for s in skills:
         assert set(s.topics) <= left_out[fold_of[s.name]]
     assert topic_folds(skills[::-1]) == (fold_of, left_out)
+
+
+def test_parts_of_a_pool_are_nested_and_of_their_size():
+    texts = tuple(f"play the list {a}{b}" for a in "abcdefgh" for b in "xyzuvw")
+    pool = Pool(texts, ("music",) * len(texts), {"read": 99})
+    parts = [pool.part(share) for share in (0.0, 0.1, 0.5, 1.0)]
+    for small, large in pairwise(parts):
+        assert set(small.texts) <= set(large.texts) and len(small.topics) == len(small.texts)
+    assert [parts[0].texts, parts[3].texts] == [(), texts]
+    assert 0 < len(parts[1].texts) < 12 < len(parts[2].texts) < 36
+    assert parts[2].counts == {"read": 99, "left": len(parts[2].texts)}
+
+
+def test_what_is_held_out_nearly_repeats_nothing_that_is_left(monkeypatch):
+    monkeypatch.setattr(pools, "HELD_OUT", 0.5)
+    texts = tuple(f"order {fruit} from a big shop in {city} please" for fruit in "abcdef" for city in ("oslo", "bonn"))
+    left, held = Pool(texts, ("",) * 12, {}).held_out()
+    assert held == [], "each of them differs from others by one word"
+    texts += ("is it raining", "lovely day", "call my mother", "how far is the moon", "mute", "lock it")
+    left, held = Pool(texts, ("",) * len(texts), {}).held_out()
+    assert held and not set(held) & set(left.texts) and set(held) <= set(texts[12:])

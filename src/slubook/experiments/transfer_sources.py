@@ -25,7 +25,14 @@ from slubook.experiments.runner import Identity, test_of
 from slubook.experiments.workers import Key
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, left_out_together, sample, source_domains
+from slubook.learning.source import (
+    EMBEDDED_SOURCE,
+    PUBLIC_SOURCE,
+    SourceDomain,
+    left_out_together,
+    sample,
+    source_domains,
+)
 from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 
@@ -80,13 +87,16 @@ class Source:
     step: int = 1
     table: Path | None = None
 
+    def domains(self) -> list[SourceDomain]:
+        """Its annotated domains."""
+        return source_domains(self.corpora, self.left_out, self.tests, self.own)[:: self.step]
+
     def about(self) -> dict[str, Any]:
         """What the network has seen; it is trained if need be, and kept in the cache.
 
         Of its domains it has a ``sample``, for methods that read the source again.
         """
-        domains = source_domains(self.corpora, self.left_out, self.tests, self.own)[:: self.step]
-        table = VectorTable.load(self.table) if self.table else None
+        domains, table = self.domains(), VectorTable.load(self.table) if self.table else None
         kept = kept_pretrained(self.name, domains, self.config, table)
         return kept.about | {"left_out": sorted(self.left_out), "sample": [sample(d, SAMPLE) for d in domains]}
 
@@ -190,7 +200,7 @@ def make_plan(
         prefix: of the networks' names, for experiments with skills of their own.
         variants: further networks of each fold, named ``<name>-<variant>``.
     """
-    of_skill, sources = _folds(chosen, config, prefix)
+    of_skill, sources = folds_of(chosen, config, prefix)
     names = {s.name: of_skill[s.name] for s in chosen.distinct[::every] if only is None or s.name in only}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
     sources = [source for source in sources if source.name in names.values()]
@@ -203,8 +213,8 @@ def make_plan(
     return Plan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
 
 
-def _folds(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict[str, str], list[Source]]:
-    """The name of each skill's network, and the source of each network."""
+def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict[str, str], list[Source]]:
+    """The name of each skill's network, and the source of each network; see :func:`make_plan` for the arguments."""
     profile, skills, own = chosen.profile, chosen.distinct, chosen.own
     corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
     cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)

@@ -7,11 +7,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import slubook
 from slubook.corpora.label_names import name_words
+from slubook.learning.contextual_pretraining import pretrain_contextual
 from slubook.learning.pretraining import PretrainingConfig, pretrain
 from slubook.learning.source import SourceDomain, source_key
+from slubook.learning.thawing import ThawConfig
+from slubook.models.context_pretrained import ContextPretrained
+from slubook.models.contextual import Embedding
 from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir
@@ -47,22 +52,65 @@ def kept_pretrained(
     folder, key = pretrained_folder(name), pretrained_key(domains, config, table)
     if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
         return kept
+    start = _begin(name, domains)
+    network = pretrain(name, domains, config, table)
+    network.about = _about(key, start, domains, config)
+    network.save(folder)
+    return Pretrained.load(folder)
+
+
+def kept_contextual(
+    name: str,
+    domains: Sequence[SourceDomain],
+    embedding: Embedding,
+    origin: str,
+    config: PretrainingConfig,
+    thaw: ThawConfig,
+) -> ContextPretrained:
+    """The pretrained network ``name`` over an embedding, as :func:`kept_pretrained` keeps others.
+
+    Its ``about`` also says at which progress each layer of the embedding was unfrozen (``thawed``).
+
+    Args:
+        name: of the network and of its folder in the cache.
+        domains: annotated source domains.
+        embedding: what it reads.
+        origin: a hash of what the embedding was made from.
+        config: sizes, steps and rates.
+        thaw: when the embedding may learn.
+    """
+    folder = pretrained_folder(name)
+    parts = (pretrained_key(domains, config), origin, repr(thaw))
+    key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+    if (folder / "base" / "meta.json").is_file():
+        kept = ContextPretrained.load(folder, embedding)
+        if kept.about.get("key") == key:
+            return kept
+    start = _begin(name, domains)
+    network, thawed = pretrain_contextual(name, domains, embedding, config, thaw)
+    network.base.about = _about(key, start, domains, config) | {"thawed": thawed}
+    network.save(folder)
+    return ContextPretrained.load(folder, embedding)
+
+
+def _begin(name: str, domains: Sequence[SourceDomain]) -> float:
+    """Say what begins; when it began."""
     texts = sum(len(d.utterances) for d in domains)
     print(f"pretraining {name}: {texts:,} requests of {len(domains)} domains, once", file=sys.stderr, flush=True)
-    start = time.perf_counter()
-    network = pretrain(name, domains, config, table)
-    network.about = {
+    return time.perf_counter()
+
+
+def _about(key: str, start: float, domains: Sequence[SourceDomain], config: PretrainingConfig) -> dict[str, Any]:
+    return {
         "key": key,
         "version": slubook.__version__,
         "seconds": round(time.perf_counter() - start, 1),
         "updates": config.updates,
         "domains": len(domains),
-        "utterances": texts,
+        "utterances": sum(len(d.utterances) for d in domains),
         "slot_types": sorted({spoken(t) for d in domains for t in d.slot_types}),
         "intents": sorted({spoken(i) for d in domains for i in d.intents}),
     }
-    network.save(folder)
-    return Pretrained.load(folder)
 
 
 def spoken(label: str) -> str:

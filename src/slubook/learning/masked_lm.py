@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from slubook.learning.training import one_cycle
+from slubook.models.output_words import sampled_softmax
 from slubook.models.vectors import VectorTable, unit_scale
 from slubook.profiles import seed_everything
 
@@ -63,7 +63,7 @@ class MaskedLM(nn.Module):
         return self.out(self.encoder(x, src_key_padding_mask=words == PAD))
 
     def loss(self, states: Tensor, targets: Tensor, frequency: Tensor, count: int) -> Tensor:
-        """Sampled softmax with the sampling probability taken out (Jean et al., 2015).
+        """A sampled softmax: :func:`slubook.models.output_words.sampled_softmax`.
 
         Args:
             states: at hidden places, [M, D].
@@ -71,11 +71,7 @@ class MaskedLM(nn.Module):
             frequency: how often each word is drawn as a candidate, [V], sums to 1.
             count: candidates drawn.
         """
-        drawn = torch.multinomial(frequency, count, replacement=True)
-        candidates, place = torch.unique(torch.cat([targets, drawn]), return_inverse=True)
-        logits = states @ self.words(candidates).t() + self.bias[candidates]
-        expected = -torch.expm1(count * torch.log1p(-frequency[candidates]))  # chance to be among the candidates
-        return F.cross_entropy(logits - torch.log(expected.clamp_min(1e-6)), place[: len(targets)])
+        return sampled_softmax(states, targets, self.words.weight, self.bias, frequency, count)
 
 
 def train_masked_lm(

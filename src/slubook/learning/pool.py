@@ -22,6 +22,8 @@ SOURCES = (
     "banking77", "clinc150", "hinglish_top", "hwu64", "nlupp", "restaurant8k", "sgd_turns", "snips", "taskmaster4",
 )  # fmt: skip
 FOLDS = 3
+#: The share of a pool on which a language model is judged.
+HELD_OUT = 0.01
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,34 @@ class Pool:
 
     def without(self, topics: Collection[str]) -> Pool:
         """The pool without the requests of ``topics``, in whatever corpus they stand."""
-        kept = [(t, k) for t, k in zip(self.texts, self.topics, strict=True) if not set(k.split("+")) & set(topics)]
+        return self._where([not set(k.split("+")) & set(topics) for k in self.topics])
+
+    def part(self, share: float) -> Pool:
+        """A share of the pool, by hash: a smaller one is a subset of a larger one."""
+        return self._where([_place("part", t) <= share for t in self.texts])
+
+    def held_out(self) -> tuple[Pool, list[str]]:
+        """The pool without :data:`HELD_OUT` of it, by hash; and those of them that nearly repeat nothing that is left.
+
+        A language model is judged by the latter.
+        """
+        held = [_place("held out", t) <= HELD_OUT for t in self.texts]
+        left, out = self._where([not h for h in held]), self._where(held).texts
+        near = near_duplicates(out, left.texts)
+        return left, [t for t, n in zip(out, near, strict=True) if not n]
+
+    def _where(self, wanted: Sequence[bool]) -> Pool:
+        kept = [(t, k) for t, k, w in zip(self.texts, self.topics, wanted, strict=True) if w]
         return Pool(tuple(t for t, _ in kept), tuple(k for _, k in kept), {**self.counts, "left": len(kept)})
 
     def sentences(self) -> list[list[str]]:
         """The tokens of each text."""
         return [words(t) for t in self.texts]
+
+
+def _place(what: str, text: str) -> float:
+    """Where a text stands between 0 and 1, the same for texts that differ in case, digits or punctuation only."""
+    return (stable_hash(what, normalise(text)) + 1) / 2**32
 
 
 def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] = ()) -> Pool:

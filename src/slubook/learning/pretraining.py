@@ -8,7 +8,7 @@ alone. The rows are thrown away with the domain. Taught in chapter 2, *Build it*
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -24,7 +24,7 @@ from slubook.corpora.utterance import tokenize, words
 from slubook.learning.source import SourceDomain
 from slubook.learning.training import one_cycle
 from slubook.models.crf import CRF, allowed_transitions
-from slubook.models.encoding import PAD, UNKNOWN, WORD_LENGTH, Batch, Encoder
+from slubook.models.encoding import Batch, Encoder, distinct_words, padded, spell
 from slubook.models.named_heads import NamedHeads
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, Pretrained
@@ -102,11 +102,17 @@ class _DomainCRF:
 class Pretraining(nn.Module):
     """The stacked network, heads by name, and rows of each domain's own labels."""
 
-    def __init__(self, domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None) -> None:
+    def __init__(
+        self,
+        domains: Sequence[SourceDomain],
+        config: PretrainingConfig,
+        table: VectorTable | None,
+        make: Callable[[Encoder, NetworkConfig, list[bool]], StackedNetwork] = StackedNetwork,
+    ) -> None:
         super().__init__()
         self.config, hidden = config, config.network.hidden
         self.encoder = SourceEncoder(domains, config.least, config.characters)
-        self.network = StackedNetwork(self.encoder, config.network, [table is None])
+        self.network = make(self.encoder, config.network, [table is None])
         tag_words = sorted({w for d in domains for t in d.slot_types for w in name_words(t)})
         intent_words = sorted({w for d in domains for i in d.intents for w in name_words(i)})
         self.heads = NamedHeads(tag_words, intent_words, 2 * hidden, 4 * hidden)
@@ -115,7 +121,7 @@ class Pretraining(nn.Module):
         self.own_intents = nn.Parameter(torch.randn(sum(len(d.intents) for d in domains), 4 * hidden) * 0.05)
         self.lexicon = sorted(self.encoder.counts)
         self.local = torch.tensor([self.encoder.local.get(w, 0) for w in self.lexicon])  # [V]
-        self.chars = torch.from_numpy(_characters(self.lexicon, self.encoder.characters))
+        self.chars = spell(self.lexicon, self.encoder.characters)
         dim = config.network.dim
         self.vectors = torch.zeros(1, dim) if table is None else torch.from_numpy(table.vectors(self.lexicon))
         self.domains = self._encode(domains)
@@ -152,7 +158,7 @@ class Pretraining(nn.Module):
             rows: of its utterances, [B].
             own: whether the domain's own rows are added to what the names say.
         """
-        batch, tags = self._batch(domain, rows)
+        batch, tags = self.batch(domain, rows)
         states, pooled = self.network.encode(batch)
         loss = states.new_zeros(())
         if domain.types:
@@ -168,20 +174,15 @@ class Pretraining(nn.Module):
             loss = loss + F.cross_entropy(pooled[0][known] @ weights.t(), intents[known])
         return loss
 
-    def _batch(self, domain: _Encoded, rows: np.ndarray) -> tuple[Batch, Tensor]:
-        chosen = [domain.words[r] for r in rows]
-        lengths = np.array([len(w) for w in chosen])
-        at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
-        used, where = np.unique(np.concatenate(chosen), return_inverse=True)
-        places, tags = np.zeros(at.shape, np.int64), np.zeros(at.shape, np.int64)
-        places[at], tags[at] = where, np.concatenate([domain.tags[r] for r in rows])
-        picked = torch.from_numpy(used)
+    def batch(self, domain: _Encoded, rows: np.ndarray) -> tuple[Batch, Tensor]:
+        """The utterances at ``rows`` of a domain as a padded batch, and their tags, [B, T]."""
+        picked, places, lengths = distinct_words([domain.words[r] for r in rows])
         vectors = self.vectors[picked] if len(self.vectors) > 1 else self.vectors.expand(len(picked), -1)
         batch = Batch(
-            vectors.unsqueeze(0), self.local[picked], self.chars[picked], torch.from_numpy(places),
-            torch.from_numpy(lengths), torch.zeros(len(rows), 0),
+            vectors.unsqueeze(0), self.local[picked], self.chars[picked], places, lengths,
+            torch.zeros(len(rows), 0),
         )  # fmt: skip
-        return batch, torch.from_numpy(tags)
+        return batch, padded([domain.tags[r] for r in rows])
 
     @torch.no_grad()
     def finished(self, name: str, table: VectorTable | None) -> Pretrained:
@@ -234,14 +235,37 @@ def pretrain(
     model = Pretraining(domains, c, table)
     if c.shuffled:
         _shuffle(model.domains, rng)
+    learn(model, name, c, rng)
+    return model.eval().finished(name, table)
+
+
+def learn(
+    model: Pretraining,
+    name: str,
+    c: PretrainingConfig,
+    rng: np.random.Generator,
+    slower: Sequence[tuple[list[nn.Parameter], float]] = (),
+    watch: Callable[[int, float], None] | None = None,
+) -> None:
+    """The updates of :func:`pretrain`, which change the model in place.
+
+    Args:
+        model, name, c: as there.
+        rng: draws domains and utterances.
+        slower: parameters that learn at another rate, as a multiple of the configured one.
+        watch: called with the update and its loss.
+    """
     sizes = np.array([len(d.words) for d in model.domains]) ** c.power
     unused = {f"network.{n}" for n in PARTS["heads"]}
     parameters = [p for n, p in model.named_parameters() if n not in unused]
-    optimizer = torch.optim.AdamW(parameters, c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True)
+    apart = {id(p) for group, _ in slower for p in group}
+    groups = [{"params": [p for p in parameters if id(p) not in apart], "lr": c.rate}]
+    groups += [{"params": group, "lr": c.rate * factor} for group, factor in slower]
+    optimizer = torch.optim.AdamW(groups, c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True)
     schedule = one_cycle(optimizer, c.updates, last=50)
     model.train()
     with tqdm(total=c.updates, desc=f"pretraining {name}", unit="update", mininterval=2, disable=None) as bar:
-        for _ in range(c.updates):
+        for update in range(1, c.updates + 1):
             domain = model.domains[rng.choice(len(sizes), p=sizes / sizes.sum())]
             rows = rng.integers(len(domain.words), size=c.batch)
             loss = model.loss(domain, rows, own=rng.random() >= c.names_alone)
@@ -251,8 +275,9 @@ def pretrain(
                 nn.utils.clip_grad_norm_(parameters, 5.0)
                 optimizer.step()
             schedule.step()
+            if watch:
+                watch(update, loss.item())
             bar.update()
-    return model.eval().finished(name, table)
 
 
 def _shuffle(domains: Sequence[_Encoded], rng: np.random.Generator) -> None:
@@ -272,11 +297,3 @@ def _tags(domain: SourceDomain) -> list[str]:
 @cache
 def _grammar(types: int) -> tuple[Tensor, Tensor]:
     return allowed_transitions([OUTSIDE, *(f"{p}-{t}" for t in range(types) for p in "BI")])
-
-
-def _characters(lexicon: Sequence[str], rows: dict[str, int]) -> np.ndarray:
-    chars = np.full((len(lexicon), WORD_LENGTH), PAD)
-    for i, word in enumerate(lexicon):
-        ids = [rows.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
-        chars[i, : len(ids)] = ids
-    return chars

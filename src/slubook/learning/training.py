@@ -124,7 +124,9 @@ def train(
         network.loss(data.batch(rows)).sum().backward()
         set_paces(optimizer, paces, step)
         for name, own in shares.items():
-            for share, gradient in zip(own, network.get_parameter(name).grad.chunk(network.groups), strict=True):
+            whole = network.get_parameter(name).grad  # none while the parameter is frozen
+            parts = [None] * len(own) if whole is None else whole.chunk(network.groups)
+            for share, gradient in zip(own, parts, strict=True):
                 share.grad = gradient
         optimizer.step()
         rates.step()
@@ -147,21 +149,20 @@ def train(
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> torch.optim.lr_scheduler.OneCycleLR:
-    """A schedule in which the optimiser's rate is the peak: up to it, then down along a cosine (Smith, 2018).
+    """A schedule in which the optimiser's rates are the peaks: up to it, then down along a cosine (Smith, 2018).
 
     The way up, from a twenty-fifth of the peak, takes a tenth of the updates, and two at the least: torch divides by
     its length less one. The way down takes one at the least: a shorter cycle is the beginning of one of three.
 
     Args:
-        optimizer: whose groups all have one rate.
+        optimizer: the rate of each of its groups is that group's peak.
         updates: in all.
         last: how many times less than the first rate the last one is.
     """
-    updates = max(3, updates)
+    updates, peaks = max(3, updates), [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, optimizer.defaults["lr"], updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False,
-        final_div_factor=last,
-    )  # fmt: skip
+        optimizer, peaks, updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False, final_div_factor=last
+    )
 
 
 def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: int) -> None:

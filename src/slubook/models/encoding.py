@@ -68,23 +68,15 @@ class Encoded:
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The utterances at ``rows`` as one padded batch."""
-        lengths = np.array([len(self.words[r]) for r in rows])
-        used, where = np.unique(np.concatenate([self.words[r] for r in rows]), return_inverse=True)
-        at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
-        words = np.zeros(at.shape, np.int64)
-        words[at] = where
-        tags = None
-        if self.tags is not None:
-            padded = np.zeros(at.shape, np.int64)
-            padded[at] = np.concatenate([self.tags[r] for r in rows])
-            tags = torch.from_numpy(padded)
-        picked, select = torch.from_numpy(used), torch.as_tensor(rows)
+        picked, words, lengths = distinct_words([self.words[r] for r in rows])
+        select = torch.as_tensor(rows)
+        tags = None if self.tags is None else padded([self.tags[r] for r in rows])
         return Batch(
             self.vectors.index_select(1, picked),
             self.local[picked],
             self.chars[picked],
-            torch.from_numpy(words),
-            torch.from_numpy(lengths),
+            words,
+            lengths,
             self.ngrams[select],
             tags,
             None if self.intents is None else self.intents[select],
@@ -92,6 +84,32 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.words)
+
+
+def spell(lexicon: Sequence[str], characters: Mapping[str, int]) -> Tensor:
+    """The rows of each word's first characters, [V, L], padded."""
+    chars = np.full((len(lexicon), WORD_LENGTH), PAD)
+    for i, word in enumerate(lexicon):
+        ids = [characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
+        chars[i, : len(ids)] = ids
+    return torch.from_numpy(chars)
+
+
+def padded(rows: Sequence[np.ndarray]) -> Tensor:
+    """Rows of whole numbers, padded with 0 to the longest, [B, T]."""
+    lengths = np.array([len(row) for row in rows])
+    at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
+    numbers = np.zeros(at.shape, np.int64)
+    numbers[at] = np.concatenate(rows)
+    return torch.from_numpy(numbers)
+
+
+def distinct_words(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct words among rows of words, [U]; which of them stands where, [B, T]; the rows' lengths, [B]."""
+    lengths = [len(row) for row in rows]
+    used, where = np.unique(np.concatenate(rows), return_inverse=True)
+    words = padded(np.split(where, np.cumsum(lengths)[:-1]))
+    return torch.from_numpy(used), words, torch.tensor(lengths)
 
 
 class Encoder:
@@ -141,10 +159,6 @@ class Encoder:
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
         lexicon = sorted({w for sentence in lower for w in sentence})
         place = {w: i for i, w in enumerate(lexicon)}
-        chars = np.full((len(lexicon), WORD_LENGTH), PAD)
-        for i, word in enumerate(lexicon):
-            ids = [self.characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
-            chars[i, : len(ids)] = ids
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
         ngrams = np.zeros((len(texts), len(self.ngrams)), np.float32)
         for i, sentence in enumerate(tokens if self.ngram_order else []):
@@ -156,7 +170,7 @@ class Encoder:
             [np.array([place[w] for w in sentence]) for sentence in lower],
             torch.from_numpy(np.stack(generic)),
             torch.tensor([self.local.get(w, 0) for w in lexicon]),
-            torch.from_numpy(chars),
+            spell(lexicon, self.characters),
             torch.from_numpy(ngrams),
             None,
             None,

@@ -43,13 +43,17 @@ class StackedNetwork(Network):
             raise ValueError(f"a stacked network has 3 layers, not {config.layers}: the common one and one a task")
         super().__init__(encoder, config, list(trained_words))
 
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the common layer reads of every token, [G, B, T, project + char_filters]."""
+        words = self.words(batch).index_select(1, batch.words.reshape(-1))
+        return words.reshape(self.groups, *batch.words.shape, -1)
+
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the heads read: states of the tagger [G, B, T, 2H] and pooled states for the intent [G, B, 4H]."""
         b, t = batch.words.shape
-        words = self.words(batch).index_select(1, batch.words.reshape(-1))
         steps, off = Steps.of(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
         common, tagger, classifier = self.encoders
-        shared = self.drop(common(self.drop(words.reshape(self.groups, b, t, -1)), steps))
+        shared = self.drop(common(self.drop(self.inputs(batch)), steps))
         upper = self.drop(tagger(shared, steps)), self.drop(classifier(shared, steps))
         pooled = [x.masked_fill(off, -torch.inf).amax(2) for x in (shared, upper[1])]
         return upper[0], torch.cat(pooled, -1)

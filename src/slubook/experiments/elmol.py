@@ -1,0 +1,212 @@
+"""Chapter 3's experiment: contextual embeddings of unannotated requests against FastText's, after transfer.
+
+Protocol (decided before any test figure of a public skill was looked at; raise :data:`PROTOCOL` when its meaning
+changes):
+
+- *Skills*: of chapter 2's two hundred, every third one of two of its six groups (:data:`GROUPS`), so that few
+  pretrainings are needed. The two were chosen by what they hold, five corpora and most of the skills that have room
+  for 2,000 examples, before anything was trained. Each is learned at its own size, and every second one with room at
+  2,000 examples, there by the methods that no schedule or share of the pool tells apart (quick: two embedded skills;
+  ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
+- *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
+  of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
+  the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger.
+- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
+  as long as there, for all methods alike.
+- *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
+  embedding over the tokens of the same requests is the same. A word that the annotated source never had keeps its
+  vector; one that no table has is read by FastText's n-grams or by ELMoL's characters. ``none`` is chapter 2's network.
+- *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.learning.thawing`);
+  ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
+  the new skill, from the network of ``elmol``. All have equally many updates.
+- *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
+- *Settings*: those of ``transfer`` and the defaults of the language model and of the schedule, which were fixed by
+  their cost before anything was trained. No method was tuned; a look at dev draws of four embedded skills changed none.
+- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
+- *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
+  utterance at a time. The quick profile trains no ELMo and leaves this out.
+- *Not here*: how many labelled examples pretraining is worth (the claim *elmol-data*).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from slubook.experiments.arriving import long_enough
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.speed import speed_tables
+from slubook.experiments.transfer import choose, new_labels
+from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained
+from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.bilm import BiLMTraining
+from slubook.learning.contextual import ContextStart, fit_contextual
+from slubook.learning.fasttext import FastTextConfig
+from slubook.learning.pool import build_pool, public_pool
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.source import EMBEDDED_SOURCE
+from slubook.learning.thawing import ThawConfig
+from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
+from slubook.models.bilm import BiLMConfig
+
+EXPERIMENT, PROTOCOL = "elmol", 1
+SEEDS = 5
+BASELINE = "none"
+METHODS = {
+    "none": "No embedding",
+    "fasttext_general": "FastText of general text",
+    "fasttext_pool": "FastText of the same requests",
+    "elmol": "ELMoL",
+    "elmo": "ELMo",
+    "elmol_1": "ELMoL of 1 % of the requests",
+    "elmol_10": "ELMoL of 10 % of the requests",
+    "elmol_frozen": "ELMoL, always frozen",
+    "elmol_trained": "ELMoL, trained from the start",
+    "elmol_ulmfit": "ELMoL, gradual unfreezing",
+}
+#: For each method with an embedding: which one, and its schedules in pretraining and on the new skill.
+HOW = {
+    "fasttext_general": ("general", "frozen", "frozen"),
+    "fasttext_pool": ("pool", "frozen", "frozen"),
+    "elmol": ("elmol", "slowly", "slowly"),
+    "elmo": ("elmo", "slowly", "slowly"),
+    "elmol_1": ("elmol1", "slowly", "slowly"),
+    "elmol_10": ("elmol10", "slowly", "slowly"),
+    "elmol_frozen": ("elmol", "frozen", "frozen"),
+    "elmol_trained": ("elmol", "at_once", "at_once"),
+    "elmol_ulmfit": ("elmol", "slowly", "gradual"),
+}
+#: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
+USED = {
+    "full": tuple(HOW),
+    "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
+    "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
+}
+#: Groups of chapter 2's skills that are learned, and every so many-th of them.
+GROUPS, STEP = (1, 4), 3
+#: The larger size, and the methods with an embedding that are run at it.
+LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
+#: A language model that the embedded corpora can train in half a minute, and updates of a pretraining that is not full.
+SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
+QUICK_UPDATES = 400
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of every method; ``rate`` is what all networks learn at, relative to one from scratch."""
+
+    network: TransferConfig = field(default_factory=TransferConfig)
+    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
+    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    small: BiLMTraining = SMALL
+    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    thaw: ThawConfig = field(default_factory=ThawConfig)
+    rate: float = 0.6
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
+    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
+    chosen = choose(profile, corpora)
+    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
+    learned, names, sources = learn_some(chosen, settings.pretraining)
+    kinds, thaws = wanted(USED[chosen.profile], settings.thaw)
+    texts = texts_of(chosen, settings)
+    reads, embeddings = texts.embeddings(kinds, jobs)
+    about = pretrain_all(sources, reads, thaws, jobs)
+    the_plan = Plan(learned, names, about, range(count))
+    pair = [load_embedding(reads[kind]) for kind in ("elmol", "elmo") if kind in reads]
+
+    def task(key: Key) -> Task:
+        used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
+        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m][0]]) for m in used}
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        speed = speed_tables(*pair, texts.measured()) if len(pair) == 2 else {}
+        thawed = {name: found["thawed"] for name, found in about.items() if "thawed" in found}
+        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "thawed": thawed}
+        return seen | {"train_seconds": train_seconds(rows)} | speed
+
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, **asdict(settings)})
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
+    """Which of the chosen skills are learned, at which sizes; the pretrained network of each; and their sources."""
+    of, sources = folds_of(chosen, config, "elmol-")
+    if chosen.profile == "full":
+        sources = [sources[k] for k in GROUPS]
+    else:
+        sources = [replace(s, config=replace(s.config, updates=min(s.config.updates, QUICK_UPDATES))) for s in sources]
+    inside = [s for s in chosen.distinct if of[s.name] in {source.name for source in sources}]
+    names = {s.name: of[s.name] for s in inside[:: {"full": STEP, "quick": 2, "corpus": 1}[chosen.profile]]}
+    skills = [(s, n) for s, n in chosen.skills if s.name in names]
+    if chosen.profile == "full":
+        skills += [(s, LARGE) for s, _ in skills if s.allows(LARGE)][::2]
+    return replace(chosen, skills=skills), names, sources
+
+
+def variant_of(method: str) -> str:
+    """The ending of the name of a method's pretrained network."""
+    kind, source, _ = HOW[method]
+    return f"{kind}-{source}"
+
+
+def wanted(methods: Sequence[str], thaw: ThawConfig) -> tuple[list[str], dict[str, tuple[str, ThawConfig]]]:
+    """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
+    thaws = {variant_of(m): (HOW[m][0], replace(thaw, how=HOW[m][1])) for m in methods}
+    return list(dict.fromkeys(kind for kind, _ in thaws.values())), thaws
+
+
+def texts_of(chosen: Chosen, settings: Settings) -> Texts:
+    """The unannotated text of a profile: public, or embedded with the user's own that is in no test."""
+    if chosen.profile == "full":
+        pool, bilm = public_pool(chosen.distinct), settings.bilm
+    else:
+        own = [u.text for s in chosen.distinct for u in s.pool] if chosen.own else []
+        pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
+    left, held_out = pool.held_out()
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext)
+
+
+def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill.
+
+    Args:
+        cell: the draw.
+        plain: the pretrained network without embedding.
+        networks: for each other method, its pretrained network and embedding.
+        settings: of all.
+    """
+    source, bench = load_pretrained(plain), Bench(cell)
+    bench.slices["new_labels"] = new_labels(cell.test, source)
+    config, stamps = long_enough(settings.network, cell.size), {plain.name: source.table.stamp}
+    starts = {"none": Start(source, LOWER_LAYERS, settings.rate)}
+    bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, config))
+    for method, (kept, read) in networks.items():
+        known = load_contextual(kept, read)
+        start = ContextStart(known, replace(settings.thaw, how=HOW[method][2]), settings.rate)
+        begun = time.perf_counter()
+        model = fit_contextual(start, cell.train, cell.dev, cell.seed, config)
+        figures = {f"thawed_{k}": progress for k, progress in enumerate(model.since)}
+        bench.judge(method, model, time.perf_counter() - begun, **figures)
+        stamps[kept.name] = known.base.table.stamp
+    return Measured(bench.rows, stamps)

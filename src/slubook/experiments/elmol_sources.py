@@ -1,0 +1,177 @@
+"""What chapter 3's experiment compares: embeddings of the same requests, and networks pretrained over each of them.
+
+Embeddings and networks are trained once and kept in the cache, by name; cells read them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import joblib
+import torch
+
+from slubook.corpora import general
+from slubook.corpora.download import fetch
+from slubook.corpora.utterance import words
+from slubook.experiments.transfer_sources import Kept, Source
+from slubook.experiments.vectors import GENERAL, general_table
+from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm
+from slubook.learning.checkpoints import kept_contextual, pretrained_folder
+from slubook.learning.fasttext import FastTextConfig, train_fasttext
+from slubook.learning.perplexity import perplexity
+from slubook.learning.pool import Pool
+from slubook.learning.tables import kept_table, table_folder, text_key
+from slubook.learning.thawing import ThawConfig
+from slubook.models.context_pretrained import ContextPretrained
+from slubook.models.contextual import Embedding, WordVectors, match_norm
+from slubook.models.language_model import LanguageModel
+from slubook.models.vectors import VectorTable
+from slubook.profiles import stable_hash
+
+#: Texts on which the mean norm of every embedding is measured, and sentences of general English for perplexity.
+MEASURED, GENERAL_SENTENCES = 2000, 1000
+#: The language models: layers, and the share of the pool that each is trained on.
+MODELS = {"elmol": (1, 1.0), "elmo": (2, 1.0), "elmol10": (1, 0.1), "elmol1": (1, 0.01)}
+#: FastText tables: of general English, and of the pool.
+TABLES = ("general", "pool")
+
+
+class Read(NamedTuple):
+    """An embedding in the cache: one of :data:`MODELS` or :data:`TABLES`, its name there, its scale, its origin."""
+
+    kind: str
+    name: str
+    scale: float
+    key: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What embeddings are trained on.
+
+    Attributes:
+        prefix: of their names in the cache.
+        pool: unlabelled requests, without tests and without what is held out.
+        held_out: requests for perplexity.
+        bilm: settings of the language models; the number of layers is set for each.
+        fasttext: settings of the tables.
+    """
+
+    prefix: str
+    pool: Pool
+    held_out: Sequence[str]
+    bilm: BiLMTraining
+    fasttext: FastTextConfig
+
+    def measured(self) -> list[list[str]]:
+        """The texts on which norms are measured, the same for all embeddings."""
+        first = sorted(self.pool.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
+        return [words(text) for text in first]
+
+    def embedding(self, kind: str) -> tuple[Read, dict[str, Any]]:
+        """Train an embedding where the cache has none; where it lies, and what pages say of it."""
+        measured = self.measured()
+        if kind in MODELS:
+            layers, share = MODELS[kind]
+            name = f"{self.prefix}-{kind}"
+            config = replace(self.bilm, model=replace(self.bilm.model, layers=layers))
+            model = kept_bilm(name, self.pool.part(share).sentences(), config, measured)
+            about = model.reader.about
+            counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+            return Read(kind, name, 1.0, about["kept_key"]), counted | {"perplexity": self._perplexity(model)}
+        name = f"{self.prefix}-pool" if kind == "pool" else GENERAL
+        if kind == "pool":
+            table = kept_table(name, self.pool.sentences(), train_fasttext, self.fasttext)
+        else:
+            table = general_table()
+        vectors = WordVectors(table)
+        match_norm(vectors, measured)
+        return Read(kind, name, float(vectors.scale), text_key(measured, table.key)), {"words": len(table.index)}
+
+    def _perplexity(self, model: LanguageModel) -> dict[str, dict[str, float]]:
+        found = {"requests": perplexity(model, [words(t) for t in self.held_out])} if self.held_out else {}
+        if self.prefix == "elmol-full":
+            found["general"] = perplexity(model, general_sentences())
+        return found
+
+    def embeddings(self, kinds: Sequence[str], jobs: int) -> tuple[dict[str, Read], dict[str, dict[str, Any]]]:
+        """All of ``kinds``, on ``jobs`` processes: where each lies, and what pages say of it."""
+        work = joblib.Parallel(min(jobs, len(kinds)), batch_size=1)
+        found = work(joblib.delayed(self.embedding)(kind) for kind in kinds)
+        reads, abouts = zip(*found, strict=True)
+        return dict(zip(kinds, reads, strict=True)), dict(zip(kinds, abouts, strict=True))
+
+
+def general_sentences() -> list[list[str]]:
+    """Sentences of general English, drawn by hash."""
+    every = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
+    return sorted(every, key=lambda s: (stable_hash("general", *s), s))[:GENERAL_SENTENCES]
+
+
+@dataclass(frozen=True)
+class ContextSource:
+    """What one network over an embedding is pretrained on, and when the embedding may learn meanwhile."""
+
+    source: Source
+    read: Read
+    thaw: ThawConfig
+
+    def about(self) -> dict[str, Any]:
+        """What the network has seen; it is trained if need be, and kept in the cache."""
+        s = self.source
+        embedding = load_embedding(self.read)
+        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.thaw).about
+        return about | {"left_out": sorted(s.left_out)}
+
+
+def pretrain_all(
+    sources: Sequence[Source], reads: Mapping[str, Read], thaws: Mapping[str, tuple[str, ThawConfig]], jobs: int
+) -> dict[str, dict[str, Any]]:
+    """Pretrain a network on each source for each variant, and one without embedding; what each has seen, by name.
+
+    Args:
+        sources: one a group of skills.
+        reads: the embeddings by kind.
+        thaws: for each variant, the kind of its embedding and the schedule of pretraining.
+        jobs: processes.
+    """
+    every: list[Source | ContextSource] = list(sources)
+    for variant, (kind, thaw) in thaws.items():
+        named = [replace(source, name=f"{source.name}-{variant}") for source in sources]
+        every += [ContextSource(source, reads[kind], thaw) for source in named]
+    found = joblib.Parallel(min(jobs, len(every)), batch_size=1)(joblib.delayed(s.about)() for s in every)
+    names = [s.name if isinstance(s, Source) else s.source.name for s in every]
+    return dict(zip(names, found, strict=True))
+
+
+@cache
+def load_embedding(read: Read) -> Embedding:
+    """An embedding of the plan, read once by each worker.
+
+    Raises:
+        RuntimeError: when another run has replaced it meanwhile.
+    """
+    if read.kind in MODELS:
+        reader = LanguageModel.load(bilm_folder(read.name)).reader
+        if reader.about["kept_key"] != read.key:
+            raise RuntimeError(f"the language model {read.name} was replaced by another run: run this one again")
+        return reader
+    vectors = WordVectors(VectorTable.load(table_folder(read.name)))
+    vectors.scale = torch.tensor([read.scale])
+    return vectors
+
+
+@cache
+def load_contextual(kept: Kept, read: Read) -> ContextPretrained:
+    """A pretrained network of the plan, read once by each worker.
+
+    Raises:
+        RuntimeError: when another run has replaced it meanwhile.
+    """
+    network = ContextPretrained.load(pretrained_folder(kept.name), load_embedding(read))
+    if network.about["key"] != kept.key:
+        raise RuntimeError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
+    return network

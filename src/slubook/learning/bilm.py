@@ -1,0 +1,244 @@
+"""Training a bidirectional language model on requests that nobody annotated.
+
+A training that is interrupted goes on where it was, and ends with the same model to the last bit: what is kept along
+the way holds weights, the optimizer's state and the state of every random generator. Taught in chapter 3, *Build it*.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import slubook
+from slubook.files import replaced_file
+from slubook.learning.tables import text_key
+from slubook.learning.training import TrainingConfig, batches
+from slubook.models.bilm import BiLM, BiLMConfig
+from slubook.models.contextual import match_norm
+from slubook.models.encoding import distinct_words
+from slubook.models.language_model import LanguageModel
+from slubook.models.output_words import OutputWords
+from slubook.profiles import cache_dir, seed_everything
+
+
+@dataclass(frozen=True)
+class BiLMTraining:
+    """Sizes, steps and rates.
+
+    Attributes:
+        model: sizes of the part that reads.
+        candidates: words drawn to stand for all words in the softmax, for both directions together.
+        least: occurrences that make a word one of the output words.
+        longest: tokens read of an utterance.
+        characters: the most frequent so many are told apart.
+    """
+
+    model: BiLMConfig = field(default_factory=BiLMConfig)
+    epochs: int = 5
+    batch: int = 64
+    candidates: int = 1000
+    rate: float = 3e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    least: int = 2
+    longest: int = 30
+    characters: int = 80
+
+
+class Text:
+    """Sentences as numbers of words, ready to be cut into batches."""
+
+    def __init__(self, sentences: Sequence[Sequence[str]], model: LanguageModel, longest: int) -> None:
+        cut = [s[:longest] for s in sentences if s]
+        self.lexicon = sorted({w for s in cut for w in s})
+        place = {w: i for i, w in enumerate(self.lexicon)}
+        self.sentences = [np.array([place[w] for w in s]) for s in cut]
+        self.spelled = model.reader.spell(self.lexicon)
+        self.rows = model.output.rows(self.lexicon)
+
+    def batch(self, numbers: Sequence[int], device: str) -> list[Tensor]:
+        """The arguments of :meth:`slubook.models.language_model.LanguageModel.guesses`."""
+        used, words, lengths = distinct_words([self.sentences[n] for n in numbers])
+        rows = torch.cat([self.rows[used], self.rows[-1:]])
+        return [t.to(device) for t in (self.spelled[used], words, lengths, rows)]
+
+
+def train_bilm(
+    name: str,
+    sentences: Sequence[Sequence[str]],
+    config: BiLMTraining | None = None,
+    seed: int = 0,
+    *,
+    keep: Path | None = None,
+    every: int = 500,
+    device: str = "cpu",
+) -> LanguageModel:
+    """Train on ``sentences``; the rate rises for a tenth of the updates, then falls along a cosine.
+
+    Args:
+        name: for the progress bar.
+        sentences: tokens of each text.
+        config: sizes, steps and rates.
+        seed: of everything drawn.
+        keep: a file for what is kept along the way; the training goes on from it, and it is removed at the end.
+        every: updates after which that is done.
+        device: ``"cpu"`` or ``"cuda"``; results are bit-identical on one type of machine only.
+
+    Raises:
+        ValueError: when no word occurs often enough, or ``keep`` is damaged or of another training.
+    """
+    c = config or BiLMTraining()
+    seed_everything(seed, threads=1)
+    model = _new_model(name, sentences, c)
+    text, begun = Text(sentences, model, c.longest), time.perf_counter()
+    model.to(device).train()
+    updates = c.epochs * math.ceil(len(text.sentences) / c.batch)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+    state, key = _Progress(model, optimizer, device), text_key(sentences, (c, seed))
+    if keep is not None and keep.is_file():
+        state.restore(keep, key)
+    order = batches([len(s) for s in text.sentences], TrainingConfig(batch=c.batch, updates=updates), seed)
+    bar = tqdm(total=updates, initial=state.done, desc=f"biLM {name}", unit="update", mininterval=2, disable=None)
+    with bar:
+        while state.done < updates:
+            *given, rows = text.batch(order[state.done], device)
+            guessed, targets = model.guesses(*given, rows, c.dropout)
+            loss = model.output.loss(guessed.flatten(0, 1), targets.flatten(), c.candidates)
+            optimizer.param_groups[0]["lr"] = c.rate * one_cycle((state.done + 1) / updates)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+            state.done += 1
+            if keep is not None and state.done % every == 0 and state.done < updates:
+                state.save(keep, key, time.perf_counter() - begun)
+            bar.update()
+    seconds = state.seconds + time.perf_counter() - begun
+    model.reader.about = {
+        "key": key,
+        "version": slubook.__version__,
+        "seconds": round(seconds, 1),
+        "updates": updates,
+        "sentences": len(text.sentences),
+        "tokens": sum(map(len, text.sentences)),
+        "output_words": len(model.output.words),
+    }
+    if keep is not None:
+        keep.unlink(missing_ok=True)
+    return model.to("cpu").eval()
+
+
+def one_cycle(progress: float) -> float:
+    """The factor on the rate at ``progress`` in (0, 1]: up to one in the first tenth, then down along a cosine."""
+    if progress < 0.1:
+        return progress / 0.1
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.1) / 0.9))
+
+
+@dataclass
+class _Progress:
+    """What a training consists of besides its text: all of it can be kept and restored."""
+
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    device: str
+    done: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path, key: str, seconds: float) -> None:
+        """Write the state whole or not at all."""
+        tensors = {f"model.{n}": p.detach().cpu().clone() for n, p in self.model.state_dict().items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{n}": t.detach().cpu().clone() for n, t in state.items()}
+        tensors["generator"] = torch.get_rng_state()
+        if self.device == "cuda":
+            tensors["generator.cuda"] = torch.cuda.get_rng_state()
+        about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
+        with replaced_file(path) as draft:
+            save_file(tensors, draft, about)
+
+    def restore(self, path: Path, key: str) -> None:
+        """Go back to what :meth:`save` wrote."""
+        try:
+            with safe_open(path, "pt") as file:
+                about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+            if about["key"] != key:
+                raise ValueError("it is of another text or other settings")
+            kept = self.optimizer.state_dict()
+            kept["state"] = {}
+            for name, tensor in tensors.items():
+                if name.startswith("optimizer."):
+                    _, number, what = name.split(".")
+                    kept["state"].setdefault(int(number), {})[what] = tensor
+            self.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+            self.optimizer.load_state_dict(kept)
+            self.done, self.seconds = int(about["done"]), float(about["seconds"])
+            torch.set_rng_state(tensors["generator"])
+            if self.device == "cuda":
+                torch.cuda.set_rng_state(tensors["generator.cuda"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path}: no training can go on from it ({error}): delete the file") from error
+
+
+def _new_model(name: str, sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
+    counts = Counter(w for s in sentences for w in s[: c.longest])
+    known = Counter({w: n for w, n in counts.items() if n >= c.least})
+    if not known:
+        raise ValueError(f"biLM {name!r}: no word occurs {c.least} times in {len(sentences)} sentences")
+    known[None], known[""] = sum(counts.values()) - sum(known.values()), len(sentences)
+    letters = Counter(letter for w, n in counts.items() for letter in w * min(n, 1000)).most_common(c.characters)
+    return LanguageModel(BiLM(sorted(letter for letter, _ in letters), c.model), OutputWords(known, c.model.width))
+
+
+def bilm_folder(name: str) -> Path:
+    """Where the language model ``name`` is kept."""
+    return cache_dir() / "bilm" / name
+
+
+def kept_bilm(
+    name: str,
+    sentences: Sequence[Sequence[str]],
+    config: BiLMTraining,
+    measured_on: Sequence[Sequence[str]],
+    device: str = "cpu",
+) -> LanguageModel:
+    """The language model ``name``: from the cache when it had the same text and settings, else trained.
+
+    Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
+    states are kept in the cache too, so that a training that was stopped goes on.
+
+    Args:
+        name: of the model and of its folder in the cache.
+        sentences: tokens of each text.
+        config: sizes, steps and rates.
+        measured_on: the texts on which the vectors' mean norm is brought to 1; see
+            :func:`slubook.models.contextual.match_norm`.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+    folder, key = bilm_folder(name), text_key([*sentences, *measured_on], config)
+    if (folder / "reader" / "meta.json").is_file():
+        kept = LanguageModel.load(folder)
+        if kept.reader.about.get("kept_key") == key:
+            return kept
+    kind = "ELMoL" if config.model.layers == 1 else "ELMo"
+    print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
+    half = folder.with_name(f"{name}-{key}.safetensors")
+    model = train_bilm(name, sentences, config, keep=half, device=device)
+    match_norm(model.reader, measured_on)
+    model.reader.about["kept_key"] = key
+    model.save(folder)
+    return LanguageModel.load(folder)

@@ -1,0 +1,122 @@
+"""Stage two of transfer with an embedding: a new skill's network starts from what pretraining left.
+
+All settings are those of :mod:`slubook.learning.transfer`; what is new is when the embedding may learn. Taught in
+chapter 3, *Build it*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from slubook.corpora.utterance import Prediction, Utterance
+from slubook.learning.dnn import DNN, DNNConfig
+from slubook.learning.thawing import Gradual, Thaw, ThawConfig, paces_of
+from slubook.learning.training import predict, train
+from slubook.learning.transfer import LOWER_LAYERS, TransferConfig
+from slubook.models.context_pretrained import ContextPretrained
+from slubook.models.contextual import ContextEncoded, ContextualNetwork
+from slubook.models.encoding import Encoder
+from slubook.profiles import seed_everything
+
+
+@dataclass(frozen=True)
+class ContextStart:
+    """How one network begins, and when its embedding may learn.
+
+    Attributes:
+        pretrained: what it takes over.
+        thaw: the schedule.
+        rate: a multiple of the configured learning rate, for all parts.
+        parts: of the base that move; all but the heads, as in the paper.
+    """
+
+    pretrained: ContextPretrained
+    thaw: ThawConfig = field(default_factory=ThawConfig)
+    rate: float = 1.0
+    parts: tuple[str, ...] = LOWER_LAYERS
+
+
+@dataclass
+class ContextDNN(DNN):
+    """One network over words and an embedding, as a model like any other.
+
+    Attributes:
+        since: the progress at which each layer of the embedding was unfrozen.
+    """
+
+    since: tuple[float, ...] = ()
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Intent, confidence and slots of each text."""
+        if not texts:
+            return []
+        encoded = self.encoder.encode(texts, [self.table], self.config.network.dim)
+        return predict(self.network, self.encoder, ContextEncoded(encoded, self.network.embedding))[0]
+
+    def size_bytes(self) -> int:
+        """Float32 weights of the skill's own network and local words; an embedding that never learned is shared."""
+        shared = 0 if self.since else sum(p.numel() for p in self.network.embedding.parameters())
+        return super().size_bytes() - 4 * shared
+
+
+def fit_contextual(
+    start: ContextStart,
+    train_set: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    seed: int,
+    config: TransferConfig | None = None,
+    on_evaluation: Callable[[int, list[float]], None] | None = None,
+) -> ContextDNN:
+    """Train one network over its embedding; while that is frozen, its vectors are computed once an utterance.
+
+    Args:
+        start: what it takes over, and when its embedding may learn.
+        train_set: of the new skill.
+        dev: chooses the evaluation whose weights are kept, and says when the network begins to converge.
+        seed: of initial weights, batches and dropout.
+        config: sizes and training.
+        on_evaluation: called with the update and the dev error, [1].
+
+    Raises:
+        ValueError: when ``train_set`` is empty, or the network is configured otherwise than the pretrained one.
+    """
+    config = config or TransferConfig()
+    seed_everything(seed, threads=1)
+    source, updates = start.pretrained, config.training.updates
+    encoder = Encoder(train_set, config.network.ngram_order, source.base.characters)
+    network = ContextualNetwork(encoder, config.network, source.embedding, False)
+    source.carry_over(network, encoder, start.parts)
+    tables, dim = [source.base.table], config.network.dim
+    if start.thaw.how == "gradual":
+        thaw = Gradual(network, start.thaw, updates, math.ceil(len(train_set) / config.training.batch))
+    else:
+        thaw = Thaw(network, start.thaw, updates)
+    data, held = (
+        ContextEncoded(encoder.encode_gold(part, tables, dim), network.embedding, network.frozen)
+        for part in (train_set, dev)
+    )
+
+    def look(update: int, errors: list[float]) -> None:
+        if thaw.watches:
+            thaw.look(mean_loss(network, held), update)
+        if on_evaluation:
+            on_evaluation(update, errors)
+
+    paces = paces_of(network, lambda part, update: start.rate * thaw.speed(part, update))
+    train(network, encoder, data, held, dev, config.training, seed, look, paces, thaw.triangle)
+    model = ContextDNN(source.base.table, DNNConfig(config.network, config.training), tuple(thaw.since))
+    model.encoder, model.network = encoder, network
+    return model
+
+
+@torch.no_grad()
+def mean_loss(network: ContextualNetwork, encoded: ContextEncoded, batch: int = 64) -> float:
+    """The loss of a network on encoded utterances with gold labels, averaged over them; infinite without any."""
+    network.eval()
+    starts = range(0, len(encoded), batch)
+    parts = [encoded.batch(range(start, min(start + batch, len(encoded)))) for start in starts]
+    return sum(float(network.loss(p)) * len(p.words) for p in parts) / len(encoded) if parts else math.inf

@@ -1,0 +1,134 @@
+"""When a pretrained embedding may learn: frozen first, then unfrozen slowly, from its highest layer down.
+
+The rule, *slowly*: a loss is watched at regular intervals, on dev utterances where there are any, else on the batches
+since the last look. The network *begins to converge* at the first look at which that loss is not at least ``slack``
+lower than the best before, and at the latest after ``latest`` of the training. Then the highest layer of the embedding
+is unfrozen, and one more at each further look. Layers learn at reduced rates, the lower the less.
+
+The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, at the same reduced rates
+but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the whole network
+waits, one more is unfrozen an epoch from the top, each learns 2.6 times slower than the one above, and the rate is a
+slanted triangle. Taught in chapter 3, *When it may learn*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from slubook.learning.training import Pace
+from slubook.models.contextual import ContextualNetwork
+from slubook.models.stacked import PARTS
+
+SCHEDULES = ("slowly", "frozen", "at_once", "gradual")
+#: The network's own layers from the top, beneath which come the embedding's.
+LAYERS = (("heads",), ("tagger", "classifier"), ("common",), ("words", "characters", "context"))
+#: How much slower a layer learns than the one above it, in Howard and Ruder's schedule.
+DISCRIMINATION = 2.6
+#: Their slanted triangle: the share of updates in which the rate rises, and how many times higher its peak is.
+CUT, RATIO = 0.1, 32
+
+
+@dataclass(frozen=True)
+class ThawConfig:
+    """A schedule; see above.
+
+    Attributes:
+        how: one of :data:`SCHEDULES`.
+        slack: the relative fall of the loss from look to look that counts as not yet converging.
+        latest: the share of the training after which the highest layer is unfrozen in any case.
+        reduced: the rate of the embedding's highest layer, as a multiple of the network's.
+        lower: the rate of each layer as a multiple of the one above.
+    """
+
+    how: str = "slowly"
+    slack: float = 0.1
+    latest: float = 0.5
+    reduced: float = 0.5
+    lower: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.how not in SCHEDULES:
+            raise ValueError(f"schedule {self.how!r} is unknown: use {', '.join(SCHEDULES)}")
+
+    def rates(self, parts: int) -> list[float]:
+        """The rate of each part of an embedding, the highest first, as a multiple of the network's."""
+        return [self.reduced * self.lower**depth for depth in range(parts)]
+
+
+class Thaw:
+    """A schedule at work on one network: it freezes the embedding, and unfreezes its layers when the time has come.
+
+    Attributes:
+        since: the progress, in [0, 1], at which each layer of the embedding was unfrozen, from the highest.
+        triangle: the factor on the learning rate at an update, where the schedule has one of its own.
+    """
+
+    triangle: Callable[[int], float] | None = None
+
+    def __init__(self, network: ContextualNetwork, config: ThawConfig, updates: int) -> None:
+        self.network, self.config, self.updates = network, config, updates
+        self.parts = len(network.embedding.parts())
+        self.rates, self.best = config.rates(self.parts), math.inf
+        self.since = [0.0] * (self.parts if config.how == "at_once" else 0)
+        network.thaw(len(self.since))
+
+    @property
+    def watches(self) -> bool:
+        """Whether a loss still makes a difference."""
+        return self.config.how == "slowly" and len(self.since) < self.parts
+
+    def look(self, loss: float, update: int) -> None:
+        """Take note of a loss after ``update``, and unfreeze one more layer if it is time."""
+        progress = update / self.updates
+        converging = loss > (1 - self.config.slack) * self.best or progress >= self.config.latest
+        if self.watches and (self.since or converging):
+            self.since.append(progress)
+            self.network.thaw(len(self.since))
+        self.best = min(self.best, loss)
+
+    def speed(self, part: str, update: int) -> float:
+        """How fast a part of the network changes at ``update``, as a multiple of the rate; see :func:`paces_of`."""
+        return self.rates[int(part.split()[1])] if part.startswith("embedding") else 1.0
+
+
+class Gradual(Thaw):
+    """Howard and Ruder's schedule at work; an epoch is ``per_epoch`` of the updates."""
+
+    def __init__(self, network: ContextualNetwork, config: ThawConfig, updates: int, per_epoch: int) -> None:
+        super().__init__(network, config, updates)
+        self.per_epoch, self.triangle = per_epoch, self._triangle
+        self.layers = [*LAYERS, *((f"embedding {k}",) for k in range(self.parts))]
+
+    def _triangle(self, update: int) -> float:
+        """The slanted triangle; asked for just before the update, so the embedding's layers are unfrozen here."""
+        while len(self.since) < min(self.parts, (update - 1) // self.per_epoch + 1 - len(LAYERS)):
+            self.since.append((update - 1) / self.updates)
+            self.network.thaw(len(self.since))
+        peak = max(1, int(CUT * self.updates))
+        p = update / peak if update < peak else 1 - (update - peak) / max(1, self.updates - peak)
+        return (1 + p * (RATIO - 1)) / RATIO
+
+    def speed(self, part: str, update: int) -> float:
+        """How fast a part of the network changes: not before its epoch, then the slower the lower it is."""
+        layer = next(k for k, parts in enumerate(self.layers) if part in parts)
+        return DISCRIMINATION**-layer if (update - 1) // self.per_epoch >= layer else 0.0
+
+
+def paces_of(network: ContextualNetwork, speed: Callable[[str, int], float]) -> list[Pace]:
+    """The pace of each part of a network, for :func:`slubook.learning.training.train`.
+
+    Args:
+        network: whose parameters.
+        speed: at an update, of a part of :data:`slubook.models.stacked.PARTS`, of ``context``, or of ``embedding 0``,
+            which is the embedding's highest part, and so on.
+    """
+    part_of = {name: part for part, names in PARTS.items() for name in names}
+    below = {id(p): f"embedding {k}" for k, part in enumerate(network.embedding.parts()) for p in part}
+    shares: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        shares[below.get(id(parameter)) or part_of.get(name, "context")].append((name, 0))
+    return [Pace(names, partial(speed, part)) for part, names in shares.items()]

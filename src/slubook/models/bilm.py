@@ -1,0 +1,209 @@
+"""ELMoL: a language model that reads words by their characters, once forwards and once backwards.
+
+ELMo stacks two bi-directional LSTM layers (Peters et al., 2018, arXiv 1802.05365); ELMoL keeps one (Siddhant, Goyal
+and Metallinou, 2019, arXiv 1811.05370). The two directions never see each other, or a word could read its own answer.
+There is no vocabulary on the input side: any word has a vector. Taught in chapter 3, *Build it*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from slubook.files import replaced_folder
+from slubook.models.lstm import Recurrence, Steps
+
+FORMAT = 1
+PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+SPECIAL = 4
+
+
+@dataclass(frozen=True)
+class BiLMConfig:
+    """Sizes.
+
+    Attributes:
+        layers: 1 for ELMoL, 2 for ELMo.
+        char_dim: of a character's vector.
+        filters: how many there are for each length of window, in characters.
+        width: W, of a word's vector, and of each direction's states after projection.
+        hidden: H, of an LSTM of one direction.
+        longest: characters read of a word.
+    """
+
+    layers: int = 1
+    char_dim: int = 16
+    filters: tuple[tuple[int, int], ...] = ((1, 32), (2, 32), (3, 64), (4, 64), (5, 64))
+    width: int = 128
+    hidden: int = 192
+    longest: int = 16
+
+
+class Characters(nn.Module):
+    """A word's vector from its characters: convolutions, the strongest answer of each, a highway layer (Kim, 2016)."""
+
+    def __init__(self, characters: int, config: BiLMConfig) -> None:
+        super().__init__()
+        self.table = nn.Embedding(characters + SPECIAL, config.char_dim, padding_idx=PAD)
+        self.filters = nn.ModuleList(nn.Conv1d(config.char_dim, n, window) for window, n in config.filters)
+        total = sum(n for _, n in config.filters)
+        self.highway = nn.Linear(total, 2 * total)
+        self.project = nn.Linear(total, config.width)
+        nn.init.constant_(self.highway.bias[:total], -1.0)  # pass most through at first
+
+    def forward(self, spelled: Tensor) -> Tensor:
+        """From characters [U, L] to vectors [U, W]."""
+        letters = self.table(spelled).transpose(1, 2)  # [U, E, L]
+        x = torch.relu(torch.cat([convolve(letters).amax(2) for convolve in self.filters], 1))
+        gate, changed = self.highway(x).chunk(2, 1)
+        return self.project(torch.lerp(x, torch.relu(changed), torch.sigmoid(gate)))
+
+
+class Layer(nn.Module):
+    """One LSTM a direction, each projected to W; both run side by side and exchange nothing."""
+
+    def __init__(self, config: BiLMConfig) -> None:
+        super().__init__()
+        w, h = config.width, config.hidden
+        self.w_in = nn.Parameter(torch.empty(2, w, 4 * h).uniform_(-(h**-0.5), h**-0.5))
+        self.w_rec = nn.Parameter(torch.empty(2, h, 4 * h).uniform_(-(h**-0.5), h**-0.5))
+        self.bias = nn.Parameter(torch.zeros(2, 1, 4 * h))
+        self.project = nn.Parameter(torch.empty(2, h, w).uniform_(-(h**-0.5), h**-0.5))
+        nn.init.constant_(self.bias[..., h : 2 * h], 1.0)  # remember by default
+
+    def forward(self, x: Tensor, steps: Steps) -> Tensor:
+        """Inputs step by step, [2, P, W], to states of the same shape."""
+        return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps.counts), self.project)
+
+
+class BiLM(nn.Module):
+    """The part that reads: characters, then one or two layers. K = layers + 1 vectors a token, each 2W wide.
+
+    Attributes:
+        names: row of each character.
+        scale: a factor on each layer's vectors, [K], so that all embeddings that are compared have the same mean norm.
+        about: what it was trained on and how, for people and stamps.
+    """
+
+    def __init__(self, characters: Sequence[str], config: BiLMConfig) -> None:
+        """Random weights.
+
+        Raises:
+            ValueError: for a configuration without layers.
+        """
+        super().__init__()
+        if config.layers < 1:
+            raise ValueError(f"a bidirectional language model has at least one layer, not {config.layers}")
+        self.config, self.about = config, {}
+        self.names = {c: i for i, c in enumerate(characters, SPECIAL)}
+        self.characters = Characters(len(characters), config)
+        self.boundary = nn.Parameter(torch.randn(1, config.width) * config.width**-0.5)
+        self.stack = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.register_buffer("scale", torch.ones(config.layers + 1))
+
+    @property
+    def layers(self) -> int:
+        """K, vectors a token: of its characters, and of each LSTM layer."""
+        return self.config.layers + 1
+
+    @property
+    def dim(self) -> int:
+        """2W, the length of a vector."""
+        return 2 * self.config.width
+
+    def parts(self) -> list[list[nn.Parameter]]:
+        """Parameters by layer, the highest first: what is unfrozen one after the other."""
+        layers = [list(layer.parameters()) for layer in reversed(self.stack)]
+        return [*layers, [*self.characters.parameters(), self.boundary]]
+
+    def spell(self, lexicon: Sequence[str]) -> Tensor:
+        """The characters of each word between signs for its beginning and end, [U, longest + 2]."""
+        rows = torch.full((len(lexicon), self.config.longest + 2), PAD)
+        for row, word in zip(rows, lexicon, strict=True):
+            known = [self.names.get(c, UNKNOWN) for c in word[: self.config.longest]]
+            row[: len(known) + 2] = torch.tensor([BEGIN, *known, END])
+        return rows
+
+    def read(
+        self, spelled: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
+    ) -> tuple[list[Tensor], Tensor, Steps]:
+        """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
+
+        Args:
+            spelled: characters of the distinct words, [U, L].
+            words: which of them stands where, [B, T].
+            lengths: tokens of each utterance, [B].
+            dropout: of the layers' inputs and of the last one's states.
+
+        Returns:
+            K tensors [2, P, W], each direction in its own order of time, step by step; which distinct word each of
+            their places holds, [2, P], where U means the boundary; and the steps, of B utterances of T + 2 tokens.
+        """
+        vectors = torch.cat([self.characters(spelled), self.boundary])  # [U + 1, W]
+        inside = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)
+        framed = F.pad(torch.where(inside, words, len(spelled)), (1, 1), value=len(spelled))  # [B, T + 2]
+        steps = Steps.of(lengths + 2, framed.shape[1])
+        places = framed.flatten()[steps.rows]
+        states = [F.embedding(places, vectors)]
+        for number, layer in enumerate(self.stack):
+            x = states[-1]
+            made = layer(F.dropout(x, dropout, dropout > 0), steps)
+            states.append(made + x if number else made)
+        states[-1] = F.dropout(states[-1], dropout, dropout > 0)
+        return states, places, steps
+
+    def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; the arguments of :meth:`read`.
+
+        Where there is padding, they are zero.
+        """
+        states, _, steps = self.read(spelled, words, lengths)
+        (b, t), w = words.shape, self.config.width
+        seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
+        both = torch.stack([s * factor for s, factor in zip(states, self.scale, strict=True)], 2)  # [2, P, K, W]
+        out = both.new_zeros(b * (t + 2) * 2, self.layers, w).index_copy(0, seats, both.flatten(0, 1))
+        out = out.view(b, t + 2, 2, self.layers, w)[:, 1:-1]
+        out = out.masked_fill((torch.arange(t, device=words.device) >= lengths.unsqueeze(1)).view(b, t, 1, 1, 1), 0.0)
+        return out.transpose(2, 3).flatten(3)
+
+    def save(self, folder: Path) -> None:
+        """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
+        meta = {"format": FORMAT, "config": asdict(self.config), "characters": list(self.names), "about": self.about}
+        with replaced_folder(folder) as draft:
+            save_file({n: t.contiguous().cpu() for n, t in self.state_dict().items()}, draft / "weights.safetensors")
+            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is nothing.
+            ValueError: when it is damaged or of another format.
+        """
+        if not (folder / "meta.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no language model: make one with `slubook run elmol`")
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            if meta["format"] != FORMAT:
+                raise ValueError(f"format {meta['format']}, not {FORMAT}")
+            found = cls(meta["characters"], config_from(meta["config"]))
+            found.load_state_dict(load_file(folder / "weights.safetensors"))
+            found.about = meta["about"]
+            return found.eval()
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"the language model in {folder} is damaged ({error}): delete the folder") from error
+
+
+def config_from(values: Mapping[str, Any]) -> BiLMConfig:
+    """The configuration that JSON kept; its pairs come back as lists."""
+    return BiLMConfig(**{**values, "filters": tuple(map(tuple, values["filters"]))})

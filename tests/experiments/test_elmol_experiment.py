@@ -1,0 +1,138 @@
+"""The experiment *elmol*, in the small: which embeddings and networks are made, and what is measured over them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from slubook.claims import load_claims
+from slubook.corpora.skillsets import Skill
+from slubook.corpora.utterance import Utterance, words
+from slubook.experiments import elmol, elmol_sources
+from slubook.experiments.elmol import GROUPS, HOW, LARGE, METHODS, USED, Settings, learn_some, run, variant_of, wanted
+from slubook.experiments.elmol_sources import MODELS, TABLES, Texts, load_contextual, load_embedding
+from slubook.experiments.transfer_sources import Chosen, Kept, Source
+from slubook.learning.bilm import BiLMTraining
+from slubook.learning.fasttext import FastTextConfig
+from slubook.learning.pool import Pool
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.thawing import SCHEDULES, ThawConfig
+from slubook.models.bilm import BiLM, BiLMConfig
+
+READER = BiLMTraining(
+    BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, batch=64, candidates=20
+)
+FAST = FastTextConfig(dim=6, epochs=1, buckets=50)
+
+
+@pytest.fixture
+def arguments(tiny, monkeypatch):
+    """Two domains, and as few methods as show each kind of network."""
+    monkeypatch.setattr(elmol, "EMBEDDED_SOURCE", ())
+    monkeypatch.setitem(USED, "corpus", ("fasttext_pool", "elmol", "elmol_trained"))
+    monkeypatch.setattr(elmol, "QUICK_UPDATES", 4)
+    tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
+    network = replace(tiny.settings.network, training=replace(tiny.settings.network.training, batch=64, evaluations=4))
+    settings = Settings(network, tiny.settings.pretraining, small=READER, fasttext=FAST, thaw=ThawConfig(latest=0.25))
+    return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
+
+
+def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing_is_trained_twice(
+    arguments, monkeypatch
+):
+    done = run(**arguments)
+    assert done.skills == ["mine/flight", "mine/hotel"] and done.tables["cells"] == {"done": 2, "planned": 2}
+    assert done.methods == ["none", "fasttext_pool", "elmol", "elmol_trained"]
+    about = done.tables["embeddings"]
+    assert list(about) == ["pool", "elmol"] and about["elmol"]["sentences"] > 90
+    assert set(done.tables["pretraining"]) == {
+        f"elmol-corpus-{fold}{variant}"
+        for fold in range(2)
+        for variant in ("", "-pool-frozen", "-elmol-slowly", "-elmol-at_once")
+    }
+    assert {name[15:]: len(since) for name, since in done.tables["thawed"].items()} == {
+        "pool-frozen": 0, "elmol-slowly": 2, "elmol-at_once": 2,
+    }  # fmt: skip
+    thawed = {row.method: len(row.figures) for row in done.rows}
+    assert thawed == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
+    assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"
+
+    for name in ("bilm.train_bilm", "checkpoints.pretrain", "checkpoints.pretrain_contextual"):
+        monkeypatch.setattr(f"slubook.learning.{name}", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(elmol_sources, "train_fasttext", lambda *a, **k: pytest.fail("trained again"))
+    again = run(**arguments)
+    assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
+
+    read = elmol_sources.Read("elmol", "elmol-corpus-elmol", 1.0, "another")
+    with pytest.raises(RuntimeError, match="elmol-corpus-elmol was replaced by another run"):
+        load_embedding(read)
+    pool = elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "")
+    with pytest.raises(RuntimeError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
+        load_contextual(Kept("elmol-corpus-0-pool-frozen", "another"), pool)
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    things, places = ("jazz", "a song", "my album", "it"), ("here", "in the kitchen", "at home", "for us", "now")
+    said = [f"{verb} {what} {place}" for verb in ("play", "stop", "find") for what in things for place in places]
+    return Texts("toy", Pool(tuple(said), ("music",) * len(said), {}), ["play a record"], READER, FAST)
+
+
+def test_every_embedding_has_the_same_mean_norm_on_the_same_requests(texts):
+    kinds = ["pool", "elmol", "elmo", "elmol10"]
+    reads, about = texts.embeddings(kinds, 1)
+    for kind in kinds:
+        embedding, norms = load_embedding(reads[kind]), []
+        assert isinstance(embedding, BiLM) is (kind in MODELS) and (kind in MODELS or kind in TABLES)
+        for said in map(words, texts.pool.texts):
+            with torch.no_grad():
+                places, length = torch.arange(len(said)).unsqueeze(0), torch.tensor([len(said)])
+                states = embedding(embedding.spell(said), places, length)
+            norms += states[0].mean(1).norm(dim=1).tolist()
+        assert sum(norms) / len(norms) == pytest.approx(1, abs=1e-3), kind
+    assert [load_embedding(reads[k]).layers for k in kinds] == [1, 2, 3, 2]
+    assert about["elmol"]["sentences"] == len(texts.pool.texts) > 3 * about["elmol10"]["sentences"] > 0
+    assert about["elmol"]["perplexity"]["requests"]["words"] == 3 and "perplexity" not in about["pool"]
+    assert len({read.key for read in reads.values()}) == 4
+
+
+def test_methods_are_those_of_the_claims_and_change_one_thing_each():
+    _, claims = load_claims()
+    compared = [c.measure for c in claims if c.experiment == "elmol" and c.measure.kind == "comparison"]
+    assert len(compared) == 5 and {m for c in compared for m in (c.baseline, c.proposed)} <= set(METHODS)
+    assert set(HOW) == set(METHODS) - {"none"} == set(USED["full"])
+    assert all(kind in (*MODELS, *TABLES) and {a, b} <= set(SCHEDULES) for kind, a, b in HOW.values())
+    embedding, *both = HOW["elmol"]
+    for method, schedules in (("elmol_frozen", ["frozen"] * 2), ("elmol_trained", ["at_once"] * 2)):
+        assert HOW[method] == (embedding, *schedules)
+    assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
+    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", "elmol_1", "elmol_10"))
+    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_1", "elmol_10")} == {
+        "elmol": (1, 1.0), "elmo": (2, 1.0), "elmol_1": (1, 0.01), "elmol_10": (1, 0.1),
+    }  # fmt: skip
+
+
+def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
+    kinds, thaws = wanted(USED["full"], ThawConfig(slack=0.3))
+    assert kinds == ["general", "pool", "elmol", "elmo", "elmol1", "elmol10"]
+    assert len(thaws) == 8 and thaws["elmol-slowly"] == ("elmol", ThawConfig(slack=0.3))
+    assert thaws["pool-frozen"] == ("pool", ThawConfig("frozen", slack=0.3))
+
+
+def test_two_groups_of_the_two_hundred_are_learned_and_the_larger_size_where_there_is_room(monkeypatch):
+    def skill(name, count):
+        pool = tuple(Utterance(f"{name}{k}", f"say {k}", "A") for k in range(count))
+        return Skill(name, "toy", ("music",), (), pool)
+
+    skills = [skill(f"toy/{k:02}", 2200 if k in (1, 4, 10, 19) else 300) for k in range(24)]
+    sources = [Source(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
+    of = {s.name: f"full-{k % 6}" for k, s in enumerate(skills)}
+    monkeypatch.setattr(elmol, "folds_of", lambda chosen, config, prefix: (of, sources))
+    learned, names, used = learn_some(Chosen("full", [(s, 100) for s in skills]), PretrainingConfig())
+    assert [s.name for s in used] == [f"full-{k}" for k in GROUPS]
+    inside = [s.name for s in skills if of[s.name] in ("full-1", "full-4")]
+    assert list(names) == inside[::3] and names == {name: of[name] for name in inside[::3]}
+    assert [n for _, n in learned.skills].count(100) == len(names)
+    assert {s.name for s, n in learned.skills if n == LARGE} == {"toy/01", "toy/19"}, "every second one with room"
+    assert len(learned.distinct) == len(names)

@@ -1,0 +1,55 @@
+"""Timing in turns: who goes when, what is divided by what, and that every runtime is measured."""
+
+import time
+
+import numpy as np
+import pytest
+
+from slubook.experiments import speed
+from slubook.experiments.speed import in_turns, medians, speed_tables, spelled_batches
+from slubook.models.bilm import BiLM, BiLMConfig
+
+SMALL = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=8, hidden=10, longest=8)
+SAID = [["play", "some", "jazz"], ["stop"], ["turn", "the", "lights", "off"]]
+
+
+def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_one(monkeypatch):
+    monkeypatch.setattr(speed, "TURNS", {1: 6, 32: 2})
+    elmol, elmo = BiLM("abc", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "layers": 6}))
+    made = speed_tables(elmol, elmo, SAID)
+    assert {name: list(sizes) for name, sizes in made["speed"].items()} == {
+        "torch": ["1", "32"], "onnx": ["1", "32"], "onnx_int8": ["1", "32"],
+    }  # fmt: skip
+    one = made["speed"]["torch"]["1"]
+    assert made["speed_ratio"] == one["ratio"] and one["ratio"]["n"] == 6
+    assert one["ratio"]["point"] == pytest.approx(one["elmo"]["point"] / one["elmol"]["point"])
+    assert one["ratio"]["point"] > 1
+
+
+def test_both_are_timed_in_turns_on_the_same_batches():
+    calls = []
+    batches = [(np.array(k),) for k in range(4)]
+
+    def reader(name, seconds):
+        return lambda batch: calls.append((name, int(batch))) or time.sleep(seconds)
+
+    times = in_turns(reader("a", 0.001), reader("b", 0.02), batches)
+    assert calls[6:] == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3), ("b", 3)]
+    assert times.shape == (4, 2) and (times[:, 1] >= 20).all() and (times[:, 0] >= 1).all()
+
+
+def test_medians_and_their_interval():
+    times = np.stack([np.full(50, 2.0), np.r_[np.full(49, 3.0), 900.0]], 1)
+    found = medians(times)
+    assert found["elmol"] == {"point": 2.0, "low": 2.0, "high": 2.0, "n": 50}
+    assert found["ratio"]["point"] == found["ratio"]["low"] == 1.5, "one slow turn does no harm"
+    wide = medians(np.stack([np.ones(50), np.linspace(1, 3, 50)], 1))["ratio"]
+    assert 1 < wide["low"] < wide["point"] < wide["high"] < 3
+
+
+def test_batches_hold_the_sentences_and_begin_again_at_the_end():
+    reader = BiLM("abcdefghijklmnopqrstuvwxyz", SMALL)
+    batches = spelled_batches(reader, SAID, 2, 2)
+    assert [lengths.tolist() for _, _, lengths in batches] == [[3, 1], [4, 3]]
+    spelled, words, _ = batches[0]
+    assert (spelled[words[1, 0]] == reader.spell(["stop"]).numpy()[0]).all()
