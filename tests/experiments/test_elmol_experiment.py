@@ -32,7 +32,7 @@ def arguments(tiny, monkeypatch):
     monkeypatch.setitem(USED, "corpus", ("fasttext_pool", "elmol", "elmol_trained"))
     monkeypatch.setattr(elmol, "QUICK_UPDATES", 4)
     tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
-    network = replace(tiny.settings.network, training=replace(tiny.settings.network.training, batch=64, evaluations=4))
+    network = replace(tiny.settings.scratch, training=replace(tiny.settings.scratch.training, batch=64, evaluations=4))
     settings = Settings(network, tiny.settings.pretraining, small=READER, fasttext=FAST, thaw=ThawConfig(latest=0.25))
     return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
 

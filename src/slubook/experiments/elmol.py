@@ -198,7 +198,9 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
     """
     source, bench = load_pretrained(plain), Bench(cell)
     bench.slices["new_labels"] = new_labels(cell.test, source)
-    config, stamps = long_enough(settings.network, cell.size), {plain.name: source.table.stamp}
+    stamps, training = {plain.name: source.table.stamp}, settings.network.training
+    updates = long_enough(training.updates, training.batch, cell.size)
+    config = replace(settings.network, training=replace(training, updates=updates))
     starts = {"none": Start(source, LOWER_LAYERS, settings.rate)}
     bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, config))
     for method, (kept, read) in networks.items():
