@@ -16,7 +16,7 @@ from slubook.learning.bilm import BiLMTraining
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import Pool
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.thawing import SCHEDULES, ThawConfig
+from slubook.learning.unfreezing import SCHEDULES, UnfreezingConfig
 from slubook.models.bilm import BiLM, BiLMConfig
 
 READER = BiLMTraining(
@@ -33,7 +33,9 @@ def arguments(tiny, monkeypatch):
     monkeypatch.setattr(elmol, "QUICK_UPDATES", 4)
     tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
     network = replace(tiny.settings.scratch, training=replace(tiny.settings.scratch.training, batch=64, evaluations=4))
-    settings = Settings(network, tiny.settings.pretraining, small=READER, fasttext=FAST, thaw=ThawConfig(latest=0.25))
+    settings = Settings(
+        network, tiny.settings.pretraining, small=READER, fasttext=FAST, unfreezing=UnfreezingConfig(latest=0.25)
+    )
     return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
 
 
@@ -50,11 +52,11 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
         for fold in range(2)
         for variant in ("", "-pool-frozen", "-elmol-slowly", "-elmol-at_once")
     }
-    assert {name[15:]: len(since) for name, since in done.tables["thawed"].items()} == {
+    assert {name[15:]: len(since) for name, since in done.tables["unfrozen"].items()} == {
         "pool-frozen": 0, "elmol-slowly": 2, "elmol-at_once": 2,
     }  # fmt: skip
-    thawed = {row.method: len(row.figures) for row in done.rows}
-    assert thawed == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
+    unfrozen = {row.method: len(row.figures) for row in done.rows}
+    assert unfrozen == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
     assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"
 
     for name in ("bilm.train_bilm", "checkpoints.pretrain", "checkpoints.pretrain_contextual"):
@@ -114,10 +116,10 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
-    kinds, thaws = wanted(USED["full"], ThawConfig(slack=0.3))
+    kinds, schedules = wanted(USED["full"], UnfreezingConfig(slack=0.3))
     assert kinds == ["general", "pool", "elmol", "elmo", "elmol1", "elmol10"]
-    assert len(thaws) == 8 and thaws["elmol-slowly"] == ("elmol", ThawConfig(slack=0.3))
-    assert thaws["pool-frozen"] == ("pool", ThawConfig("frozen", slack=0.3))
+    assert len(schedules) == 8 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
+    assert schedules["pool-frozen"] == ("pool", UnfreezingConfig("frozen", slack=0.3))
 
 
 def test_two_groups_of_the_two_hundred_are_learned_and_the_larger_size_where_there_is_room(monkeypatch):

@@ -12,8 +12,8 @@ from slubook.corpora.utterance import words
 from slubook.learning.bilm import BiLMTraining, train_bilm
 from slubook.learning.contextual import ContextStart, fit_contextual, mean_loss
 from slubook.learning.contextual_pretraining import ContextPretraining, pretrain_contextual
-from slubook.learning.thawing import CUT, Gradual, Thaw, ThawConfig, paces_of
 from slubook.learning.training import predict
+from slubook.learning.unfreezing import CUT, Gradual, Unfreezing, UnfreezingConfig, paces_of
 from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import ContextEncoded, ContextualNetwork, WordVectors, match_norm
@@ -38,7 +38,7 @@ def reader() -> BiLM:
 
 @pytest.fixture(scope="module")
 def known(reader) -> ContextPretrained:
-    return pretrain_contextual("toy", DOMAINS, reader, ONE, ThawConfig("frozen"))[0]
+    return pretrain_contextual("toy", DOMAINS, reader, ONE, UnfreezingConfig("frozen"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def changed(network: ContextualNetwork, source: ContextPretrained) -> list[bool]
 
 class TestNetwork:
     def test_cached_vectors_of_a_frozen_reader_are_those_of_the_running_one(self, known):
-        model = fit_contextual(ContextStart(known, ThawConfig("frozen")), TRAIN, [], 1, TWO)
+        model = fit_contextual(ContextStart(known, UnfreezingConfig("frozen")), TRAIN, [], 1, TWO)
         encoded = model.encoder.encode_gold(DEV[:9], [known.base.table], TWO.network.dim)
         live, cached = (ContextEncoded(encoded, model.network.embedding, frozen) for frozen in (False, True))
         assert live.known is None and cached.known is not None
@@ -77,20 +77,20 @@ class TestNetwork:
             before = network.inputs(batch)
             network.embedding.stack[1].bias += 1.0
             assert torch.equal(network.inputs(batch), before), "frozen: what was computed once stands"
-            network.thaw(1)
+            network.unfreeze(1)
             assert not torch.equal(network.inputs(batch), before)
 
-    def test_the_reader_is_a_copy_and_only_thawed_parts_have_gradients(self, known, toy_skill):
+    def test_the_reader_is_a_copy_and_only_unfrozen_parts_have_gradients(self, known, toy_skill):
         encoder = Encoder(TRAIN, 1, known.base.characters)
         network = ContextualNetwork(encoder, TWO.network, known.embedding, False)
         batch = ContextEncoded(encoder.encode_gold(TRAIN, [None], TWO.network.dim), known.embedding).batch(range(6))
         assert network.frozen
-        for thawed in range(4):
-            network.thaw(thawed)
+        for unfrozen in range(4):
+            network.unfreeze(unfrozen)
             network.zero_grad(set_to_none=True)
             network.loss(batch).sum().backward()
             has = [any(p.grad is not None and p.grad.any() for p in part) for part in network.embedding.parts()]
-            assert has == [k < thawed for k in range(3)]
+            assert has == [k < unfrozen for k in range(3)]
             assert network.mix.weights.grad.any() and network.context.weight.grad.any()
         assert not any(p.grad is not None for p in known.embedding.parameters())
 
@@ -128,22 +128,22 @@ class TestStageOne:
     def test_a_reader_that_may_learn_does_and_the_seed_decides(self, reader):
         few = replace(ONE, updates=6)
         (one, since), (again, _) = (
-            pretrain_contextual("toy", DOMAINS, reader, few, ThawConfig("at_once")) for _ in range(2)
+            pretrain_contextual("toy", DOMAINS, reader, few, UnfreezingConfig("at_once")) for _ in range(2)
         )
         assert since == [0.0] * 3
         network = ContextualNetwork(Encoder(TRAIN, 1, one.base.characters), TWO.network, one.embedding, False)
         assert changed(network, ContextPretrained(one.base, reader, {})) == [True] * 3
         assert changed(network, again) == [False] * 3
-        _, since = pretrain_contextual("toy", DOMAINS, reader, ONE, ThawConfig("slowly", latest=0.5))
+        _, since = pretrain_contextual("toy", DOMAINS, reader, ONE, UnfreezingConfig("slowly", latest=0.5))
         assert since == sorted(since) and 0 < since[0] <= 0.5 and len(since) == 3
 
     def test_what_is_asked_of_it(self, reader):
         with pytest.raises(ValueError, match="no source domains"):
             pretrain_contextual("none", [], reader)
         with pytest.raises(ValueError, match="'gradual' is for new skills"):
-            pretrain_contextual("none", DOMAINS, reader, ONE, ThawConfig("gradual"))
+            pretrain_contextual("none", DOMAINS, reader, ONE, UnfreezingConfig("gradual"))
         with pytest.raises(ValueError, match="schedule 'never' is unknown: use slowly, frozen"):
-            ThawConfig("never")
+            UnfreezingConfig("never")
 
     def test_saved_and_read_again_it_is_the_same(self, known, table, tmp_path):
         known.save(tmp_path / "n")
@@ -161,56 +161,56 @@ class TestStageOne:
 
 
 class Looks:
-    """A network of three parts that only counts how many are thawed."""
+    """A network of three parts that only counts how many are unfrozen."""
 
     def __init__(self) -> None:
-        self.embedding, self.thawed = self, 0
+        self.embedding, self.unfrozen = self, 0
 
     def parts(self):
         return [[], [], []]
 
-    def thaw(self, parts: int) -> None:
-        self.thawed = parts
+    def unfreeze(self, parts: int) -> None:
+        self.unfrozen = parts
 
 
 class TestRule:
     def test_slowly_waits_until_the_loss_falls_less_and_then_goes_down_layer_by_layer(self):
         network = Looks()
-        thaw = Thaw(network, ThawConfig("slowly", slack=0.1, latest=0.9), 100)
+        unfreezing = Unfreezing(network, UnfreezingConfig("slowly", slack=0.1, latest=0.9), 100)
         seen = []
         for update, loss in ((10, 9.0), (20, 5.0), (30, 4.0), (40, 3.7), (50, 1.0), (60, 1.0), (70, 1.0)):
-            thaw.look(loss, update)
-            seen.append(network.thawed)
-        assert seen == [0, 0, 0, 1, 2, 3, 3] and thaw.since == [0.4, 0.5, 0.6] and not thaw.watches
+            unfreezing.look(loss, update)
+            seen.append(network.unfrozen)
+        assert seen == [0, 0, 0, 1, 2, 3, 3] and unfreezing.since == [0.4, 0.5, 0.6] and not unfreezing.watches
 
     def test_it_begins_at_the_latest_where_the_loss_keeps_falling_or_is_not_known(self):
         for losses in ([2.0**-k for k in range(10)], [float("inf")] * 10):
-            thaw = Thaw(Looks(), ThawConfig("slowly", latest=0.5), 100)
+            unfreezing = Unfreezing(Looks(), UnfreezingConfig("slowly", latest=0.5), 100)
             for k, loss in enumerate(losses, 1):
-                thaw.look(loss, 10 * k)
-            assert thaw.since == [0.5, 0.6, 0.7]
+                unfreezing.look(loss, 10 * k)
+            assert unfreezing.since == [0.5, 0.6, 0.7]
 
     def test_the_other_schedules_do_not_listen(self):
-        for how, thawed in (("frozen", 0), ("at_once", 3)):
+        for how, unfrozen in (("frozen", 0), ("at_once", 3)):
             network = Looks()
-            thaw = Thaw(network, ThawConfig(how), 10)
-            assert not thaw.watches and network.thawed == thawed
-            thaw.look(1.0, 5), thaw.look(9.0, 9)
-            assert network.thawed == thawed and len(thaw.since) == thawed
+            unfreezing = Unfreezing(network, UnfreezingConfig(how), 10)
+            assert not unfreezing.watches and network.unfrozen == unfrozen
+            unfreezing.look(1.0, 5), unfreezing.look(9.0, 9)
+            assert network.unfrozen == unfrozen and len(unfreezing.since) == unfrozen
 
     def test_lower_layers_learn_less(self):
-        thaw = Thaw(Looks(), ThawConfig(reduced=0.5, lower=0.4), 10)
+        unfreezing = Unfreezing(Looks(), UnfreezingConfig(reduced=0.5, lower=0.4), 10)
         parts = ("heads", "common", "context", "embedding 0", "embedding 1", "embedding 2")
-        assert [thaw.speed(part, 1) for part in parts] == pytest.approx([1, 1, 1, 0.5, 0.2, 0.08])
+        assert [unfreezing.speed(part, 1) for part in parts] == pytest.approx([1, 1, 1, 0.5, 0.2, 0.08])
 
     def test_gradual_unfreezes_one_layer_an_epoch_from_the_top_each_slower_than_the_one_above(self):
         network = Looks()
-        plan = Gradual(network, ThawConfig("gradual"), updates=100, per_epoch=5)
+        plan = Gradual(network, UnfreezingConfig("gradual"), updates=100, per_epoch=5)
         down = ["heads", "tagger", "common", "words", "embedding 0", "embedding 1", "embedding 2"]
         for update in range(1, 101):
             plan.triangle(update)
             free = min(7, (update - 1) // 5 + 1)
-            assert network.thawed == max(0, free - 4)
+            assert network.unfrozen == max(0, free - 4)
             found = [plan.speed(part, update) for part in down]
             assert found == pytest.approx([2.6**-k if k < free else 0.0 for k in range(7)])
         assert plan.since == [0.2, 0.25, 0.3]
@@ -223,7 +223,7 @@ class TestStageTwo:
     def test_each_schedule_changes_what_it_should(self, known):
         expected = {"slowly": [True, True, True], "frozen": [False] * 3, "at_once": [True] * 3, "gradual": [False] * 3}
         for how in HOWS:
-            model = fit_contextual(ContextStart(known, ThawConfig(how, latest=0.25)), TRAIN, DEV[:8], 1, TWO)
+            model = fit_contextual(ContextStart(known, UnfreezingConfig(how, latest=0.25)), TRAIN, DEV[:8], 1, TWO)
             # eight updates are eight epochs of gradual unfreezing: the best average is an early one, or has all
             if how != "gradual":
                 assert changed(model.network, known)[: len(model.since)] == expected[how][: len(model.since)]
@@ -235,18 +235,18 @@ class TestStageTwo:
         assert all(p.grad is None for p in known.embedding.parameters())
 
     def test_runs_repeat_themselves(self, known):
-        start = ContextStart(known, ThawConfig(latest=0.25), 0.6)
+        start = ContextStart(known, UnfreezingConfig(latest=0.25), 0.6)
         one, two = (fit_contextual(start, TRAIN, DEV[:8], 3, TWO) for _ in range(2))
         assert one.since == two.since
         assert all(torch.equal(a, b) for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True))
         texts = [u.text for u in DEV[:5]] + ["", "quagga"]
         assert one.predict(texts) == two.predict(texts) and one.predict([]) == []
 
-    def test_without_dev_utterances_it_thaws_at_the_latest(self, known):
+    def test_without_dev_utterances_layers_are_unfrozen_at_the_latest(self, known):
         assert fit_contextual(ContextStart(known), TRAIN, [], 1, TWO).since == (0.5, 0.75, 1.0)
 
     def test_mean_loss_is_that_of_all_utterances_whatever_the_batches(self, known):
-        model = fit_contextual(ContextStart(known, ThawConfig("frozen")), TRAIN, [], 1, TWO)
+        model = fit_contextual(ContextStart(known, UnfreezingConfig("frozen")), TRAIN, [], 1, TWO)
         gold = model.encoder.encode_gold(DEV[:9], [known.base.table], TWO.network.dim)
         encoded = ContextEncoded(gold, model.network.embedding)
         assert mean_loss(model.network, encoded, 4) == pytest.approx(mean_loss(model.network, encoded, 9), rel=1e-5)

@@ -16,7 +16,7 @@ changes):
 - *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
   embedding over the tokens of the same requests is the same. A word that the annotated source never had keeps its
   vector; one that no table has is read by FastText's n-grams or by ELMoL's characters. ``none`` is chapter 2's network.
-- *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.learning.thawing`);
+- *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.learning.unfreezing`);
   ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
   the new skill, from the network of ``elmol``. All have equally many updates.
 - *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
@@ -54,8 +54,8 @@ from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import build_pool, public_pool
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE
-from slubook.learning.thawing import ThawConfig
 from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
+from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.bilm import BiLMConfig
 
 EXPERIMENT, PROTOCOL = "elmol", 1
@@ -109,7 +109,7 @@ class Settings:
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
-    thaw: ThawConfig = field(default_factory=ThawConfig)
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     rate: float = transfer.Settings().transfer.rate
 
 
@@ -129,10 +129,10 @@ def run(
     chosen = choose(profile, corpora)
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
-    kinds, thaws = wanted(USED[chosen.profile], settings.thaw)
+    kinds, schedules = wanted(USED[chosen.profile], settings.unfreezing)
     texts = texts_of(chosen, settings)
     reads, embeddings = texts.embeddings(kinds, jobs)
-    about = pretrain_all(sources, reads, thaws, jobs)
+    about = pretrain_all(sources, reads, schedules, jobs)
     the_plan = Plan(learned, names, about, range(count))
     pair = [load_embedding(reads[kind]) for kind in ("elmol", "elmo") if kind in reads]
 
@@ -143,8 +143,8 @@ def run(
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         speed = speed_tables(*pair, texts.measured()) if len(pair) == 2 else {}
-        thawed = {name: found["thawed"] for name, found in about.items() if "thawed" in found}
-        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "thawed": thawed}
+        unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
+        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
         return seen | {"train_seconds": train_seconds(rows)} | speed
 
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, **asdict(settings)})
@@ -172,10 +172,12 @@ def variant_of(method: str) -> str:
     return f"{kind}-{source}"
 
 
-def wanted(methods: Sequence[str], thaw: ThawConfig) -> tuple[list[str], dict[str, tuple[str, ThawConfig]]]:
+def wanted(
+    methods: Sequence[str], unfreezing: UnfreezingConfig
+) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
     """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    thaws = {variant_of(m): (HOW[m][0], replace(thaw, how=HOW[m][1])) for m in methods}
-    return list(dict.fromkeys(kind for kind, _ in thaws.values())), thaws
+    schedules = {variant_of(m): (HOW[m][0], replace(unfreezing, how=HOW[m][1])) for m in methods}
+    return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
 def texts_of(chosen: Chosen, settings: Settings) -> Texts:
@@ -207,10 +209,10 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
     bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, config))
     for method, (kept, read) in networks.items():
         known = load_contextual(kept, read)
-        start = ContextStart(known, replace(settings.thaw, how=HOW[method][2]), settings.rate)
+        start = ContextStart(known, replace(settings.unfreezing, how=HOW[method][2]), settings.rate)
         begun = time.perf_counter()
         model = fit_contextual(start, cell.train, cell.dev, cell.seed, config)
-        figures = {f"thawed_{k}": progress for k, progress in enumerate(model.since)}
+        figures = {f"unfrozen_{k}": progress for k, progress in enumerate(model.since)}
         bench.judge(method, model, time.perf_counter() - begun, **figures)
         stamps[kept.name] = known.base.table.stamp
     return Measured(bench.rows, stamps)

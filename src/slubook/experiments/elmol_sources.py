@@ -24,7 +24,7 @@ from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.perplexity import perplexity
 from slubook.learning.pool import Pool
 from slubook.learning.tables import kept_table, table_folder, text_key
-from slubook.learning.thawing import ThawConfig
+from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import Embedding, WordVectors, match_norm
 from slubook.models.language_model import LanguageModel
@@ -117,31 +117,34 @@ class ContextSource:
 
     source: Source
     read: Read
-    thaw: ThawConfig
+    unfreezing: UnfreezingConfig
 
     def about(self) -> dict[str, Any]:
         """What the network has seen; it is trained if need be, and kept in the cache."""
         s = self.source
         embedding = load_embedding(self.read)
-        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.thaw).about
+        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.unfreezing).about
         return about | {"left_out": sorted(s.left_out)}
 
 
 def pretrain_all(
-    sources: Sequence[Source], reads: Mapping[str, Read], thaws: Mapping[str, tuple[str, ThawConfig]], jobs: int
+    sources: Sequence[Source],
+    reads: Mapping[str, Read],
+    schedules: Mapping[str, tuple[str, UnfreezingConfig]],
+    jobs: int,
 ) -> dict[str, dict[str, Any]]:
     """Pretrain a network on each source for each variant, and one without embedding; what each has seen, by name.
 
     Args:
         sources: one a group of skills.
         reads: the embeddings by kind.
-        thaws: for each variant, the kind of its embedding and the schedule of pretraining.
+        schedules: for each variant, the kind of its embedding and the schedule of pretraining.
         jobs: processes.
     """
     every: list[Source | ContextSource] = list(sources)
-    for variant, (kind, thaw) in thaws.items():
+    for variant, (kind, unfreezing) in schedules.items():
         named = [replace(source, name=f"{source.name}-{variant}") for source in sources]
-        every += [ContextSource(source, reads[kind], thaw) for source in named]
+        every += [ContextSource(source, reads[kind], unfreezing) for source in named]
     found = joblib.Parallel(min(jobs, len(every)), batch_size=1)(joblib.delayed(s.about)() for s in every)
     names = [s.name if isinstance(s, Source) else s.source.name for s in every]
     return dict(zip(names, found, strict=True))

@@ -14,7 +14,7 @@ from slubook.corpora.label_names import name_words
 from slubook.learning.contextual_pretraining import pretrain_contextual
 from slubook.learning.pretraining import PretrainingConfig, pretrain
 from slubook.learning.source import SourceDomain, source_key
-from slubook.learning.thawing import ThawConfig
+from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import Embedding
 from slubook.models.pretrained import Pretrained
@@ -65,11 +65,11 @@ def kept_contextual(
     embedding: Embedding,
     origin: str,
     config: PretrainingConfig,
-    thaw: ThawConfig,
+    unfreezing: UnfreezingConfig,
 ) -> ContextPretrained:
     """The pretrained network ``name`` over an embedding, as :func:`kept_pretrained` keeps others.
 
-    Its ``about`` also says at which progress each layer of the embedding was unfrozen (``thawed``).
+    Its ``about`` also says at which progress each layer of the embedding was unfrozen (``unfrozen``).
 
     Args:
         name: of the network and of its folder in the cache.
@@ -77,18 +77,18 @@ def kept_contextual(
         embedding: what it reads.
         origin: a hash of what the embedding was made from.
         config: sizes, steps and rates.
-        thaw: when the embedding may learn.
+        unfreezing: when the embedding may learn.
     """
     folder = pretrained_folder(name)
-    parts = (pretrained_key(domains, config), origin, repr(thaw))
+    parts = (pretrained_key(domains, config), origin, repr(unfreezing))
     key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
     if (folder / "base" / "meta.json").is_file():
         kept = ContextPretrained.load(folder, embedding)
         if kept.about.get("key") == key:
             return kept
     start = _begin(name, domains)
-    network, thawed = pretrain_contextual(name, domains, embedding, config, thaw)
-    network.base.about = _about(key, start, domains, config) | {"thawed": thawed}
+    network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing)
+    network.base.about = _about(key, start, domains, config) | {"unfrozen": unfrozen}
     network.save(folder)
     return ContextPretrained.load(folder, embedding)
 

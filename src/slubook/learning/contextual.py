@@ -14,9 +14,9 @@ import torch
 
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.learning.dnn import DNN, DNNConfig
-from slubook.learning.thawing import Gradual, Thaw, ThawConfig, paces_of
 from slubook.learning.training import predict, train
 from slubook.learning.transfer import LOWER_LAYERS, TransferConfig
+from slubook.learning.unfreezing import Gradual, Unfreezing, UnfreezingConfig, paces_of
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import ContextEncoded, ContextualNetwork
 from slubook.models.encoding import Encoder
@@ -29,13 +29,13 @@ class ContextStart:
 
     Attributes:
         pretrained: what it takes over.
-        thaw: the schedule.
+        unfreezing: the schedule.
         rate: a multiple of the configured learning rate, for all parts.
         parts: of the base that move; all but the heads, as in the paper.
     """
 
     pretrained: ContextPretrained
-    thaw: ThawConfig = field(default_factory=ThawConfig)
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     rate: float = 1.0
     parts: tuple[str, ...] = LOWER_LAYERS
 
@@ -91,24 +91,24 @@ def fit_contextual(
     network = ContextualNetwork(encoder, config.network, source.embedding, False)
     source.carry_over(network, encoder, start.parts)
     tables, dim = [source.base.table], config.network.dim
-    if start.thaw.how == "gradual":
-        thaw = Gradual(network, start.thaw, updates, math.ceil(len(train_set) / config.training.batch))
+    if start.unfreezing.how == "gradual":
+        unfreezing = Gradual(network, start.unfreezing, updates, math.ceil(len(train_set) / config.training.batch))
     else:
-        thaw = Thaw(network, start.thaw, updates)
+        unfreezing = Unfreezing(network, start.unfreezing, updates)
     data, held = (
         ContextEncoded(encoder.encode_gold(part, tables, dim), network.embedding, network.frozen)
         for part in (train_set, dev)
     )
 
     def look(update: int, errors: list[float]) -> None:
-        if thaw.watches:
-            thaw.look(mean_loss(network, held), update)
+        if unfreezing.watches:
+            unfreezing.look(mean_loss(network, held), update)
         if on_evaluation:
             on_evaluation(update, errors)
 
-    paces = paces_of(network, lambda part, update: start.rate * thaw.speed(part, update))
-    train(network, encoder, data, held, dev, config.training, seed, look, paces, thaw.triangle)
-    model = ContextDNN(source.base.table, DNNConfig(config.network, config.training), tuple(thaw.since))
+    paces = paces_of(network, lambda part, update: start.rate * unfreezing.speed(part, update))
+    train(network, encoder, data, held, dev, config.training, seed, look, paces, unfreezing.triangle)
+    model = ContextDNN(source.base.table, DNNConfig(config.network, config.training), tuple(unfreezing.since))
     model.encoder, model.network = encoder, network
     return model
 

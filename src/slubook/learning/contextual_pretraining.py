@@ -13,7 +13,7 @@ from torch import Tensor
 
 from slubook.learning.pretraining import Pretraining, PretrainingConfig, learn
 from slubook.learning.source import SourceDomain
-from slubook.learning.thawing import Thaw, ThawConfig
+from slubook.learning.unfreezing import Unfreezing, UnfreezingConfig
 from slubook.models.context_pretrained import READING, ContextPretrained
 from slubook.models.contextual import ContextBatch, ContextualNetwork, Embedding, with_context
 from slubook.models.encoding import distinct_words
@@ -39,7 +39,7 @@ class ContextPretraining(Pretraining):
     @torch.no_grad()
     def finished_with_embedding(self, name: str) -> ContextPretrained:
         """What a new skill takes over; see :meth:`slubook.learning.pretraining.Pretraining.finished`."""
-        self.network.thaw(0)
+        self.network.unfreeze(0)
         reading = {n: self.network.get_parameter(n).detach().clone() for n in READING}
         return ContextPretrained(self.finished(name, None), self.network.embedding, reading)
 
@@ -49,7 +49,7 @@ def pretrain_contextual(
     domains: Sequence[SourceDomain],
     embedding: Embedding,
     config: PretrainingConfig | None = None,
-    thaw: ThawConfig | None = None,
+    unfreezing: UnfreezingConfig | None = None,
     seed: int = 0,
 ) -> tuple[ContextPretrained, list[float]]:
     """Train on all domains over an embedding, and keep what can move to a new skill.
@@ -59,7 +59,7 @@ def pretrain_contextual(
         domains: annotated source domains.
         embedding: what the network reads; it is copied before it learns.
         config: sizes, steps and rates.
-        thaw: when the embedding may learn; *gradual* is a schedule for new skills only.
+        unfreezing: when the embedding may learn; *gradual* is a schedule for new skills only.
         seed: of everything drawn.
 
     Returns:
@@ -68,14 +68,14 @@ def pretrain_contextual(
     Raises:
         ValueError: when there is no domain, or for the schedule *gradual*.
     """
-    c, t = config or PretrainingConfig(), thaw or ThawConfig()
+    c, t = config or PretrainingConfig(), unfreezing or UnfreezingConfig()
     if t.how == "gradual":
         raise ValueError("the schedule 'gradual' is for new skills: pretrain with another one")
     if not domains:
         raise ValueError("pretrain: no source domains are left: leave out fewer topics")
     rng = seed_everything(seed, threads=1)
     model = ContextPretraining(domains, c, embedding)
-    state, losses, every = Thaw(model.network, t, c.updates), [], max(1, c.updates // LOOKS)
+    state, losses, every = Unfreezing(model.network, t, c.updates), [], max(1, c.updates // LOOKS)
 
     def watch(update: int, loss: float) -> None:
         losses.append(loss)

@@ -156,7 +156,7 @@ class ContextualNetwork(StackedNetwork):
     """Words, characters and an embedding → common bi-LSTM → (bi-LSTM → tags, bi-LSTM → intent). One, not a bank."""
 
     def __init__(self, encoder: Encoder, config: NetworkConfig, embedding: Embedding, trained_words: bool) -> None:
-        """Build the network; an embedding with parameters is copied, and frozen until :meth:`thaw`.
+        """Build the network; an embedding with parameters is copied, and frozen until :meth:`unfreeze`.
 
         Args:
             encoder: the skill's local vocabulary.
@@ -169,9 +169,9 @@ class ContextualNetwork(StackedNetwork):
         self.mix = ScalarMix(embedding.layers)
         self.context = Linear(1, embedding.dim, config.project)
         self.encoders[0] = BiLSTM(1, 2 * config.project + config.char_filters, config.hidden)
-        self.thaw(0)
+        self.unfreeze(0)
 
-    def thaw(self, parts: int) -> None:
+    def unfreeze(self, parts: int) -> None:
         """Let the highest so many parts of the embedding learn, and no other."""
         for number, part in enumerate(self.embedding.parts()):
             for parameter in part:

@@ -33,7 +33,7 @@ CUT, RATIO = 0.1, 32
 
 
 @dataclass(frozen=True)
-class ThawConfig:
+class UnfreezingConfig:
     """A schedule; see above.
 
     Attributes:
@@ -59,7 +59,7 @@ class ThawConfig:
         return [self.reduced * self.lower**depth for depth in range(parts)]
 
 
-class Thaw:
+class Unfreezing:
     """A schedule at work on one network: it freezes the embedding, and unfreezes its layers when the time has come.
 
     Attributes:
@@ -69,12 +69,12 @@ class Thaw:
 
     triangle: Callable[[int], float] | None = None
 
-    def __init__(self, network: ContextualNetwork, config: ThawConfig, updates: int) -> None:
+    def __init__(self, network: ContextualNetwork, config: UnfreezingConfig, updates: int) -> None:
         self.network, self.config, self.updates = network, config, updates
         self.parts = len(network.embedding.parts())
         self.rates, self.best = config.rates(self.parts), math.inf
         self.since = [0.0] * (self.parts if config.how == "at_once" else 0)
-        network.thaw(len(self.since))
+        network.unfreeze(len(self.since))
 
     @property
     def watches(self) -> bool:
@@ -87,7 +87,7 @@ class Thaw:
         converging = loss > (1 - self.config.slack) * self.best or progress >= self.config.latest
         if self.watches and (self.since or converging):
             self.since.append(progress)
-            self.network.thaw(len(self.since))
+            self.network.unfreeze(len(self.since))
         self.best = min(self.best, loss)
 
     def speed(self, part: str, update: int) -> float:
@@ -95,10 +95,10 @@ class Thaw:
         return self.rates[int(part.split()[1])] if part.startswith("embedding") else 1.0
 
 
-class Gradual(Thaw):
+class Gradual(Unfreezing):
     """Howard and Ruder's schedule at work; an epoch is ``per_epoch`` of the updates."""
 
-    def __init__(self, network: ContextualNetwork, config: ThawConfig, updates: int, per_epoch: int) -> None:
+    def __init__(self, network: ContextualNetwork, config: UnfreezingConfig, updates: int, per_epoch: int) -> None:
         super().__init__(network, config, updates)
         self.per_epoch, self.triangle = per_epoch, self._triangle
         self.layers = [*LAYERS, *((f"embedding {k}",) for k in range(self.parts))]
@@ -107,7 +107,7 @@ class Gradual(Thaw):
         """The slanted triangle; asked for just before the update, so the embedding's layers are unfrozen here."""
         while len(self.since) < min(self.parts, (update - 1) // self.per_epoch + 1 - len(LAYERS)):
             self.since.append((update - 1) / self.updates)
-            self.network.thaw(len(self.since))
+            self.network.unfreeze(len(self.since))
         peak = max(1, int(CUT * self.updates))
         p = update / peak if update < peak else 1 - (update - peak) / max(1, self.updates - peak)
         return (1 + p * (RATIO - 1)) / RATIO
