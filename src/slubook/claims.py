@@ -42,7 +42,8 @@ class Claimed(_Strict):
 class OfComparison(_Strict):
     """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`.
 
-    Skills of one source share its style and templates, so their sources are drawn first, unless said otherwise.
+    Skills of one source share its style, and those of one domain its utterances, so sources and domains are drawn
+    first, unless said otherwise.
     """
 
     kind: Literal["comparison"]
@@ -51,7 +52,7 @@ class OfComparison(_Strict):
     sizes: tuple[int, ...] | None = None
     statistic: str = "relative_reduction"
     slice: str | None = None
-    groups: Literal["corpus", "topic"] | None = "corpus"
+    groups: Literal["corpus"] | None = "corpus"
 
 
 class OfSlices(OfComparison):

@@ -197,7 +197,7 @@ def _measure(claim: Claim, results: Results, replicates: int) -> Interval:
     if isinstance(how, OfTable):
         figure = _entry(results, how.table, how.entry)
         return table_interval(figure / _entry(results, how.table, how.over) if how.over else figure)
-    groups = results.groups(how.groups) if how.groups else None
+    groups = results.groups() if how.groups else None
     pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     shared = {"statistic": how.statistic, "slice": how.slice, "groups": groups, "replicates": replicates}
     if isinstance(how, OfSlices):

@@ -8,6 +8,7 @@ import pytest
 
 from slubook.evaluation.intervals import Interval, compare, compare_slices, holm, mean_error
 from slubook.evaluation.metrics import Outcomes, irer
+from slubook.evaluation.resampling import draw_skills
 
 
 def row(skill, method, wrong, size=100, seed=0, slices=None):
@@ -113,6 +114,30 @@ def test_groups_widen_the_interval():
     grouped = mean_error(rows, "irer", "old", groups=groups, replicates=500)
     assert alone.point == grouped.point == 0.5
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_skills_of_one_domain_are_drawn_with_it():
+    def width(name):
+        rows = [row(name(g, k), "old", [g % 2] * 20) for g in range(8) for k in range(5)]
+        found = mean_error(rows, "irer", "old", groups={r.skill: "corpus" for r in rows}, replicates=500)
+        assert found.point == 0.5
+        return found.high - found.low
+
+    apart, together = width(lambda g, k: f"{g}_{k}"), width(lambda g, k: f"{g}#{k}")
+    assert together == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 8), rel=0.15)  # eight independent witnesses, not forty
+    assert together > 1.8 * apart
+
+
+def test_every_level_is_drawn_as_often_as_it_has_members():
+    names = ["a/x#0", "a/x#1", "a/y#0", "b/z#0", "b/z#1", "b/z#2"]
+    groups, rng = {n: n[0] for n in names}, np.random.default_rng(1)
+    drawn = draw_skills(names, groups, 4000, rng)
+    # two corpora are drawn, each gives as many domains as it has, and each of these as many skills
+    of_b = drawn[:, 3:].sum(1)
+    assert set(of_b) == {0, 3, 6}
+    assert set(drawn[of_b == 6][:, :3].sum(1)) == {0} and set(drawn[of_b == 3].sum(1)) == {5, 6, 7}
+    assert drawn.mean(0) == pytest.approx(np.ones(6), abs=0.08)
+    assert draw_skills(names, None, 50, rng).sum(1).tolist() == [6] * 50
 
 
 def test_no_baseline_error():

@@ -109,7 +109,7 @@ def mean_error(
         method: whose error.
         sizes: one training size, several (each skill's error is the mean over those it has), or ``None`` for all.
         slice: count only the utterances of this named slice; skills with none are left out.
-        groups: the source of each skill; sources are drawn before the skills in them.
+        groups: the source of each skill, as for :func:`slubook.evaluation.resampling.draw_skills`.
         replicates: bootstrap replicates.
         seed: of the bootstrap.
 

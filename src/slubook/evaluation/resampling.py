@@ -1,9 +1,10 @@
 """Measurements drawn again: skills, seeds and utterances, with replacement, level by level.
 
-One replicate draws skills (their sources first, where these are given), then for each drawn skill its seeds, then its
-test utterances. All methods and slices see the same draws, so what they have in common cancels out. Every drawn skill
-gets draws of its own, and a drawn utterance counts in every cell (size and seed) of the skill, since the test is
-shared. See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
+One replicate draws skills, then for each drawn skill its seeds, then its test utterances. Where the sources of skills
+are given, it draws sources first, then domains of a source, then skills of a domain: skills called ``domain#k`` share
+one, and with it utterances. All methods and slices see the same draws, so what they have in common cancels out. Every
+drawn skill gets draws of its own, and a drawn utterance counts in every cell (size and seed) of the skill, since the
+test is shared. See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
 Taught in notebook 01, *The protocol*.
 """
 
@@ -58,20 +59,33 @@ def _resample(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     return np.bincount(where.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
 
 
-def _drawn_skills(
+def draw_skills(
     names: Sequence[str], groups: Mapping[str, str] | None, replicates: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """How often each replicate draws each skill, [replicates, skills]; groups first where there are any."""
-    if groups is None:
-        return _resample(rng, len(names), replicates).astype(int)
+    """How often each replicate draws each skill, [replicates, skills].
+
+    Args:
+        names: of the skills.
+        groups: the source of each, for drawing sources, domains, skills; ``None`` for skills that stand alone.
+        replicates: how often.
+        rng: the source of chance.
+    """
+    paths = [(groups[name], name.split("#")[0]) if groups else () for name in names]
+    return _draw(paths, replicates, rng).astype(int)
+
+
+def _draw(paths: Sequence[Sequence[str]], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each draw takes each thing, [draws, things]; a path names the groups around it, the widest first."""
+    if not paths[0]:
+        return _resample(rng, len(paths), draws)
     members = defaultdict(list)
-    for k, name in enumerate(names):
-        members[groups[name]].append(k)
-    times = _resample(rng, len(members), replicates).astype(int)  # [replicates, groups]
-    drawn = np.zeros((replicates, len(names)), dtype=int)
+    for k, path in enumerate(paths):
+        members[path[0]].append(k)
+    times = _resample(rng, len(members), draws).astype(int)  # [draws, groups]
+    drawn = np.zeros((draws, len(paths)))
     for g, inside in enumerate(members.values()):
-        visits = np.repeat(np.arange(replicates), times[:, g])
-        drawn[:, inside] = _by_owner(visits, _resample(rng, len(inside), len(visits)), replicates)
+        visits = np.repeat(np.arange(draws), times[:, g])
+        drawn[:, inside] = by_owner(visits, _draw([paths[k][1:] for k in inside], len(visits), rng), draws)
     return drawn
 
 
@@ -83,7 +97,7 @@ def bootstrap(
     Args:
         skills: as :func:`slubook.evaluation.paired.collect` gives them.
         metric: a name in ``METRICS``.
-        groups: the source of each skill, drawn before the skills in it; ``None`` for skills that stand alone.
+        groups: as for :func:`draw_skills`.
         replicates: how often.
         seed: of the draws.
 
@@ -92,7 +106,7 @@ def bootstrap(
         replicates in which some method has no utterance at all are left out.
     """
     rng = np.random.default_rng(seed)
-    drawn = _drawn_skills(list(skills), groups, replicates, rng)
+    drawn = draw_skills(list(skills), groups, replicates, rng)
     measured, sums, known = [], 0.0, 0.0
     for k, skill in enumerate(skills.values()):
         n, n_seeds = skill.counts.shape[2], len(skill.seeds)
@@ -105,12 +119,12 @@ def bootstrap(
         ]
         errors = np.concatenate([np.empty((0, skill.counts.shape[0])), *blocks])  # [draws, methods]
         there = ~np.isnan(errors)
-        sums = sums + _by_owner(owner, np.where(there, errors, 0.0), replicates)
-        known = known + _by_owner(owner, there.astype(float), replicates)
+        sums = sums + by_owner(owner, np.where(there, errors, 0.0), replicates)
+        known = known + by_owner(owner, there.astype(float), replicates)
     means = np.divide(sums, known, out=np.full(np.shape(sums), np.nan), where=known > 0)
     return np.array(measured), means[~np.isnan(means).any(axis=1)]
 
 
-def _by_owner(owner: np.ndarray, values: np.ndarray, replicates: int) -> np.ndarray:
-    """Sum the rows of ``values`` [draws, methods] by replicate, [replicates, methods]."""
+def by_owner(owner: np.ndarray, values: np.ndarray, replicates: int) -> np.ndarray:
+    """Sum the rows of ``values``, [draws, columns], by the replicate that owns each, [replicates, columns]."""
     return np.stack([np.bincount(owner, column, minlength=replicates) for column in values.T], axis=1)

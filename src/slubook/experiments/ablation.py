@@ -15,7 +15,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining.
   So it has no n-grams of the skill's. Updates, utterances and seconds stand in ``joint_budget``.
 - *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
-  figure says that the change is better), with intervals that draw corpora first.
+  figure says that the change is better), with intervals that draw corpora and domains first.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Seconds*: of the processor, which other work on the machine does not lengthen. Each network is trained alone, after
   a few updates that warm the process up, and the clock stops while dev error is measured.
 - *Judged by*: the mean from scratch divided by the mean after transfer (``convergence_ratio``), and an interval that
-  draws corpora, skills in them, and seeds.
+  draws corpora, domains of these, skills, and seeds.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from slubook.evaluation.intervals import Interval
+from slubook.evaluation.resampling import by_owner, draw_skills
 from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
@@ -184,7 +185,7 @@ def ratio_of_means(
 ) -> dict[str, float]:
     """The first mean divided by the second, and its 95 % percentile interval.
 
-    Every skill counts alike. Corpora are drawn first, then skills in them, then seeds.
+    Every skill counts alike. Corpora are drawn first, then their domains, skills of these, and seeds.
 
     Args:
         values: of each skill, [seeds, 2].
@@ -192,19 +193,12 @@ def ratio_of_means(
         replicates: of the bootstrap.
         seed: of the draws.
     """
-    rng, members = np.random.default_rng(seed), defaultdict(list)
-    for skill, pairs in sorted(values.items()):
-        members[groups[skill]].append(pairs)
-    inside = list(members.values())
-    drawn = []
-    for _ in range(replicates):
-        means = [
-            pairs[rng.integers(len(pairs), size=len(pairs))].mean(0)
-            for g in rng.integers(len(inside), size=len(inside))
-            for pairs in (inside[g][k] for k in rng.integers(len(inside[g]), size=len(inside[g])))
-        ]
-        first, second = np.mean(means, axis=0)
-        drawn.append(first / second)
+    rng, sums = np.random.default_rng(seed), np.zeros((replicates, 2))
+    drawn = draw_skills(sorted(values), groups, replicates, rng)
+    for times, (_, pairs) in zip(drawn.T, sorted(values.items()), strict=True):
+        owner = np.repeat(np.arange(replicates), times)  # the replicate of each draw, [draws]
+        seeds = rng.integers(len(pairs), size=(len(owner), len(pairs)))
+        sums += by_owner(owner, pairs[seeds].mean(1), replicates)
     first, second = np.mean([pairs.mean(0) for pairs in values.values()], axis=0)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
     return Interval(first / second, low, high, len(values)).figure()

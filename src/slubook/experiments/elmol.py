@@ -23,7 +23,8 @@ changes):
 - *Settings*: of the network those tuned for ``transfer`` with new heads, for all methods alike; of the language model
   and the schedule their defaults, which were fixed by their cost before anything was trained. No method was tuned by
   itself; a look at dev draws of four embedded skills changed none.
-- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
+- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
+  before skills.
 - *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
   utterance at a time. The quick profile trains no ELMo and leaves this out.
 - *Not here*: how many labelled examples pretraining is worth (the claim *elmol-data*).

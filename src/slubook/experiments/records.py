@@ -155,9 +155,9 @@ class Results:
         """The skills measured, in the order of their first row."""
         return list(dict.fromkeys(row.skill for row in self.rows))
 
-    def groups(self, by: str = "corpus") -> dict[str, str]:
-        """Which ``corpus`` or ``topic`` each skill belongs to, for intervals that respect shared sources."""
-        return {skill: getattr(test, by) for skill, test in self.tests.items()}
+    def groups(self) -> dict[str, str]:
+        """Which corpus each skill is from, for intervals that respect shared sources."""
+        return {skill: test.corpus for skill, test in self.tests.items()}
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all, and seal it.

@@ -11,7 +11,8 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   trained for as many updates as suit the one from scratch.
 - *Speed*: for every fortieth skill of the first draw, some updates are also made by a plain loop, one network at a
   time (:mod:`slubook.experiments.sequential`); ``sequential`` has the seconds of both ways, and their ratio.
-- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first.
+- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws source corpora first,
+  then their domains, and skills of these, some of which share utterances.
 """
 
 from __future__ import annotations
