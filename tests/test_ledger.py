@@ -140,7 +140,7 @@ def test_assess(tmp_path):
     assert [r.reason for r in rows[3:6]] == [
         "the results lack newer",
         "the results lack size 300",
-        "the results have no table 'memory'",
+        "the results lack a table 'memory'",
     ]
     assert rows[7].verdict == "not testable here" and rows[7].reason == "Not public."
     assert not any(r.stale for r in rows)

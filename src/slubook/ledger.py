@@ -183,12 +183,15 @@ def _missing(measure: OfComparison | OfTable, results: Results | None) -> str:
     if cells["done"] < cells["planned"]:
         return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured"
     if isinstance(measure, OfTable):
-        return "" if measure.table in results.tables else f"the results have no table {measure.table!r}"
-    lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
-    lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
+        lacking = [f"a table {measure.table!r}"] if measure.table not in results.tables else []
+        rows = results.rows
+    else:
+        lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
+        lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
+        rows = results.select([measure.baseline, measure.proposed], measure.sizes)
     if lacking:
         return f"the results lack {', '.join(lacking)}"
-    seeds = {row.seed for row in results.select([measure.baseline, measure.proposed], measure.sizes)}
+    seeds = {row.seed for row in rows}
     return f"the results have {len(seeds)} seeds: a verdict takes {LEAST_SEEDS}" if len(seeds) < LEAST_SEEDS else ""
 
 

@@ -14,7 +14,6 @@ from slubook.experiments.transfer import Settings
 from slubook.experiments.transfer_sources import Source
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks
-from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import MOVABLE, Pretrained
 from slubook.models.vectors import VectorTable
 
@@ -30,13 +29,14 @@ NETWORKS = {"transfer": network("a", "b"), **{kind: network("a", "b") for kind i
 def test_every_method_is_there_and_changes_one_thing_of_transfer():
     starts = starts_from(NETWORKS, SETTINGS)
     assert {*starts, "joint"} == set(METHODS)
-    usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6)
+    usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6, dropout=SETTINGS.transfer.network.dropout)
     assert starts["transfer"] == usual
-    assert starts["scratch"] == starts["scratch_long"] == Start(NETWORKS["transfer"], (), 1.6)
+    assert starts["scratch"] == starts["scratch_long"] == replace(usual, parts=(), rate=1.6)
     assert all(starts[how] == replace(usual, unfreezing=how) for how in ("frozen", "gradual"))
     assert starts["transfer_names"] == replace(usual, parts=MOVABLE)
     assert set(starts["words"].parts) | set(starts["layers"].parts) == set(LOWER_LAYERS)
     assert not set(starts["words"].parts) & set(starts["layers"].parts)
+    assert starts["lower"] == replace(usual, parts=("words", "characters", "common"))
     assert starts["words"].rate == 1.6, "its layers start at random and learn as those from scratch do"
     for kind in VARIANTS:
         assert starts[kind] == replace(usual, pretrained=NETWORKS[kind])
@@ -54,9 +54,14 @@ def test_networks_with_the_same_characters_and_the_same_recipe_share_a_bank():
     assert [set(bank) for _, bank in made[1:]] == [{"scratch_long"}, {"half"}]
     assert set(made[0][1]) == set(METHODS) - {"half", "scratch_long", "joint"}
     assert made[1][0].training.updates == 2 * made[0][0].training.updates
-    other = replace(SETTINGS, scratch=replace(SETTINGS.scratch, network=NetworkConfig(dim=96, layers=3, dropout=0.1)))
-    made = banks(starts, {name: recipe_of(name, other) for name in starts})
-    assert [set(bank) for _, bank in made if "scratch" in bank] == [{"scratch", "words"}]
+    for changed, together in (
+        ({"dropout": 0.1}, set(made[0][1])),
+        ({"word_dropout": 0.1}, {"scratch", "words"}),
+    ):
+        network = replace(SETTINGS.scratch.network, **changed)
+        other = replace(SETTINGS, scratch=replace(SETTINGS.scratch, network=network))
+        found = banks(starts, {name: recipe_of(name, other) for name in starts})
+        assert [set(bank) for _, bank in found if "scratch" in bank] == [together]
 
 
 def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
@@ -64,11 +69,13 @@ def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
     table.save(tmp_path / "g")
     monkeypatch.setattr(ablation, "general_table", lambda: table)
     monkeypatch.setattr(ablation, "table_folder", lambda name: tmp_path / "g")
-    source = Source("full-0", ("skills",), frozenset({"music"}), ("hello",), (), PretrainingConfig())
+    source = Source("full-0", ("sgd_turns", "skills"), frozenset({"music"}), ("hello",), (), PretrainingConfig())
     made = {kind: change(source) for kind, change in VARIANTS.items()}
     assert made["shuffled"] == replace(source, config=replace(source.config, shuffled=True))
     assert made["tenth"] == replace(source, config=replace(source.config, updates=source.config.updates // 10))
+    assert made["double"] == replace(source, config=replace(source.config, updates=2 * source.config.updates))
     assert made["half"] == replace(source, step=2)
+    assert made["without_sgd"] == replace(source, corpora=["skills"])
     assert made["general"].table == tmp_path / "g" and made["general"].config.network.dim == 7
     assert replace(made["general"], table=None, config=source.config) == source
     assert set(USED["full"]) == set(VARIANTS) and "general" not in USED["quick"] + USED["corpus"]
@@ -82,7 +89,11 @@ def test_every_cell_has_all_methods_with_scratch_longer_by_as_much_again(tiny, m
         lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
     )  # fmt: skip
     done = ablation.run(**tiny.arguments(out=tiny.out))
-    assert set(done.methods) == set(METHODS) - {"general"} and done.skills == ["mine/flight", "mine/hotel", "mine/taxi"]
+    assert set(done.methods) == set(METHODS) - {"general", "double", "without_sgd"} and done.skills == [
+        "mine/flight",
+        "mine/hotel",
+        "mine/taxi",
+    ]
     assert dict(trained) == {m: 16 if m == "scratch_long" else 8 for m in done.methods if m != "joint"}
     budget = done.tables["joint_budget"]
     assert (budget["updates_on_skill"], budget["updates_on_source"], budget["source_utterances"]) == (8, 8, 120)
@@ -113,14 +124,14 @@ def test_reductions_are_those_of_the_ledger_and_keep_their_sign():
 
 def test_the_quick_profile_trains_half_as_long_and_says_so_in_its_settings(monkeypatch):
     def planned(profile, corpora, count, settings, jobs, **more):
-        raise LookupError(count, settings, more["every"], tuple(more["variants"]))
+        raise LookupError(count, settings, more["within"], tuple(more["variants"]))
 
     monkeypatch.setattr(ablation, "plan", planned)
     usual = Settings()
     half_as_long = usual.lasting(lambda updates: updates // 2)
     for profile, expected in (
-        ("quick", (1, half_as_long, 2, ("shuffled", "tenth"))),
-        ("full", (3, usual, 5, tuple(VARIANTS))),
+        ("quick", (1, half_as_long, None, ("shuffled", "tenth"))),
+        ("full", (5, usual, ablation.NETWORKS, tuple(VARIANTS))),
     ):
         with pytest.raises(LookupError) as asked:
             ablation.run(profile, settings=usual)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from slubook.corpora.skillsets import make_skill
+from slubook.corpora.skillsets import DEV, MARGIN, Skill, make_skill
+from slubook.corpora.utterance import Utterance
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import arriving
@@ -90,10 +91,19 @@ def test_the_quick_profile_stops_at_a_hundred():
     assert sorted({n for _, n in chosen.skills}) == [50, 100]
 
 
-def test_public_domains_have_room_for_four_hundred(monkeypatch, toy_skill):
-    asked = []
+def test_of_the_two_hundred_the_first_of_each_domain_that_has_room_for_eight_hundred():
+    def skill(name, room):
+        pool = tuple(Utterance(f"{name}-{k}", f"{name} {k}", "a", ()) for k in range(room + DEV + MARGIN))
+        return Skill(name, "toy", (), (), pool)
+
+    skills = [skill("a#0", 800), skill("a#1", 900), skill("b#0", 799), skill("c#0", 1600)]
+    assert [s.name for s in arriving.growing("full")(skills)] == ["a#0", "c#0"]
+    assert [s.name for s in arriving.growing("corpus")(skills)] == ["a#0", "b#0", "c#0"]
+    assert [s.name for s in arriving.growing("quick")(skills)] == ["a#0", "c#0"]
+
+
+def test_a_skill_too_small_for_any_of_the_sizes_is_learned_as_it_is(monkeypatch, toy_skill):
     skill = make_skill("toy", "toy", ["shopping"], toy_skill)
-    monkeypatch.setattr(arriving, "public_skills", lambda least: asked.append(least) or [skill])
-    chosen = arriving.choose_growing("full")
-    assert asked == [400] and chosen.profile == "full"
-    assert [n for _, n in chosen.skills] == skill.sizes(), "too small for any of the sizes"
+    monkeypatch.setattr(arriving, "choose", lambda profile, corpora: Chosen("full", [(skill, 100)]))
+    monkeypatch.setattr(arriving, "SIZES", (10**6,))
+    assert [n for _, n in arriving.choose_growing("full").skills] == skill.sizes()

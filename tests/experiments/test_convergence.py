@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from slubook.corpora.skillsets import Skill
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import convergence
 from slubook.experiments.convergence import (
+    ANOTHER,
     EVERY,
     KEPT,
     LEVEL,
@@ -20,7 +22,9 @@ from slubook.experiments.convergence import (
     steady,
 )  # fmt: skip
 from slubook.experiments.records import Row
+from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Plan
+from slubook.experiments.tuning_transfer import SKILLS
 
 
 def test_no_update_is_favoured_once_the_rate_has_risen():
@@ -45,46 +49,62 @@ def test_the_clock_stops_while_dev_error_is_measured(monkeypatch):
 
 def test_the_first_update_at_the_goal_counts_or_the_last_where_none_is():
     curve = Curve([10, 20, 30, 40], [1.0, 2.0, 3.0, 4.0], [0.5, 0.3, 0.1, 0.3])
-    assert curve.reaches(0.3) == {"updates_to_scratch_best": 20, "seconds_to_scratch_best": 2.0, "reached": 1.0}
-    assert curve.reaches(0.05) == {"updates_to_scratch_best": 40, "seconds_to_scratch_best": 4.0, "reached": 0.0}
+    assert curve.reaches(0.3, "best") == {"updates_to_best": 20, "seconds_to_best": 2.0, "reached_best": 1.0}
+    assert curve.reaches(0.05, "best") == {"updates_to_best": 40, "seconds_to_best": 4.0, "reached_best": 0.0}
     assert curve.kept() == {"dev_10": 0.5, "dev_20": 0.3, "dev_30": 0.1}
 
 
 def test_every_cell_has_what_the_ratio_is_made_of(tiny, monkeypatch):
     monkeypatch.setattr(convergence, "UPDATES", 40)
+    fit, seeds = convergence.fit_starts, []
+    monkeypatch.setattr(convergence, "fit_starts", lambda s, *more: seeds.append(more[2]) or fit(s, *more))
     done = convergence.run(**tiny.arguments(out=tiny.out))
-    assert done.methods == list(METHODS) and len(done.rows) == 9
+    assert done.methods == list(METHODS) and len(done.rows) == 12
     for row in done.rows:
         assert row.figures["updates_to_scratch_best"] in (10, 20, 30, 40)
         assert 0 < row.figures["seconds_to_scratch_best"] < row.train_s
         assert {"dev_10", "dev_20", "dev_30"} <= set(row.figures)
+        assert row.figures["updates_to_near_best"] <= row.figures["updates_to_scratch_best"]
     scratch = done.select(["scratch"])
-    assert all(row.figures["reached"] for row in scratch) and done.tables["never_reached"]["scratch"] == 0
+    assert all(row.figures["reached_scratch_best"] for row in scratch) and done.tables["never_reached"]["scratch"] == 0
     means = [np.mean([r.figures["updates_to_scratch_best"] for r in done.select([m])]) for m in METHODS]
-    assert done.tables["convergence_ratio"]["point"] == pytest.approx(means[0] / means[1])
-    assert done.tables["convergence_ratio_names"]["point"] == pytest.approx(means[0] / means[2])
+    for mean, ending in zip(means[1:], ("_control", "", "_names"), strict=True):
+        assert done.tables[f"convergence_ratio{ending}"]["point"] == pytest.approx(means[0] / mean)
+        assert {f"near_ratio{ending}", f"seconds_ratio{ending}"} <= set(done.tables)
+    assert 0 <= done.tables["late"] <= 1
+    assert seeds[:5] == [0, 0, ANOTHER, 0, 0], "a few updates to warm up, then each method"
     assert done.tables["paid_back"].keys() == {"transfer", "transfer_names"}
 
 
 def test_every_cell_goes_after_the_best_dev_error_from_scratch(tiny, monkeypatch):
     monkeypatch.setattr(convergence, "UPDATES", 20)
-    goals: list[tuple[float, list[float]]] = []
+    asked: list[tuple[str, float, list[float]]] = []
     reaches = Curve.reaches
-    monkeypatch.setattr(Curve, "reaches", lambda c, goal: goals.append((goal, c.errors)) or reaches(c, goal))
-    convergence.run(**tiny.arguments())
-    cells = [goals[k : k + 3] for k in range(0, len(goals), 3)]
+    monkeypatch.setattr(
+        Curve, "reaches", lambda c, goal, name: asked.append((name, goal, c.errors)) or reaches(c, goal, name)
+    )
+    done = convergence.run(**tiny.arguments())
+    dev = len(choose("quick", tiny.corpora).distinct[0].draw(done.rows[0].size, 0)[1])
+    cells = [asked[k : k + 8] for k in range(0, len(asked), 8)]
     assert len(cells) == 3
-    assert all(goal == min(cell[0][1]) for cell in cells for goal, _ in cell)
+    for cell in cells:
+        best = min(cell[0][2])
+        assert {(name, round(goal, 9)) for name, goal, _ in cell} == {
+            ("scratch_best", round(best, 9)), ("near_best", round(best + 2 / dev, 9))
+        }  # fmt: skip
 
 
-def test_the_full_profile_learns_every_fifth_skill_from_the_networks_of_all(monkeypatch):
+def test_the_full_profile_learns_one_skill_of_every_second_domain_and_none_that_was_tuned_on(monkeypatch):
     def planned(profile, *_, **more):
         raise LookupError(profile, more)
 
     monkeypatch.setattr(convergence, "plan", planned)
     with pytest.raises(LookupError) as asked:
         convergence.run("full")
-    assert asked.value.args == ("full", {"every": 5})
+    profile, more = asked.value.args
+    skills = [Skill(name, "", (), (), ()) for name in ("b/x#1", "b/x#0", *SKILLS, "a/y#0", "c/z#0", "c/z#1", "d/w#0")]
+    assert profile == "full" and more.keys() == {"pick"}
+    assert [s.name for s in more["pick"](skills)] == ["b/x#1", "c/z#0"]
 
 
 def test_the_ratio_is_of_means_over_skills_and_its_interval_draws_corpora():
@@ -102,9 +122,12 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     gold = np.ones(4, dtype=int)
     rows = [
         Row("s", method, 100, seed, Outcomes(gold, gold, gold, gold, 0 * gold), figures={
-            "updates_to_scratch_best": updates + seed, "seconds_to_scratch_best": updates / 10, "reached": reached})
+            "updates_to_scratch_best": updates + seed, "seconds_to_scratch_best": updates / 10,
+            "updates_to_near_best": updates / 2, "reached_scratch_best": reached})
         for seed in (1, 0)
-        for method, updates, reached in (("transfer", 40, 1.0), ("scratch", 200, 1.0), ("transfer_names", 600, 0.0))
+        for method, updates, reached in (
+            ("transfer", 40, 1.0), ("scratch", 200, 1.0), ("scratch_again", 200, 1.0), ("transfer_names", 600, 0.0)
+        )
     ]  # fmt: skip
     pairs = paired_figures(rows, "updates_to_scratch_best", "scratch", "transfer")
     assert pairs["s"].tolist() == [[201, 41], [200, 40]]
@@ -113,7 +136,10 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     tables = pace_tables(rows, plan)
     assert tables["convergence_ratio"]["point"] == pytest.approx(200.5 / 40.5)
     assert tables["seconds_ratio"]["point"] == pytest.approx(5)
-    assert tables["never_reached"] == {"scratch": 0, "transfer": 0, "transfer_names": 2}
+    assert tables["convergence_ratio_control"]["point"] == 1
+    assert tables["near_ratio"]["point"] == pytest.approx(5)
+    assert tables["never_reached"] == {"scratch": 0, "scratch_again": 0, "transfer": 0, "transfer_names": 2}
+    assert tables["late"] == 0
     assert tables["paid_back"]["transfer"] == {"pretraining_s": 60.0, "saved_s": 16.0, "skills": 4}
     assert tables["paid_back"]["transfer_names"]["skills"] is None, "it saves nothing"
     assert pace_tables([], plan) == {}

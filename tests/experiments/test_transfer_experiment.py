@@ -9,10 +9,12 @@ import pytest
 from slubook.corpora import skillsets
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
+from slubook.corpora.skillsets import Skill
+from slubook.corpora.utterance import Utterance
 from slubook.experiments import transfer, transfer_sources
 from slubook.experiments.stamps import config_hash
 from slubook.experiments.transfer import METHODS, Settings, new_labels, run
-from slubook.experiments.transfer_sources import Kept, Source, load_pretrained
+from slubook.experiments.transfer_sources import Kept, Source, load_pretrained, one_a_domain
 from slubook.learning.checkpoints import pretrained_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe
 from slubook.models.pretrained import MOVABLE, Pretrained
@@ -55,13 +57,12 @@ def test_a_plan_learns_some_skills_and_leaves_out_the_topics_of_all(tiny, monkey
     monkeypatch.setattr(Source, "about", lambda self: made.append(self) or {"key": self.name})
     monkeypatch.setattr(transfer_sources, "FOLDS", 1)
     double = {"less": lambda source: replace(source, step=2)}
-    planned = transfer.plan("quick", tiny.corpora, 2, tiny.settings, 1, every=2, variants=double)
+    planned = transfer.plan("quick", tiny.corpora, 2, tiny.settings, 1, pick=one_a_domain(2), variants=double)
     learned = planned.keys()
     assert [key[0] for key in learned] == ["mine/flight", "mine/taxi"] * 2
     assert [source.name for source in made] == ["corpus-0", "corpus-0-less"] == list(planned.about)
     assert made[0].left_out == {"flight", "hotel", "taxi"} and [s.step for s in made] == [1, 2]
-    texts = {u.text for s in transfer.choose("quick", tiny.corpora).distinct for u in s.test}
-    assert set(made[0].tests) == texts
+    assert set(made[0].tests) == {u for s in transfer.choose("quick", tiny.corpora).distinct for u in s.test}
     assert planned.network("mine/taxi", "less") == Kept("corpus-0-less", "corpus-0-less")
 
 
@@ -76,6 +77,23 @@ def test_a_source_holds_no_utterance_of_a_left_out_topic_and_every_second_domain
     assert source.about()["left_out"] == ["hotel"]
     replace(source, step=2).about()
     assert seen == [["own/flight", "own/taxi"], ["own/flight"]]
+
+
+def test_a_source_holds_no_turn_of_a_dialogue_that_a_test_is_from(tiny):
+    own = [replace(u, group=f"{k % 30}") for k, u in enumerate(load(tiny.corpora[0])) if u.domain != "hotel"]
+    said = Utterance("t", "a room of the test", "BookHotel", (), domain="hotel", group="7")
+    alone = replace(said, group="")
+    kept = [
+        {u.group for d in Source("s", (), frozenset(), [test], own, None).domains() for u in d.utterances}
+        for test in (alone, said)
+    ]
+    assert kept[0] - kept[1] == {"7"} and len(kept[1]) == 29
+
+
+def test_a_skill_is_chosen_of_every_so_many_domains():
+    skills = [Skill(name, "", (), (), ()) for name in ("a#1", "a#0", "b#0", "c#0", "c#1", "d#0")]
+    assert [s.name for s in one_a_domain()(skills)] == ["a#1", "b#0", "c#0", "d#0"]
+    assert [s.name for s in one_a_domain(2, ["b#0"])(skills)] == ["a#1", "d#0"]
 
 
 def test_a_network_that_another_run_replaced_is_not_taken_for_this_ones(tiny):
@@ -112,8 +130,10 @@ def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuratio
     done = run(**tiny.arguments(settings=settings))
     assert done.methods == list(METHODS)
     begun = [{name: (s.rate, s.unfreezing, s.parts) for name, s in starts.items()} for starts, *_ in trained[:2]]
-    assert begun == [
-        {"scratch": (1.6, "all", ())},
-        {"transfer": (0.6, "gradual", LOWER_LAYERS), "transfer_names": (0.6, "all", MOVABLE)},
-    ]
-    assert [given[-1].network.dropout for given in trained[:2]] == [0.1, tiny.settings.transfer.network.dropout]
+    assert begun[0] == {
+        "scratch": (1.6, "all", ()),
+        "transfer": (0.6, "gradual", LOWER_LAYERS),
+        "transfer_names": (0.6, "all", MOVABLE),
+    }
+    usual = tiny.settings.transfer.network.dropout
+    assert [start.dropout for start in trained[0][0].values()] == [0.1, usual, usual], "of each, in one bank"

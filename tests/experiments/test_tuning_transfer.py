@@ -82,7 +82,7 @@ def small(tiny, monkeypatch):
               for m in MOVED}  # fmt: skip
     monkeypatch.setattr(tuning_transfer, "ROUNDS", rounds)
     chosen = choose("quick", tiny.corpora)
-    plan = make_plan(chosen, 1, tiny.settings.pretraining, 1, only=tuning_transfer.SKILLS)
+    plan = make_plan(chosen, 1, tiny.settings.pretraining, 1, pick=tuning_transfer.listed)
     return TransferSearch.over(plan)
 
 

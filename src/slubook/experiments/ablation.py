@@ -2,18 +2,20 @@
 
 Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
 
-- *Skills*: every fifth of the two hundred (quick: two embedded ones; ``--corpus``: each domain of the file), with the
-  pretrained networks, draws and tests of ``transfer``.
-- *Changes*: to what scratch may spend (``scratch_long``), to which parts move (``words``, ``layers``), to how they may
-  change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates, every second domain,
-  general vectors beneath the words. All are changes of ``transfer``, with new heads; ``transfer_names`` adds those
-  by name. The quick profile leaves the last two sources out, and trains half as long.
+- *Skills*: of the two hundred, those of three of the six pretrained networks (:data:`NETWORKS`), since every change of
+  the source takes a pretraining a network; of these the first of every second domain, none that was tuned on (quick:
+  two embedded ones; ``--corpus``: each domain of the file). Draws and tests are those of ``transfer``.
+- *Changes*: to what scratch may spend (``scratch_long``), to which parts move (``words``, ``layers``, ``lower``), to
+  how they may change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates or twice as
+  many, every second domain, no SGD, general vectors beneath the words. All are changes of ``transfer``, with new heads;
+  ``transfer_names`` adds those by name. The quick profile has the first two sources, and trains half as long.
 - *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
   layers start at random learns at the rate of one from scratch, whatever words it was given.
 - *Joint training* (``joint``): one network from scratch learns source and skill together, in a pretraining for every
   cell. It is short: every second update is of the skill, as many as the others have, and as many are of the source,
-  of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining.
-  So it has no n-grams of the skill's. Updates, utterances and seconds stand in ``joint_budget``.
+  of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining,
+  the skill's always with rows of its own. So it has no n-grams of the skill's. Updates, utterances and seconds stand in
+  ``joint_budget``.
 - *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
   figure says that the change is better), with intervals that draw corpora and domains first.
 """
@@ -32,7 +34,8 @@ from slubook.experiments.convergence import STEP
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.transfer import MOVED, Settings, config_of, plan, starts
-from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained
+from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained, one_a_domain
+from slubook.experiments.tuning_transfer import SKILLS
 from slubook.experiments.vectors import GENERAL, general_table
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.joint import fit_joint
@@ -41,19 +44,24 @@ from slubook.learning.tables import table_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.models.pretrained import LOWER, Pretrained
 
-EXPERIMENT, PROTOCOL = "ablation", 2
-SEEDS = 3
+EXPERIMENT, PROTOCOL = "ablation", 3
+SEEDS = 5
+#: The networks whose skills are learned: the three with most domains.
+NETWORKS = ("full-2", "full-3", "full-5")
 BASELINE = "scratch"
 METHODS = {
     "scratch": "From scratch",
     "scratch_long": "From scratch, twice the updates",
     "words": "Word representations only",
     "layers": "Layers only, no words",
+    "lower": "Words and common layer, tasks' layers reset",
     "frozen": "What moved is frozen",
     "gradual": "Gradual unfreezing, from the top",
     "shuffled": "Source with shuffled labels",
     "tenth": "A tenth of the source's updates",
+    "double": "Twice the source's updates",
     "half": "Half of the source's domains",
+    "without_sgd": "Source without its largest corpus",
     "general": "Source on general vectors",
     "joint": "Source and skill together",
     "transfer": "Transfer, new heads",
@@ -71,6 +79,16 @@ def tenth(source: Source) -> Source:
     return replace(source, config=replace(source.config, updates=max(1, source.config.updates // 10)))
 
 
+def double(source: Source) -> Source:
+    """The same source, for twice as many updates."""
+    return replace(source, config=replace(source.config, updates=2 * source.config.updates))
+
+
+def without_sgd(source: Source) -> Source:
+    """The source without SGD, from which most of its utterances are: fewer, and for SGD's own skills more distant."""
+    return replace(source, corpora=[corpus for corpus in source.corpora if corpus != "sgd_turns"])
+
+
 def half(source: Source) -> Source:
     """Every second domain, for as many updates."""
     return replace(source, step=2)
@@ -83,10 +101,17 @@ def on_general(source: Source) -> Source:
 
 
 #: Other sources, by the method that starts from them.
-VARIANTS: Variants = {"shuffled": shuffled, "tenth": tenth, "half": half, "general": on_general}
-#: Those of each profile: two of them cost a quick run too much, and general text is not among a user's files.
+VARIANTS: Variants = {
+    "shuffled": shuffled,
+    "tenth": tenth,
+    "double": double,
+    "half": half,
+    "without_sgd": without_sgd,
+    "general": on_general,
+}
+#: Those of each profile: some cost a quick run too much, and neither SGD nor general text is among a user's files.
 USED = {
-    "full": ("shuffled", "tenth", "half", "general"),
+    "full": tuple(VARIANTS),
     "quick": ("shuffled", "tenth"),
     "corpus": ("shuffled", "tenth", "half"),
 }
@@ -109,7 +134,9 @@ def run(
     settings = settings.lasting(lambda updates: updates // 2) if kind == "quick" else settings
     count = seeds or (1 if kind == "quick" else SEEDS)
     variants = {name: VARIANTS[name] for name in USED[kind]}
-    the_plan = plan(profile, corpora, count, settings, jobs, every=STEP[kind], variants=variants)
+    within = NETWORKS if kind == "full" else None
+    pick = one_a_domain(STEP[kind], SKILLS)
+    the_plan = plan(profile, corpora, count, settings, jobs, pick=pick, within=within, variants=variants)
 
     def task(key: Key) -> Task:
         kept = {"transfer": the_plan.network(key[0])} | {v: the_plan.network(key[0], v) for v in variants}
@@ -161,6 +188,7 @@ def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[
         "scratch_long": settings.scratch.start(source),
         "words": settings.scratch.start(source, ("words",)),
         "layers": moved.start(source, LOWER),
+        "lower": moved.start(source, ("words", "characters", "common")),
         "frozen": replace(moved, unfreezing="frozen").start(source, LOWER_LAYERS),
         "gradual": replace(moved, unfreezing="gradual").start(source, LOWER_LAYERS),
     }

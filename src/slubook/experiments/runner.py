@@ -121,9 +121,9 @@ def run_cells(
 ) -> Results:
     """Measure the cells that neither the cache nor the earlier results have, and write the results file.
 
-    Its stamp gives the seconds of this sitting (``wall_s``), of all cells ever measured for it (``cell_s``) and the
-    peak memory of all sittings. Its tables ``cells`` and ``origins`` say how many cells are done and planned, and on
-    which distinct machines and word vectors they were measured: vectors trained from the same text and settings on
+    Its stamp gives the seconds of all sittings that wrote it (``wall_s``), of all cells ever measured for it
+    (``cell_s``) and the peak memory. Its tables ``cells`` and ``origins`` say how many cells are done and planned, and
+    on which distinct machines and word vectors they were measured: vectors trained from the same text and settings on
     another machine differ in the last digits, so they count as another draw, and are told apart there.
 
     Args:
@@ -161,7 +161,7 @@ def run_cells(
         identity.config,
         identity.data,
         sorted({seed for _, _, seed in done}),
-        time.time() - how.began,
+        time.time() - how.began + (known.stamp["wall_s"] if known else 0.0),
         how.jobs,
         max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
         sum(origin["cell_s"] for origin in origins),

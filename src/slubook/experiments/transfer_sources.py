@@ -71,7 +71,7 @@ class Source:
         name: of the network.
         corpora: read through the registry.
         left_out: topics of the skills that will take it over.
-        tests: texts of theirs, which must not be known in any wording.
+        tests: utterances of theirs, whose texts must not be known in any wording, nor the rest of their dialogues.
         own: annotated utterances of the user's other domains.
         config: sizes, steps and rates.
         step: every so many-th domain is read, by name; 1 for all.
@@ -81,7 +81,7 @@ class Source:
     name: str
     corpora: Sequence[str]
     left_out: frozenset[str]
-    tests: Sequence[str]
+    tests: Sequence[Utterance]
     own: Sequence[Utterance]
     config: PretrainingConfig
     step: int = 1
@@ -89,7 +89,8 @@ class Source:
 
     def domains(self) -> list[SourceDomain]:
         """Its annotated domains."""
-        return source_domains(self.corpora, self.left_out, self.tests, self.own)[:: self.step]
+        texts, dialogues = [u.text for u in self.tests], {u.group for u in self.tests} - {""}
+        return source_domains(self.corpora, self.left_out, texts, self.own, dialogues)[:: self.step]
 
     def about(self) -> dict[str, Any]:
         """What the network has seen; it is trained if need be, and kept in the cache.
@@ -110,6 +111,20 @@ class Kept(NamedTuple):
 
 #: A source of another kind, made from the usual one; it keeps the name, to which the kind's is added.
 Variants = Mapping[str, Callable[[Source], Source]]
+
+
+#: Which of some skills are learned.
+Pick = Callable[[Sequence[Skill]], Sequence[Skill]]
+
+
+def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
+    """A choice of the first skill of each domain, ``domain#0``, and of these every so many-th; none of ``without``."""
+
+    def pick(skills: Sequence[Skill]) -> list[Skill]:
+        firsts = {s.name.split("#")[0]: s for s in reversed(skills)}
+        return [s for s in skills if s is firsts[s.name.split("#")[0]] and s.name not in without][::every]
+
+    return pick
 
 
 @dataclass(frozen=True)
@@ -183,8 +198,8 @@ def make_plan(
     config: PretrainingConfig,
     jobs: int,
     *,
-    every: int = 1,
-    only: Collection[str] | None = None,
+    pick: Pick = list,
+    within: Collection[str] | None = None,
     prefix: str = "",
     variants: Variants | None = None,
 ) -> Plan:
@@ -195,13 +210,14 @@ def make_plan(
         seeds: draws.
         config: of pretraining; quick and corpus profiles take fewer updates.
         jobs: processes.
-        every: learn only every so many-th of the skills.
-        only: learn no other skills than these.
+        pick: which of the skills are learned.
+        within: names of networks; learn only the skills of these.
         prefix: of the networks' names, for experiments with skills of their own.
         variants: further networks of each fold, named ``<name>-<variant>``.
     """
     of_skill, sources = folds_of(chosen, config, prefix)
-    names = {s.name: of_skill[s.name] for s in chosen.distinct[::every] if only is None or s.name in only}
+    inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
+    names = {s.name: of_skill[s.name] for s in pick(inside)}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
     sources = [source for source in sources if source.name in names.values()]
     sources += [
@@ -223,7 +239,7 @@ def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[di
         config = replace(config, updates=QUICK_UPDATES, batch=32)
     sources = []
     for fold, topics in enumerate(left_out):
-        tests = [u.text for s in skills if folds[s.name] == fold for u in s.test]
+        tests = [u for s in skills if folds[s.name] == fold for u in s.test]
         others = [u for u in own if u.domain not in topics]
         sources.append(Source(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config))
     return {name: sources[fold].name for name, fold in folds.items()}, sources

@@ -21,7 +21,7 @@ Taught in chapter 2, *The protocol*.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
@@ -128,11 +128,11 @@ class TransferSearch(Search):
         return [dev_error(model, dev) for model in models.values()]
 
     def banks(self, cells: Sequence[Cell]) -> list[list[Cell]]:
-        """Cells of one draw whose recipes differ in rates and unfreezing only."""
+        """Cells of one draw whose recipes differ in rates, unfreezing and dropout only."""
         found: list[tuple[tuple, list[Cell]]] = []
         for cell in cells:
             recipe = self.configured(cell.method, cell.changes)
-            alike = cell.skill.name, cell.seed, recipe.network, recipe.training
+            alike = cell.skill.name, cell.seed, replace(recipe.network, dropout=0.0), recipe.training
             bank = next((bank for known, bank in found if known == alike), None)
             if bank is None:
                 found.append((alike, bank := []))
@@ -150,7 +150,12 @@ def transfer_search(jobs: int = 1) -> TransferSearch:
     Args:
         jobs: processes.
     """
-    return TransferSearch.over(make_plan(choose("full"), 1, PretrainingConfig(), jobs, only=SKILLS))
+    return TransferSearch.over(make_plan(choose("full"), 1, PretrainingConfig(), jobs, pick=listed))
+
+
+def listed(skills: Sequence[Skill]) -> list[Skill]:
+    """Those of the skills that are tuned on."""
+    return [skill for skill in skills if skill.name in SKILLS]
 
 
 def suits(rows: Rows) -> int:

@@ -40,8 +40,8 @@ def kept_pretrained(
 
     Pretraining takes minutes, and where stderr is no terminal there is no bar: a line there says what is done.
 
-    Its ``about`` says what it has seen: domains, utterances, the names of slot types and intents; and the seconds it
-    took, the version and the key.
+    Its ``about`` says what it has seen: domains, utterances, the names of slot types and intents; and the processor's
+    seconds it took, the version and the key.
 
     Args:
         name: of the network and of its folder in the cache.
@@ -94,17 +94,17 @@ def kept_contextual(
 
 
 def _begin(name: str, domains: Sequence[SourceDomain]) -> float:
-    """Say what begins; when it began."""
+    """Say what begins; the processor's clock then."""
     texts = sum(len(d.utterances) for d in domains)
     print(f"pretraining {name}: {texts:,} requests of {len(domains)} domains, once", file=sys.stderr, flush=True)
-    return time.perf_counter()
+    return time.process_time()
 
 
 def _about(key: str, start: float, domains: Sequence[SourceDomain], config: PretrainingConfig) -> dict[str, Any]:
     return {
         "key": key,
         "version": slubook.__version__,
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(time.process_time() - start, 1),
         "updates": config.updates,
         "domains": len(domains),
         "utterances": sum(len(d.utterances) for d in domains),

@@ -70,7 +70,7 @@ def fit_joint(
         model.train()
         domain = target if step % 2 else others[rng.choice(len(others), p=often / often.sum())]
         rows = rng.integers(len(domain.words), size=t.batch)
-        loss = model.loss(domain, rows, own=rng.random() >= source.names_alone)
+        loss = model.loss(domain, rows, own=domain is target or rng.random() >= source.names_alone)
         if loss.requires_grad:
             optimizer.zero_grad()
             loss.backward()

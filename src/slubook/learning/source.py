@@ -46,7 +46,11 @@ class SourceDomain:
 
 
 def source_domains(
-    corpora: Iterable[str], left_out: Collection[str] = (), tests: Sequence[str] = (), own: Sequence[Utterance] = ()
+    corpora: Iterable[str],
+    left_out: Collection[str] = (),
+    tests: Sequence[str] = (),
+    own: Sequence[Utterance] = (),
+    dialogues: Collection[str] = (),
 ) -> list[SourceDomain]:
     """The domains of ``corpora`` without the topics ``left_out`` and without near-duplicates of ``tests``.
 
@@ -58,14 +62,17 @@ def source_domains(
         left_out: topics; an utterance of any of them is left out in whatever corpus it stands.
         tests: texts that must not be known in any wording.
         own: annotated utterances of the user's own other domains.
+        dialogues: groups of the tests' utterances. What the same speaker said in the same dialogue, though on another
+            topic, is left out, too.
     """
     read: dict[str, dict[str, Utterance]] = defaultdict(dict)
     for corpus in corpora:
         for u in load(corpus):
-            if not topics_of(u, corpus) & set(left_out):
+            if u.group not in dialogues and not topics_of(u, corpus) & set(left_out):
                 read[f"{corpus}/{u.domain}"].setdefault(normalise(u.text), _labelled(u, corpus))
     for u in own:
-        read[f"own/{u.domain}"].setdefault(normalise(u.text), u)
+        if u.group not in dialogues:
+            read[f"own/{u.domain}"].setdefault(normalise(u.text), u)
     texts = sorted({u.text for found in read.values() for u in found.values()})
     near = dict(zip(texts, near_duplicates(texts, tests), strict=True)) if tests else {}
     kept = {name: [u for key, u in found.items() if key and not near.get(u.text)] for name, found in read.items()}

@@ -33,14 +33,18 @@ class Start:
     Attributes:
         pretrained: what it takes over; ``None`` for a start at random.
         parts: which of :data:`slubook.models.pretrained.MOVABLE` move.
-        rate: a multiple of the configured learning rate, for all parts.
+        rate: a multiple of the configured learning rate, for the parts that moved.
         unfreezing: one of :data:`UNFREEZING`, for the parts that moved.
+        fresh: as ``rate``, for the parts that start at random; ``None`` for the same.
+        dropout: instead of the configured one; ``None`` for that.
     """
 
     pretrained: Pretrained | None = None
     parts: tuple[str, ...] = ()
     rate: float = 1.0
     unfreezing: str = "all"
+    fresh: float | None = None
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
         if self.unfreezing not in UNFREEZING:
@@ -61,7 +65,9 @@ class Start:
         Unfrozen gradually, the highest moved part learns at once and one more at equal distances, so that all do
         before half-way.
         """
-        if part not in self.parts or self.unfreezing == "all":
+        if part not in self.parts:
+            return self.rate if self.fresh is None else self.fresh
+        if self.unfreezing == "all":
             return self.rate
         if self.unfreezing == "frozen":
             return 0.0
@@ -82,16 +88,16 @@ class Recipe(TransferConfig):
     """How one method is trained: its network and training, and how what it takes over may change.
 
     Attributes:
-        rate: a multiple of the configured learning rate.
-        unfreezing: one of :data:`UNFREEZING`.
+        rate, unfreezing, fresh: of the start; see there.
     """
 
     rate: float = 1.0
     unfreezing: str = "all"
+    fresh: float | None = None
 
     def start(self, pretrained: Pretrained | None, parts: Sequence[str] = ()) -> Start:
         """A start by this recipe that takes over ``parts``."""
-        return Start(pretrained, tuple(parts), self.rate, self.unfreezing)
+        return Start(pretrained, tuple(parts), self.rate, self.unfreezing, self.fresh, self.network.dropout)
 
     def lasting(self, updates: int) -> Self:
         """The same for another number of updates."""
@@ -101,7 +107,7 @@ class Recipe(TransferConfig):
 def banks(
     starts: Mapping[str, Start], recipes: Mapping[str, TransferConfig]
 ) -> list[tuple[TransferConfig, dict[str, Start]]]:
-    """Starts that can be trained side by side: by one configuration, and reading the same characters.
+    """Starts that can be trained side by side: by one configuration but for dropout, and reading the same characters.
 
     Args:
         starts: by method.
@@ -110,7 +116,8 @@ def banks(
     found: list[tuple[tuple, TransferConfig, dict[str, Start]]] = []
     for name, start in starts.items():
         recipe = recipes[name]
-        alike = recipe.network, recipe.training, start.pretrained and start.pretrained.characters
+        network = replace(recipe.network, dropout=0.0)
+        alike = network, recipe.training, start.pretrained and start.pretrained.characters
         bank = next((bank for known, _, bank in found if known == alike), None)
         if bank is None:
             found.append((alike, recipe, bank := {}))
@@ -147,7 +154,9 @@ def fit_starts(
     seed_everything(seed, threads=1)
     encoder = Encoder(train_set, config.network.ngram_order, _characters(starts))
     tables = [s.pretrained.table if s.pretrained and s.carries_words else None for s in starts.values()]
-    network = StackedNetwork(encoder, config.network, [t is None for t in tables])
+    usual = config.network.dropout
+    dropout = [usual if start.dropout is None else start.dropout for start in starts.values()]
+    network = StackedNetwork(encoder, config.network, [t is None for t in tables], dropout)
     for group, start in enumerate(starts.values()):
         if start.pretrained:
             start.pretrained.carry_over(network, group, encoder, start.parts)
@@ -171,13 +180,13 @@ def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
 
 def _paces(starts: Sequence[Start], updates: int) -> list[Pace]:
     """The pace of each part of each network; none when all parts of all change alike."""
-    if all(s.rate == 1.0 and s.unfreezing == "all" for s in starts):
-        return []
     alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)  # what learns alike is one group of the optimiser's
     for network, start in enumerate(starts):
         for part, names in PARTS.items():
             waits = start.unfreezing != "all" and part in start.parts
-            alike[(network, part) if waits else start.rate] += [(name, network) for name in names]
+            alike[(network, part) if waits else float(start.speed(part, 1.0))] += [(name, network) for name in names]
+    if list(alike) == [1.0]:
+        return []
     return [Pace(shares, _speed(starts, key, updates)) for key, shares in alike.items()]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from slubook.models.encoding import Batch, Encoder
@@ -33,8 +32,18 @@ PARTS: dict[str, tuple[str, ...]] = {
 class StackedNetwork(Network):
     """G networks for one skill: words → common bi-LSTM → (bi-LSTM → tags, bi-LSTM → intent)."""
 
-    def __init__(self, encoder: Encoder, config: NetworkConfig, trained_words: Sequence[bool]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: NetworkConfig,
+        trained_words: Sequence[bool],
+        dropout: Sequence[float] | None = None,
+    ) -> None:
         """Build the networks; see :class:`slubook.models.network.Network`.
+
+        Args:
+            encoder, config, trained_words: as there.
+            dropout: of each of the G networks; the configured one by default.
 
         Raises:
             ValueError: when the configuration has other than three layers: the common one and one a task.
@@ -42,6 +51,8 @@ class StackedNetwork(Network):
         if config.layers != 3:
             raise ValueError(f"a stacked network has 3 layers, not {config.layers}: the common one and one a task")
         super().__init__(encoder, config, list(trained_words))
+        keep = 1.0 - torch.tensor(dropout or [config.dropout] * len(trained_words))
+        self.register_buffer("keep", keep.view(-1, 1, 1, 1), persistent=False)
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the common layer reads of every token, [G, B, T, project + char_filters]."""
@@ -58,13 +69,20 @@ class StackedNetwork(Network):
         pooled = [x.masked_fill(off, -torch.inf).amax(2) for x in (shared, upper[1])]
         return upper[0], torch.cat(pooled, -1)
 
+    def drop(self, x: Tensor) -> Tensor:
+        """As in every network, at the rate of each. x: [G, B, T, D]."""
+        if not self.training:
+            return x
+        g, b, _, d = x.shape
+        return x * (torch.rand(g, b, 1, d) < self.keep) / self.keep
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Tag emissions [G, B, T, K] and intent logits [G, B, I]."""
         b, t = batch.words.shape
         states, pooled = self.encode(batch)
         emissions = self.tag_head(states.reshape(self.groups, b * t, -1)).reshape(self.groups, b, t, -1)
-        ngrams = F.dropout(batch.ngrams.expand(self.groups, -1, -1), self.config.dropout, self.training)
-        return emissions, self.intent_head(pooled) + self.intent_ngrams(ngrams)
+        ngrams = self.drop(batch.ngrams.expand(self.groups, 1, -1, -1).transpose(1, 2))  # [G, B, 1, N]
+        return emissions, self.intent_head(pooled) + self.intent_ngrams(ngrams.squeeze(2))
 
     def rows(self, name: str, group: int) -> Tensor:
         """The parameter ``name`` of network ``group``, a view: [1 or 2, ...]."""
