@@ -41,7 +41,7 @@ from typing import Any
 from slubook.experiments import transfer
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import speed_tables
@@ -56,7 +56,6 @@ from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE
 from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
 from slubook.learning.unfreezing import UnfreezingConfig
-from slubook.models.bilm import BiLMConfig
 
 EXPERIMENT, PROTOCOL = "elmol", 1
 SEEDS = 5
@@ -95,8 +94,7 @@ USED = {
 GROUPS, STEP = (1, 4), 3
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
-#: A language model that the embedded corpora can train in half a minute, and updates of a pretraining that is not full.
-SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
+#: Updates of a pretraining that is not full.
 QUICK_UPDATES = 400
 
 

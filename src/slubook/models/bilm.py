@@ -20,6 +20,8 @@ from slubook.files import replaced_folder
 from slubook.models import saved
 from slubook.models.lstm import Recurrence, Steps
 
+#: What a folder should hold, and how to come by one.
+WHAT, REMEDY = "language model", "train one with `slubook elmol train`"
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 SPECIAL = 4
 
@@ -186,7 +188,7 @@ class BiLM(nn.Module):
             FileNotFoundError: when there is nothing.
             ValueError: when it is damaged or of another format.
         """
-        with saved.opened(folder, "language model", "train one with `slubook elmol train`") as (facts, weights):
+        with saved.opened(folder, WHAT, REMEDY) as (facts, weights):
             found = cls(facts["characters"], config_from(facts["config"]))
             found.load_state_dict(weights)
             found.about = facts["about"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from slubook.files import replaced_folder
 from slubook.models import saved
-from slubook.models.bilm import BiLM
+from slubook.models.bilm import REMEDY, WHAT, BiLM
 from slubook.models.lstm import blocks
 from slubook.models.output_words import OutputWords
 
@@ -63,8 +63,10 @@ class LanguageModel(nn.Module):
             FileNotFoundError: when there is nothing.
             ValueError: when it is damaged or of another format.
         """
+        if not (folder / "reader").is_dir():
+            raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
         reader = BiLM.load(folder / "reader")
-        with saved.reading(folder, "language model"):
+        with saved.reading(folder, WHAT):
             words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
             output = OutputWords(Counter(words), reader.config.width)
             output.load_state_dict(load_file(folder / "output.safetensors"))
