@@ -121,14 +121,18 @@ def run(
     until: float = math.inf,
     backend: str = "loky",
     settings: Settings | None = None,
+    device: str = "cpu",
 ) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`.
+
+    ``device``, ``"cpu"`` or ``"cuda"``, is where language models are trained; all other networks are too small for it.
+    """
     how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     chosen = choose(profile, corpora)
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, schedules = wanted(USED[chosen.profile], settings.unfreezing)
-    texts = texts_of(chosen, settings)
+    texts = texts_of(chosen, settings, device)
     reads, embeddings = texts.embeddings(kinds, jobs)
     about = pretrain_all(sources, reads, schedules, jobs)
     the_plan = Plan(learned, names, about, range(count))
@@ -178,7 +182,7 @@ def wanted(
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
-def texts_of(chosen: Chosen, settings: Settings) -> Texts:
+def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
     """The unannotated text of a profile: public, or embedded with the user's own that is in no test."""
     if chosen.profile == "full":
         pool, bilm = public_pool(chosen.distinct), settings.bilm
@@ -186,7 +190,7 @@ def texts_of(chosen: Chosen, settings: Settings) -> Texts:
         own = [u.text for s in chosen.distinct for u in s.pool] if chosen.own else []
         pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
     left, held_out = pool.held_out()
-    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext)
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext, device)
 
 
 def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:
