@@ -96,7 +96,7 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
         "numbers learned": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
         "numbers beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
         "training s": f"{mean(r.train_s for r in rows):,.0f}",
-        "MB without vectors": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
+        "MB of its own": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
         "ms an utterance": f"{mean(r.predict_ms for r in rows):.1f}",
     }
 
