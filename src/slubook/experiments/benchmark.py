@@ -17,7 +17,7 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   start at random, without other annotated data; it is frozen first and unfrozen slowly
   (:mod:`slubook.learning.unfreezing`).
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
-  error rate of the book; beside them numbers learned, numbers in vectors beneath, seconds of training, and bytes.
+  error rate of the book; beside them numbers learned, numbers in what stands beneath, seconds, and bytes.
 
 A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
 """
