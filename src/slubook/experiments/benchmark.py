@@ -125,7 +125,7 @@ def brief(settings: Settings) -> Settings:
     """The same models, soon trained: fewer updates, one regularisation of each kind, a small language model."""
     linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
     training = replace(settings.dnn.training, updates=QUICK_UPDATES)
-    return Settings(linear, replace(settings.dnn, training=training), SMALL, settings.unfreezing)
+    return Settings(linear, replace(settings.dnn, training=training), replace(SMALL, epochs=1), settings.unfreezing)
 
 
 @dataclass(frozen=True)
