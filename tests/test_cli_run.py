@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from slubook import profiles
 from slubook.cli import app
-from slubook.cli_run import EXPERIMENTS
+from slubook.cli_run import EXPERIMENTS, ON_DEVICE, READY
+from slubook.corpora.errors import CorpusError
 from slubook.experiments import skills
 from slubook.experiments.methods import Settings
 from slubook.experiments.records import Results
@@ -89,12 +90,37 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
         (("skills", "--backend", "threads"), "backend 'threads' is unknown: choose from loky, dask"),
         (("transfers",), "experiment 'transfers' is unknown: choose from skills"),
         (("contextual",), "not part of this version"),
+        (("elmol", "--device", "tpu"), "device 'tpu' is unknown: use auto, cpu or cuda"),
+        (("elmol", "--device", "cuda"), "torch sees no GPU: use --device cpu"),
+        (("skills", "--device", "cuda"), "torch sees no GPU: use --device cpu"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(arguments, message, tmp_path):
+def test_what_cannot_be_honoured_is_refused(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     done = run(*arguments, "--out", tmp_path)
     assert done.exit_code == 2 and message in " ".join(done.stderr.replace("│", " ").split())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda"])
+def test_the_device_is_handed_on_where_a_language_model_is_trained(device, tmp_path, monkeypatch):
+    given = {}
+
+    def measure(*arguments, **named):
+        given.update(named)
+        raise CorpusError("enough")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for name in READY:
+        monkeypatch.setattr(f"{EXPERIMENTS[name]}.run", measure)
+        given.clear()
+        done = run(name, "--device", device, "--out", tmp_path)
+        if name in ON_DEVICE:
+            assert given["device"] == {"cpu": "cpu"}.get(device, "cuda")
+        elif device == "cuda":
+            assert "networks too small for a GPU: use --device cpu" in " ".join(done.stderr.replace("│", " ").split())
+        else:
+            assert "device" not in given and "enough" in done.stderr
 
 
 @pytest.mark.parametrize("name", [name for name, module in EXPERIMENTS.items() if module])

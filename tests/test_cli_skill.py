@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook.cli import app
-from slubook.experiments import answer, compare, own
+from slubook.experiments import answer, compare, own, own_elmol
+from slubook.learning.bilm import BiLMTraining
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
 from slubook.learning.transfer import Recipe
+from slubook.models.bilm import BiLMConfig
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 
@@ -24,6 +26,9 @@ TINY = answer.Configs(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, ngram_order=1),
         TrainingConfig(updates=12, evaluations=1),
     ),
+)
+READER = BiLMTraining(
+    BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, candidates=20
 )
 STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
 
@@ -39,6 +44,9 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "Configs", lambda: TINY)
     monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
     monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
+    monkeypatch.setattr(own_elmol, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(own_elmol, "SMALL", READER)
     return tmp_path / "cache"
 
 
@@ -112,6 +120,20 @@ def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache)
     assert "pretraining" not in on_first_use.stderr  # the network is kept, too
 
 
+def test_elmol_is_compared_on_request_and_answers_as_it_was_kept(corpus, cache):
+    done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--elmol", "auto", "--json")
+    assert done.exit_code == 0, done.output
+    assert "ELMoL embedded: training on " in done.stderr and "pretraining embedded-elmol-" in done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "elmol"]
+    assert report["beneath"]["elmol"].startswith("a language model of the requests that come with this book; and on ")
+    said = run("predict", corpus, "no more rice", "--as-one", "--model", "elmol")
+    assert said.exit_code == 0, said.output
+    assert said.stderr == "" and ", ELMoL)" in said.stdout  # nothing had to be trained
+    on_first_use = run("predict", corpus, "no more rice", "--skill", "home", "--model", "elmol", "--elmol", "auto")
+    assert on_first_use.stderr == "home: no elmol is kept yet; training it\n"
+
+
 def test_predict_trains_on_first_use_and_says_so(corpus):
     said = run("predict", corpus, "no more rice", "--skill", "home")
     assert said.exit_code == 0, said.output
@@ -165,6 +187,14 @@ def test_predict_needs_a_skill_and_words(corpus):
     assert "has no skill 'shed'" in refused("predict", corpus, "hello", "--skill", "shed")
     assert "say something" in refused("predict", corpus, "  ", "--skill", "home")
     assert "choose from" in refused("predict", corpus, "hello", "--skill", "home", "--model", "gpt")
+
+
+def test_a_language_model_that_is_not_there(corpus, cache, tmp_path):
+    told = refused("compare", corpus, "--vectors", "none", "--elmol", tmp_path)
+    assert told.splitlines()[-1].startswith(f"error: ELMoL: {tmp_path} holds no language model: train one with")
+    assert "holds no language model" in refused(
+        "predict", corpus, "read it", "--skill", "home", "--model", "elmol", "--elmol", tmp_path / "nowhere"
+    )
 
 
 def test_vectors_that_are_not_there(corpus, cache, tmp_path):

@@ -34,7 +34,7 @@ FLOORS = (
         "pages",
         "reported",
     },
-    {"cli", "cli_run", "cli_skill", "cli_tune"},
+    {"cli", "cli_elmol", "cli_run", "cli_skill", "cli_tune"},
 )
 
 

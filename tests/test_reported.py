@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments.benchmark import METHODS, MODELS
+from slubook.experiments.benchmark import BENEATH, METHODS, MODELS
 from slubook.experiments.records import Results, Row, Test
 from slubook.reported import COLUMNS, Reported, accuracy, ahead, cost_line, measured_line, reported
 
@@ -75,5 +77,8 @@ def test_ahead_asks_for_both_figures(results):
     assert ahead(results, "dnn", rows) == ["both"]
 
 
-def test_every_model_has_a_label():
+def test_every_model_has_a_label_and_says_what_it_stands_on(results):
     assert list(METHODS) == list(MODELS)
+    assert set(BENEATH) == {"dnn_pool", "elmol"}
+    over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
+    assert measured_line(over, "elmol", "ELMoL")["beneath"] == "language model of requests"

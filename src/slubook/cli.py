@@ -14,6 +14,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from slubook.cli_elmol import elmol
 from slubook.cli_run import run
 from slubook.cli_skill import skill
 from slubook.cli_tune import tune
@@ -56,6 +57,7 @@ app = typer.Typer(cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=Fal
 data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetching it, verifying it.")
 app.add_typer(data, name="data")
 app.add_typer(skill, name="skill")
+app.add_typer(elmol, name="elmol")
 app.command()(run)
 app.command()(tune)
 

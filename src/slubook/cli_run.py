@@ -27,6 +27,8 @@ EXPERIMENTS = {
     "elmol": "slubook.experiments.elmol",
     **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
 }
+#: Experiments that train a language model, for which a GPU is worth while: their ``run`` takes a ``device``, too.
+ON_DEVICE = ("benchmark", "elmol")
 READY = [name for name, module in EXPERIMENTS.items() if module]
 PLANNED = [name for name in EXPERIMENTS if name not in READY]
 BACKENDS = ("loky", "dask")
@@ -46,7 +48,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda: for language models (benchmark, elmol).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of the results file.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")
@@ -77,7 +79,8 @@ def run(
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
     try:
-        if check_device(device) == "cuda" and device == "cuda":
+        found = check_device(device)
+        if device == "cuda" and experiment not in ON_DEVICE:
             raise ValueError(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -86,8 +89,9 @@ def run(
     target = (out or (RESULTS if published else ROOT / "work")) / f"{name}.json"
     module = import_module(EXPERIMENTS[experiment])
     until = time.time() + 60 * minutes if minutes is not None else math.inf
+    more = {"device": found} if experiment in ON_DEVICE else {}
     with _cluster(backend, scheduler):
-        results = module.run(profile, corpus or (), seeds, jobs, target, until=until, backend=backend)
+        results = module.run(profile, corpus or (), seeds, jobs, target, until=until, backend=backend, **more)
     lines, figures = summarise(results, module.BASELINE), headlines(results)
     if as_json:
         found = [*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())]

@@ -20,6 +20,10 @@ AsOne = Annotated[bool, typer.Option("--as-one", help="Take all domains of a JSO
 VectorsOption = Annotated[
     str, typer.Option("--vectors", metavar="auto|none|FOLDER", help="The word vectors beneath the network.")
 ]
+ELMoLOption = Annotated[
+    str | None,
+    typer.Option("--elmol", metavar="auto|FOLDER", help="The language model of ELMoL: the book's, or one of your own."),
+]
 WIDTH = 80
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print an object instead of a table.")]
 
@@ -36,9 +40,12 @@ def skill_compare(
     transfer: Annotated[
         bool, typer.Option("--transfer", help="Compare a network pretrained on the embedded corpora as well.")
     ] = False,
+    elmol: ELMoLOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train MaxEnt-CRF and the DNN on the same folds, print their errors with intervals, and say which to use.
+
+    --transfer and --elmol add further networks, which start from what they learned of other skills.
 
     All are then trained on everything and kept, ready for `slubook skill predict`.
     """
@@ -53,10 +60,12 @@ def skill_compare(
         own.check(one, folds)
     if asked_for is None and folds < own.FOLDS:
         typer.echo(f"{folds} folds instead of {own.FOLDS}: every fold needs two different samples", err=True)
-    methods = [m for m in answer.METHODS if transfer or m not in answer.ON_REQUEST]
+    requested = {name for name, given in (("transfer", transfer), ("elmol", elmol)) if given}
+    methods = [m for m in answer.METHODS if m in requested or m not in answer.ON_REQUEST]
     n = len(skills) * folds * seeds * len(methods)
     typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
-    bases = {m: answer.METHODS[m].basis(vectors, skills) for m in methods}
+    beneath = answer.Beneath(vectors, elmol or "auto")
+    bases = {m: answer.METHODS[m].basis(beneath, skills) for m in methods}
     report = compare(skills, bases, folds, seeds)
     kept = {one.name: {m: str(answer.train_and_keep(one, m, bases[m])) for m in methods} for one in skills}
     for one in skills:
@@ -82,11 +91,14 @@ def skill_predict(
     utterance: Annotated[str, typer.Argument(help="What was said.")],
     model: Annotated[
         str,
-        typer.Option(metavar="auto|maxent_crf|dnn|transfer", help="auto: what `compare` recommended, else maxent_crf."),
+        typer.Option(
+            metavar="auto|maxent_crf|dnn|transfer|elmol", help="auto: what `compare` recommended, else maxent_crf."
+        ),
     ] = "auto",
     name: Annotated[str | None, typer.Option("--skill", help="Which domain, where the file has several.")] = None,
     as_one: AsOne = False,
     vectors: VectorsOption = "auto",
+    elmol: ELMoLOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Answer one utterance with intent, slots and confidence; the model is trained first where none is kept."""
@@ -100,8 +112,8 @@ def skill_predict(
     one = _pick(_read(file, as_one), name, file)
     own.check(one, folds=1)
     method = (answer.chosen(one) or answer.SIMPLEST) if model == "auto" else model
-    say = partial(typer.echo, err=True)
-    opened = answer.open_model(one, method, partial(answer.METHODS[method].basis, vectors, [one]), say)
+    say, beneath = partial(typer.echo, err=True), answer.Beneath(vectors, elmol or "auto")
+    opened = answer.open_model(one, method, partial(answer.METHODS[method].basis, beneath, [one]), say)
     [said] = opened.predict([utterance])
     slots = [{"type": s.type, "value": utterance[s.start : s.end], "start": s.start, "end": s.end} for s in said.slots]
     if as_json:

@@ -44,6 +44,7 @@ def seed_everything(seed: int, threads: int | None = None) -> np.random.Generato
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # a GPU's matrix products repeat with it only
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth of the time, guards nothing here
     torch.set_flush_denormal(True)  # optimizer states near zero would slow every square root down

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from slubook.evaluation.intervals import Interval
+from slubook.experiments.benchmark import BENEATH
 from slubook.experiments.records import Results
 from slubook.pages import error
 from slubook.profiles import BENCHMARKS
@@ -78,7 +79,7 @@ def measured_line(results: Results, method: str, name: str) -> dict[str, str]:
     return {
         "model": f"<b>{name}</b>",
         **{column: accuracy(results, method, figure).percent() for figure, column in COLUMNS.items()},
-        "beneath": "vectors of requests" if any(row.figures["beneath"] for row in rows) else "nothing",
+        "beneath": BENEATH.get(method, "nothing"),
         "from": f"here, seeds: {len(rows)}",
     }
 
@@ -93,9 +94,9 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
     return {
         "model": name,
         "numbers learned": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
-        "in vectors beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
+        "numbers beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
         "training s": f"{mean(r.train_s for r in rows):,.0f}",
-        "MB without vectors": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
+        "MB of its own": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
         "ms an utterance": f"{mean(r.predict_ms for r in rows):.1f}",
     }
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -5,24 +7,30 @@ from slubook.corpora import registry
 from slubook.corpora.download import available
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import Skill
+from slubook.corpora.utterance import words
 from slubook.experiments import benchmark
 from slubook.experiments.benchmark import MODELS, Plan, Settings
 from slubook.experiments.records import RecordsError, Results
+from slubook.learning.bilm import BiLMTraining, kept_bilm
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.pool import Pool
 from slubook.learning.tables import table_folder
 from slubook.learning.training import TrainingConfig
+from slubook.learning.unfreezing import UnfreezingConfig
+from slubook.models.bilm import BiLMConfig
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
 
-EMPTY = Pool((), (), {})
+EMPTY, LANGUAGE_MODEL = Pool((), (), {}), SimpleNamespace(reader=None)
 SMALL = Settings(
     MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.0, 0.05),), max_iterations=20),
     DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
-        TrainingConfig(updates=20, evaluations=2),
+        TrainingConfig(updates=20, evaluations=4),
     ),
+    BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
+    UnfreezingConfig(latest=0.25),
 )
 
 
@@ -32,8 +40,9 @@ def the_plan(toy_skill, tmp_path, monkeypatch) -> Plan:
     train, dev, test = toy_skill[:40], toy_skill[40:50], toy_skill[50:]
     rows = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float16)
     VectorTable("toy", {"read": 0, "add": 1}, rows, np.zeros((0, 8), np.float16)).save(table_folder("toy"))
-    whole = Skill("toy", "toy", ("shopping",), tuple(test), (*train, *dev))
-    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), {"read": 2, "distinct": 2, "left": 2})
+    whole, said = Skill("toy", "toy", ("shopping",), tuple(test), (*train, *dev)), [words(u.text) for u in train]
+    reader, counts = kept_bilm("toy", said, SMALL.bilm, said).reader, {"read": 2, "distinct": 2, "left": 2}
+    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts)
 
 
 def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):
@@ -46,6 +55,10 @@ def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):
     learned = {row.method: row.figures for row in both.select(seeds=[0])}
     assert learned["dnn_pool"]["beneath"] == 16 and learned["dnn_scratch"]["beneath"] == 0
     assert learned["dnn_pool"]["parameters"] == learned["dnn_scratch"]["parameters"] > 0
+    assert learned["elmol"]["beneath"] == sum(p.numel() for p in the_plan.reader.parameters())
+    assert learned["elmol"]["parameters"] > learned["dnn_scratch"]["parameters"]
+    assert both.tables["language_model"]["sentences"] == 40
+    assert "language model toy" in both.stamp["data"]
     assert all(row.bytes > 0 and {"fresh", "unseen"} <= row.slices.keys() for row in both.rows)
     linear = both.select(["maxent_crf"])
     assert (linear[0].outcomes.correct == linear[1].outcomes.correct).all(), "nothing in it is random"
@@ -63,10 +76,12 @@ def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypat
     seen = {}
     monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: seen.update(without=without) or EMPTY)
     monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    made = benchmark.plan("quick")
+    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: seen.update(bilm=rest) or LANGUAGE_MODEL)
+    made = benchmark.plan("quick", SMALL.bilm, "cuda")
     train, dev, test = ({u.text for u in part} for part in (made.train, made.dev, made.whole.test))
     assert not train & (dev | test) and set(seen["without"]) == dev | test
     assert made.table == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
+    assert seen["bilm"] == ("benchmark-quick", EMPTY.sentences(), SMALL.bilm, EMPTY.measured(), "cuda")
 
 
 @pytest.mark.public
@@ -75,5 +90,6 @@ def test_the_full_profile_is_the_published_split(monkeypatch):
         pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
     monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: EMPTY)
     monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    made = benchmark.plan("full")
+    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: LANGUAGE_MODEL)
+    made = benchmark.plan("full", SMALL.bilm)
     assert (len(made.train), len(made.dev), len(made.whole.test)) == (13084, 700, 700)

@@ -14,12 +14,14 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison
-from slubook.experiments import answer, own
+from slubook.experiments import answer, own, own_elmol
 from slubook.experiments.compare import compare, cross_validate, recommend
+from slubook.learning.bilm import BiLMTraining, bilm_folder, train_bilm
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.training import TrainingConfig
 from slubook.learning.transfer import Recipe
+from slubook.models.bilm import BiLMConfig
 from slubook.models.maxent import MaxEntConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -37,7 +39,11 @@ TINY = answer.Configs(
     ),
 )
 STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
-REDUCED = {"dnn", "transfer"}
+READER = BiLMTraining(
+    BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, candidates=20
+)
+REDUCED = {"dnn", "transfer", "elmol"}
+PLAIN = answer.Beneath("none")
 
 
 def interaction_model(samples: dict[str, list[str]]) -> dict:
@@ -186,10 +192,13 @@ class TestVectors:
 
 @pytest.fixture
 def stage_one(tmp_path, monkeypatch):
-    """Pretraining in a second: one domain, three updates."""
+    """Pretraining in a second: two domains, three updates; a language model of one of them, in one epoch."""
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop", "skills/weather_station"))
     monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
+    monkeypatch.setattr(own_elmol, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(own_elmol, "SMALL", READER)
 
 
 class TestPretrained:
@@ -226,6 +235,52 @@ class TestPretrained:
             own.pretrained(own.read(embedded.ROOT / "coffee_shop" / "en-US.json"))
 
 
+class TestOverELMoL:
+    def test_both_stages_are_made_once_without_what_is_also_the_users(self, stage_one, larder, capfd):
+        [skill], known = own.read(larder), own.load("skills/coffee_shop")[0]
+        first = own_elmol.contextual("auto", [skill])
+        told = capfd.readouterr().err
+        assert "ELMoL embedded: training on " in told and "pretraining embedded-elmol-" in told
+        assert own_elmol.contextual("auto", []).network.base.table.stamp == first.network.base.table.stamp
+        assert not capfd.readouterr().err
+        assert (first.folder / "rows.npy").is_file()
+        few = replace(skill, utterances=(*skill.utterances, known))
+        other = own_elmol.contextual("auto", [few])
+        read = own_elmol.language_model("auto", [few])
+        assert read.read.endswith("this book, without those that are also yours")
+        assert read.model.about["sentences"] < own_elmol.language_model("auto", []).model.about["sentences"]
+        assert other.network.about["utterances"] < first.network.about["utterances"]
+        assert other.in_words().count("without those that are also yours") == 2
+
+    def test_a_language_model_from_elsewhere_and_the_best_of_the_cache(self, stage_one, tmp_path):
+        folders = [tmp_path / "mine", bilm_folder(own_elmol.FULL)]
+        for seed, folder in enumerate(folders):
+            train_bilm("toy", [["read", "it", "read", "it"]] * 3, READER, seed).save(folder)
+        mine, best = own_elmol.language_model(str(folders[0]), []), own_elmol.language_model("auto", [])
+        assert mine.key != best.key and mine.read == f"the language model in {folders[0]}"
+        assert best.read == "a language model of the public requests of chapter 3"
+        over = own_elmol.contextual(str(folders[0]), [])
+        assert over.folder.parts[-3] == f"embedded-elmol-{mine.key}" and over.in_words().startswith(
+            mine.read + "; and on "
+        )
+
+    def test_what_is_no_language_model(self, stage_one, tmp_path):
+        for folder in (tmp_path, tmp_path / "nowhere"):
+            with pytest.raises(
+                CorpusError, match="holds no language model: train one with `slubook elmol train`: name "
+            ):
+                own_elmol.contextual(str(folder), [])
+        train_bilm("toy", [["read", "it"]] * 3, READER).save(tmp_path / "old")
+        facts = tmp_path / "old" / "reader" / "meta.json"
+        facts.write_text(facts.read_text().replace('"format": 1', '"format": 0'))
+        with pytest.raises(CorpusError, match=r"old/reader is of format 0, this version reads 1: train one"):
+            own_elmol.contextual(str(tmp_path / "old"), [])
+        facts.write_text("{")
+        with pytest.raises(CorpusError, match=r"reader is damaged .*: delete the folder"):
+            own_elmol.contextual(str(tmp_path / "old"), [])
+        assert not (tmp_path / "cache" / "pretrained").exists()
+
+
 class Parrot:
     """Knows what it was taught, and remembers everything it was ever taught or asked."""
 
@@ -258,7 +313,7 @@ class TestCrossValidation:
 
     def test_all_models_and_all_figures(self, larder, stage_one):
         skills = own.read(larder)
-        bases = {name: method.basis("none", skills) for name, method in answer.METHODS.items()}
+        bases = {name: method.basis(PLAIN, skills) for name, method in answer.METHODS.items()}
         report = compare(skills, bases, folds=3, seeds=2, configs=TINY, replicates=200)
         assert report.skills == {"larder": 15}
         assert set(report.errors) == set(report.reductions) == {"icer", "ser", "irer", "semer"}
@@ -270,10 +325,12 @@ class TestCrossValidation:
         assert report.errors["irer"]["maxent_crf"].point < 1
         assert all(cost > 0 for by_cost in report.costs.values() for cost in by_cost.values())
         assert report.beneath["dnn"] == "nothing" and "requests of 2 domains" in report.beneath["transfer"]
+        read = "a language model of the requests that come with this book; and on "
+        assert report.beneath["elmol"] == read + report.beneath["transfer"]
         assert report.recommended in answer.METHODS
         assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
         assert report.table().row_count == 4 + 1 + 4 + 3
-        assert [column.header for column in report.table().columns[1:]] == ["MaxEnt-CRF", "DNN", "Transfer"]
+        assert [column.header for column in report.table().columns[1:]] == ["MaxEnt-CRF", "DNN", "Transfer", "ELMoL"]
         assert report.too_few and report.to_json()["too_few"]
         assert "15 utterances are too few for an interval" in report.reason
         cells = [cell for column in report.table().columns[1:] for cell in column.cells]
@@ -306,9 +363,18 @@ BETTER, WORSE, EVEN = (0.02, 0.3), (-0.3, -0.02), (-0.1, 0.3)
             "transfer",
             ["DNN errs less than MaxEnt-CRF", "network errs less than the DNN"],
         ),
-        ({"dnn": BETTER, "transfer": EVEN}, "dnn", ["network from the DNN", "the DNN is simpler, as it needs no a"]),
+        (
+            {"dnn": BETTER, "transfer": EVEN},
+            "dnn",
+            ["network from the DNN", "the DNN is simpler, as it needs no pretrained n"],
+        ),
         ({"dnn": EVEN, "transfer": BETTER}, "transfer", ["The transferred network errs less than MaxEnt-CRF"]),
         ({"dnn": BETTER, "transfer": WORSE}, "dnn", ["The transferred network errs more than the DNN"]),
+        (
+            {"transfer": BETTER, "elmol": EVEN},
+            "transfer",
+            ["cannot tell ELMoL from the transferred network", "it needs no language model."],
+        ),
         ({}, "maxent_crf", []),
     ],
 )
@@ -342,7 +408,7 @@ class TestKeeping:
     @pytest.mark.parametrize("method", list(answer.METHODS))
     def test_trained_once_then_opened(self, larder, cache, method):
         [skill], said = own.read(larder), []
-        first = answer.open_model(skill, method, lambda: answer.METHODS[method].basis("none", [skill]), said.append)
+        first = answer.open_model(skill, method, lambda: answer.METHODS[method].basis(PLAIN, [skill]), said.append)
         assert said == [f"larder: no {method} is kept yet; training it"]
         again = answer.open_model(skill, method, lambda: pytest.fail("trained twice"), said.append)
         texts = [u.text for u in skill.utterances] + ["", "buy plums soon"]
@@ -375,7 +441,7 @@ class TestKeeping:
     @pytest.mark.parametrize("method", list(answer.METHODS))
     def test_damaged_files_are_trained_again(self, larder, cache, method):
         [skill], said = own.read(larder), []
-        basis = answer.METHODS[method].basis("none", [skill])
+        basis = answer.METHODS[method].basis(PLAIN, [skill])
         folder = answer.train_and_keep(skill, method, basis)
         victim = max(folder.iterdir(), key=lambda p: p.stat().st_size)
         victim.write_bytes(victim.read_bytes()[:30])

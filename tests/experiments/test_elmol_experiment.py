@@ -99,6 +99,18 @@ def test_every_embedding_has_the_same_mean_norm_on_the_same_requests(texts):
     assert len({read.key for read in reads.values()}) == 4
 
 
+def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, monkeypatch):
+    seen = []
+    monkeypatch.setattr(elmol_sources, "kept_bilm", lambda *given: seen.append(given[4]) or pytest.fail("enough"))
+    chosen = Chosen("quick", [])
+    monkeypatch.setattr(elmol, "build_pool", lambda *rest: texts.pool)
+    settings = Settings(small=READER)
+    for made in (elmol.texts_of(chosen, settings, "cuda"), elmol.texts_of(chosen, settings)):
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            made.embedding("elmol")
+    assert seen == ["cuda", "cpu"]
+
+
 def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     _, claims = load_claims()
     compared = [c.measure for c in claims if c.experiment == "elmol" and c.measure.kind == "comparison"]

@@ -10,8 +10,9 @@ from test_transfer import DEV, DOMAINS, SMALL, STAGE_ONE, STAGE_TWO, TAXI, TRAIN
 
 from slubook.corpora.utterance import words
 from slubook.learning.bilm import BiLMTraining, train_bilm
-from slubook.learning.contextual import ContextStart, fit_contextual, mean_loss
+from slubook.learning.contextual import ContextDNN, ContextStart, fit_contextual, mean_loss
 from slubook.learning.contextual_pretraining import ContextPretraining, pretrain_contextual
+from slubook.learning.dnn import DNNConfig
 from slubook.learning.training import predict
 from slubook.learning.unfreezing import CUT, Gradual, Unfreezing, UnfreezingConfig, paces_of
 from slubook.models.bilm import BiLM, BiLMConfig
@@ -241,6 +242,22 @@ class TestStageTwo:
         assert all(torch.equal(a, b) for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True))
         texts = [u.text for u in DEV[:5]] + ["", "quagga"]
         assert one.predict(texts) == two.predict(texts) and one.predict([]) == []
+
+    def test_a_network_can_begin_at_random_over_an_embedding(self, reader, table):
+        """Without any annotated source: words and characters are the skill's own, and the schedule is the same."""
+        start = ContextStart(reader, UnfreezingConfig(latest=0.25))
+        model = ContextDNN(config=DNNConfig(TWO.network, TWO.training), start=start).fit(TRAIN, DEV[:8], 3)
+        assert model.table is None and len(model.since) == 3
+        assert model.encoder.characters == Encoder(TRAIN, 1).characters
+        assert model.network.local.norm() > 0, "no table beneath: words start at random"
+        other = fit_contextual(start, TRAIN, DEV[:8], 3, TWO)
+        texts = [u.text for u in DEV[:5]]
+        assert model.predict(texts) == other.predict(texts)
+        own, read = model.parameters()
+        assert read == sum(p.numel() for p in reader.parameters())
+        assert own + read == sum(p.numel() for p in model.network.parameters())
+        over = fit_contextual(ContextStart(WordVectors(table)), TRAIN, [], 3, TWO)
+        assert over.parameters()[1] == table.rows.size + table.buckets.size and over.since == ()
 
     def test_without_dev_utterances_layers_are_unfrozen_at_the_latest(self, known):
         assert fit_contextual(ContextStart(known), TRAIN, [], 1, TWO).since == (0.5, 0.75, 1.0)

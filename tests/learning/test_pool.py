@@ -51,11 +51,17 @@ def test_parts_of_a_pool_are_nested_and_of_their_size():
     assert parts[2].counts == {"read": 99, "left": len(parts[2].texts)}
 
 
-def test_what_is_held_out_nearly_repeats_nothing_that_is_left(monkeypatch):
-    monkeypatch.setattr(pools, "HELD_OUT", 0.5)
+def test_what_is_held_out_nearly_repeats_nothing_that_is_left():
     texts = tuple(f"order {fruit} from a big shop in {city} please" for fruit in "abcdef" for city in ("oslo", "bonn"))
-    left, held = Pool(texts, ("",) * 12, {}).held_out()
+    left, held = Pool(texts, ("",) * 12, {}).held_out(0.5)
     assert held == [], "each of them differs from others by one word"
     texts += ("is it raining", "lovely day", "call my mother", "how far is the moon", "mute", "lock it")
-    left, held = Pool(texts, ("",) * len(texts), {}).held_out()
+    left, held = Pool(texts, ("",) * len(texts), {}).held_out(0.5)
     assert held and not set(held) & set(left.texts) and set(held) <= set(texts[12:])
+
+
+def test_norms_are_measured_on_the_same_texts_in_whatever_order_they_stand(monkeypatch):
+    monkeypatch.setattr(pools, "MEASURED", 9)
+    pool = Pool(tuple(f"say number {word}" for word in "abcdefghijklmnopqrstuvwxyz"), ("",) * 26, {})
+    assert pool.measured() == Pool(pool.texts[::-1], pool.topics, {}).measured()
+    assert len(pool.measured()) == 9 and pool.measured() != pool.sentences()[:9]

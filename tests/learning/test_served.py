@@ -1,12 +1,23 @@
 """The network as it is served answers as the network that was trained does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from slubook.corpora.utterance import words
+from slubook.learning.bilm import BiLMTraining, train_bilm
+from slubook.learning.contextual import ContextStart, fit_contextual
+from slubook.learning.contextual_pretraining import pretrain_contextual
 from slubook.learning.dnn import DNN, DNNConfig
-from slubook.learning.served import ServedDNN, no_vectors
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.served import ServedContextual, ServedDNN, no_vectors
+from slubook.learning.source import make_domain
 from slubook.learning.training import TrainingConfig
+from slubook.learning.transfer import TransferConfig
+from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.base import NLUModel
+from slubook.models.bilm import BiLMConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.packed import PackedSkill, StoreError
 from slubook.models.vectors import VectorTable
@@ -31,6 +42,26 @@ def test_packed_says_what_the_network_says(toy_skill, below):
     same = [(a.intent, a.slots) == (b.intent, b.slots) for a, b in pairs]
     assert isinstance(served, NLUModel)
     assert sum(same) > 0.8 * len(same)  # in a network this small, four bits a weight turn some close calls
+    assert served.size_bytes() == len(served.blob) < plain.size_bytes()
+
+
+def test_packed_with_its_language_model_it_says_what_the_network_says(toy_skill):
+    reader = BiLMTraining(
+        BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=8, hidden=9, longest=8), epochs=1, candidates=20
+    )
+    shape = replace(SMALL.network, dim=16, layers=3)
+    source = PretrainingConfig(replace(shape, ngram_order=0), updates=20, batch=8)
+    model = train_bilm("toy", [words(u.text) for u in toy_skill], reader).reader
+    known, _ = pretrain_contextual("toy", [make_domain("toy", toy_skill)], model, source)
+    start, config = ContextStart(known, UnfreezingConfig(latest=0.25)), TransferConfig(shape, SMALL.training)
+    served = ServedContextual(start, config).fit(toy_skill[:40], toy_skill[40:], seed=1)
+    plain = fit_contextual(start, toy_skill[:40], toy_skill[40:], 1, config)
+    assert plain.since, "its layers learned, and are packed as they are now"
+    texts = [u.text for u in toy_skill]
+    pairs = zip(served.predict(texts), plain.predict(texts), strict=True)
+    same = [(a.intent, a.slots) == (b.intent, b.slots) for a, b in pairs]
+    assert isinstance(served, NLUModel)
+    assert sum(same) > 0.8 * len(same)
     assert served.size_bytes() == len(served.blob) < plain.size_bytes()
 
 

@@ -42,7 +42,7 @@ def read(path: Path | str) -> list[Utterance]:
     """
     path = Path(path)
     utterances, problems, lines_of = [], [], {}
-    for number, raw in _lines(path):
+    for number, raw in numbered_lines(path):
         try:
             utterance = _utterance(raw, number, path.stem)
             if utterance.id in lines_of:
@@ -64,7 +64,7 @@ def read(path: Path | str) -> list[Utterance]:
     return utterances
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not empty, numbered from 1, without byte-order mark and line end."""
     try:
         size, file = path.stat().st_size, path.open("rb")

@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.crossval import DEV_PARTS, deal
 from slubook.experiments.own import Mature, OwnSkill, Vectors, pretrained
 from slubook.experiments.own import vectors as own_vectors
+from slubook.experiments.own_elmol import Contextual, contextual
 from slubook.experiments.transfer import Settings
 from slubook.files import replaced_folder, write_atomically
+from slubook.learning.contextual import ContextStart
 from slubook.learning.dnn import DNNConfig
-from slubook.learning.served import ServedDNN, ServedTransfer, no_vectors
+from slubook.learning.served import ServedContextual, ServedDNN, ServedTransfer, no_vectors
 from slubook.learning.transfer import Recipe
 from slubook.models.base import NLUModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
@@ -33,8 +35,15 @@ from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir, seed_everything, stable_hash
 
 ABOUT, CHOICE = "about.json", "choice.json"
-#: What a model stands on, besides the skill: word vectors, a pretrained network, or nothing.
-Basis = Vectors | Mature | None
+#: What a model stands on, besides the skill: word vectors, a pretrained network, one over ELMoL, or nothing.
+Basis = Vectors | Mature | Contextual | None
+
+
+class Beneath(NamedTuple):
+    """What was asked for beneath the networks: word vectors, and the language model of ELMoL; each may be a folder."""
+
+    vectors: str = "auto"
+    elmol: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Method(Protocol):
     """A kind of model that can be compared, kept and asked.
 
     ``title`` is its name in tables, ``noun`` in a sentence; ``needs`` is what it needs beside the skill, ``""`` for
-    nothing. ``basis`` gives that for skills, by what was asked of word vectors; ``make`` gives a new model over it;
+    nothing. ``basis`` gives that for skills, by what was asked for beneath; ``make`` gives a new model over it;
     ``write`` trains one on all of a skill into a folder and returns what :meth:`read` must know to open it.
     """
 
@@ -58,7 +67,7 @@ class Method(Protocol):
     noun: str
     needs: str
 
-    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Basis: ...
+    def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Basis: ...
 
     def make(self, configs: Configs, basis: Basis) -> NLUModel: ...
 
@@ -73,7 +82,7 @@ class Linear:
     title = noun = "MaxEnt-CRF"
     needs = ""
 
-    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> None:
+    def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> None:
         """Nothing."""
 
     def make(self, configs: Configs, basis: Basis) -> MaxEntCRF:
@@ -117,9 +126,9 @@ class Neural(Network):
 
     title, noun, needs = "DNN", "the DNN", "word vectors"
 
-    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Vectors | None:
+    def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Vectors | None:
         """The vectors that were asked for."""
-        return own_vectors(vectors, skills)
+        return own_vectors(beneath.vectors, skills)
 
     def make(self, configs: Configs, basis: Basis) -> ServedDNN:
         """A new model."""
@@ -129,9 +138,9 @@ class Neural(Network):
 class Transferred(Network):
     """Chapter 2's network: everything that can move comes from the pretrained one, heads by label names."""
 
-    title, noun, needs = "Transfer", "the transferred network", "a pretrained network"
+    title, noun, needs = "Transfer", "the transferred network", "pretrained network"
 
-    def basis(self, vectors: str, skills: Sequence[OwnSkill]) -> Mature:
+    def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Mature:
         """The network that was pretrained on the embedded corpora."""
         return pretrained(skills)
 
@@ -140,11 +149,28 @@ class Transferred(Network):
         return ServedTransfer(configs.transfer.start(basis.network, MOVABLE), configs.transfer)
 
 
+class OverELMoL(Network):
+    """Chapter 3's network: as the transferred one, and it reads ELMoL beside its words, frozen first."""
+
+    title, noun, needs = "ELMoL", "ELMoL", "language model"
+
+    def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Contextual:
+        """The network that was pretrained on the embedded corpora over the language model that was asked for."""
+        return contextual(beneath.elmol, skills)
+
+    def make(self, configs: Configs, basis: Basis) -> ServedContextual:
+        """A new model."""
+        start = ContextStart(basis.network, rate=configs.transfer.rate, parts=MOVABLE)
+        return ServedContextual(start, configs.transfer)
+
+
 #: Every kind of model, the simplest first.
-METHODS: dict[str, Method] = {"maxent_crf": Linear(), "dnn": Neural(), "transfer": Transferred()}
+METHODS: dict[str, Method] = {
+    "maxent_crf": Linear(), "dnn": Neural(), "transfer": Transferred(), "elmol": OverELMoL(),
+}  # fmt: skip
 SIMPLEST = next(iter(METHODS))
 #: What a comparison leaves out unless it is asked for, as it takes a pretrained network.
-ON_REQUEST = {"transfer"}
+ON_REQUEST = {"transfer", "elmol"}
 
 
 def folder_of(skill: OwnSkill) -> Path:

@@ -6,13 +6,18 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   of the embedded corpus ``assistant-en``, to show the machinery.
 - *Settings*: chosen on the dev split. Of the networks by half a dozen runs of seed 0 that differed in dropout, width,
   batch and updates, both networks alike; MaxEnt-CRF chooses its regularisation at each fit. Dev also chooses a
-  network's epoch, as in most papers. Early prototypes, other code than this, were judged on the test split; nothing
-  here was chosen by them.
+  network's epoch, as in most papers. The network over ELMoL has the settings chosen for the others, the language model
+  and the schedule of unfreezing their defaults: nothing was tuned for it. Early prototypes, other code than this, were
+  judged on the test split; nothing here was chosen by them.
 - *Seeds*: five for networks, which start and shuffle by them. MaxEnt-CRF has nothing random, so its rows are equal.
 - *Vectors*: FastText on the pool of public requests, without every text that equals or nearly equals one of the test or
   dev split. Nothing is learned from text of elsewhere.
+- *ELMoL*: a language model of one layer that reads the very same requests. Its vectors have a mean norm of 1 over the
+  tokens of some of them, as the word vectors have over words. Chapter 3's network reads it beside words of its own that
+  start at random, without other annotated data; it is frozen first and unfrozen slowly
+  (:mod:`slubook.learning.unfreezing`).
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
-  error rate of the book; beside them numbers learned, numbers in vectors beneath, seconds of training, and bytes.
+  error rate of the book; beside them numbers learned, numbers in what stands beneath, seconds, and bytes.
 
 A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
 """
@@ -24,23 +29,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill, fingerprint, skills_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.elmol_sources import SMALL
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.skills import QUICK_SOURCES
 from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm
+from slubook.learning.contextual import ContextDNN, ContextStart
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pool import SOURCES, build_pool
 from slubook.learning.tables import kept_table, table_folder
 from slubook.learning.training import TrainingConfig
+from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.base import NLUModel
+from slubook.models.bilm import BiLM
+from slubook.models.language_model import LanguageModel
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -52,7 +63,10 @@ METHODS = {
     "maxent_crf": "MaxEnt-CRF",
     "dnn_scratch": "DNN, no pretrained vectors",
     "dnn_pool": "DNN, FastText of the pool",
+    "elmol": "DNN, ELMoL of the pool",
 }
+#: What the models that stand on something stand on, for the page.
+BENEATH = {"dnn_pool": "vectors of requests", "elmol": "language model of requests"}
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
@@ -62,8 +76,15 @@ class Counted(NLUModel, Protocol):
     """A model that tells how many numbers it consists of."""
 
     def parameters(self) -> tuple[int, int]:
-        """Numbers learned from the annotated data, and numbers in the vectors beneath."""
+        """Numbers learned from the annotated data, and numbers in the vectors or the language model beneath."""
         ...
+
+
+class Beneath(NamedTuple):
+    """What was learned from the pool of requests: word vectors, and a language model."""
+
+    table: VectorTable
+    reader: BiLM
 
 
 #: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands of them
@@ -80,21 +101,31 @@ class Settings:
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=lambda: DNN_CONFIG)
+    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+
+    @property
+    def contextual(self) -> DNNConfig:
+        """The same network with chapter 3's three layers: a common one, and one a task."""
+        return replace(self.dnn, network=replace(self.dnn.network, layers=3))
 
 
-#: How each model is made, from the settings and the vectors of the pool.
-MODELS: Mapping[str, Callable[[Settings, VectorTable], Counted]] = {
-    "maxent_crf": lambda settings, table: MaxEntCRF(settings.maxent),
-    "dnn_scratch": lambda settings, table: DNN(None, settings.dnn),
-    "dnn_pool": lambda settings, table: DNN(table, settings.dnn),
+#: How each model is made, from the settings and what was learned from the pool.
+MODELS: Mapping[str, Callable[[Settings, Beneath], Counted]] = {
+    "maxent_crf": lambda settings, beneath: MaxEntCRF(settings.maxent),
+    "dnn_scratch": lambda settings, beneath: DNN(None, settings.dnn),
+    "dnn_pool": lambda settings, beneath: DNN(beneath.table, settings.dnn),
+    "elmol": lambda settings, beneath: ContextDNN(
+        config=settings.contextual, start=ContextStart(beneath.reader, settings.unfreezing)
+    ),
 }
 
 
 def brief(settings: Settings) -> Settings:
-    """The same models, soon trained: fewer updates, and one regularisation of each kind."""
+    """The same models, soon trained: fewer updates, one regularisation of each kind, a small language model."""
     linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
     training = replace(settings.dnn.training, updates=QUICK_UPDATES)
-    return Settings(linear, replace(settings.dnn, training=training))
+    return Settings(linear, replace(settings.dnn, training=training), replace(SMALL, epochs=1), settings.unfreezing)
 
 
 @dataclass(frozen=True)
@@ -106,6 +137,7 @@ class Plan:
         train: the training split.
         dev: the dev split.
         table: the vectors of the pool, kept in the cache.
+        reader: the language model of the pool, kept there by the same name.
         pool_counts: how many requests the pool read and kept.
     """
 
@@ -113,6 +145,7 @@ class Plan:
     train: Sequence[Utterance]
     dev: Sequence[Utterance]
     table: VectorTable
+    reader: BiLM
     pool_counts: Mapping[str, int]
 
     def cell(self, seed: int) -> Cell:
@@ -120,8 +153,13 @@ class Plan:
         return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
 
 
-def plan(profile: str) -> Plan:
-    """Split the data, and train the vectors if need be.
+def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
+    """Split the data, and train the vectors and the language model if need be.
+
+    Args:
+        profile: ``quick`` or ``full``.
+        bilm: settings of the language model.
+        device: on which it is trained, ``"cpu"`` or ``"cuda"``.
 
     Raises:
         CorpusError: when a corpus is missing.
@@ -134,8 +172,10 @@ def plan(profile: str) -> Plan:
         [whole], sources = skills_of(QUICK_CORPUS, load(QUICK_CORPUS)), QUICK_SOURCES
         train, dev = whole.draw(QUICK_SIZE, 0)
     pool = build_pool(sources, [u.text for u in (*dev, *whole.test)])
-    table = kept_table(f"{EXPERIMENT}-{profile}", pool.sentences(), train_fasttext, FastTextConfig())
-    return Plan(whole, train, dev, table, pool.counts)
+    name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
+    table = kept_table(name, sentences, train_fasttext, FastTextConfig())
+    reader = kept_bilm(name, sentences, bilm, pool.measured(), device).reader
+    return Plan(whole, train, dev, table, reader, pool.counts)
 
 
 def run(
@@ -149,6 +189,7 @@ def run(
     backend: str = "loky",
     settings: Settings | None = None,
     the_plan: Plan | None = None,
+    device: str = "cpu",
 ) -> Results:
     """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
 
@@ -161,7 +202,8 @@ def run(
         until: stop before a cell that would start after this time (``time.time()``).
         backend: joblib's: ``loky`` or ``dask``.
         settings: configurations other than those chosen.
-        the_plan: data and vectors other than the profile's.
+        the_plan: data, vectors and language model other than the profile's.
+        device: on which the language model is trained, ``"cpu"`` or ``"cuda"``; all else is too small for a GPU.
 
     Returns:
         The results, of all cells finished so far.
@@ -178,30 +220,35 @@ def run(
         )
     how, earlier = How(jobs, until, backend), load_earlier(out)
     settings = settings or (brief(Settings()) if profile == "quick" else Settings())
-    the_plan = the_plan or plan(profile)
-    name = the_plan.whole.name
+    the_plan = the_plan or plan(profile, settings.bilm, device)
+    name, beneath = the_plan.whole.name, the_plan.table.name
+    read = the_plan.reader.about
     config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
-    data = {name: fingerprint(the_plan.whole), f"vectors {the_plan.table.name}": the_plan.table.key}
+    data = {name: fingerprint(the_plan.whole), f"vectors {beneath}": the_plan.table.key}
+    data |= {f"language model {beneath}": read["kept_key"]}
     count = seeds or (SEEDS if profile == "full" else 1)
     keys = [(name, len(the_plan.train), seed) for seed in range(count)]
 
     def task(key: Key) -> Task:
-        return measure_cell, (the_plan.cell(key[2]), table_folder(the_plan.table.name), settings)
+        return measure_cell, (the_plan.cell(key[2]), table_folder(beneath), bilm_folder(beneath), settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        return {"pool": dict(the_plan.pool_counts), "train_seconds": train_seconds(rows)}
+        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        seen = {"pool": dict(the_plan.pool_counts), "language_model": counted}
+        return seen | {"train_seconds": train_seconds(rows)}
 
     identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
     return run_cells(identity, keys, task, {name: test_of(the_plan.whole)}, how, out, earlier, tables)
 
 
-def measure_cell(cell: Cell, table_at: Path, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, table_at: Path, reader_at: Path, settings: Settings) -> Measured:
     """One cell, in a worker: every model with one seed."""
     bench, table = Bench(cell), VectorTable.load(table_at)
+    beneath = Beneath(table, LanguageModel.load(reader_at).reader)
     for method, make in MODELS.items():
         start = time.perf_counter()
-        model = make(settings, table).fit(cell.train, cell.dev, cell.seed)
+        model = make(settings, beneath).fit(cell.train, cell.dev, cell.seed)
         spent = time.perf_counter() - start
-        learned, beneath = model.parameters()
-        bench.judge(method, model, spent, parameters=learned, beneath=beneath)
+        learned, read = model.parameters()
+        bench.judge(method, model, spent, parameters=learned, beneath=read)
     return Measured(bench.rows, {table.name: table.stamp})

@@ -42,7 +42,7 @@ from typing import Any
 from slubook.experiments import transfer
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import speed_tables
@@ -57,7 +57,6 @@ from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE
 from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
 from slubook.learning.unfreezing import UnfreezingConfig
-from slubook.models.bilm import BiLMConfig
 
 EXPERIMENT, PROTOCOL = "elmol", 1
 SEEDS = 5
@@ -96,8 +95,7 @@ USED = {
 GROUPS, STEP = (1, 4), 3
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
-#: A language model that the embedded corpora can train in half a minute, and updates of a pretraining that is not full.
-SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
+#: Updates of a pretraining that is not full.
 QUICK_UPDATES = 400
 
 
@@ -124,14 +122,18 @@ def run(
     until: float = math.inf,
     backend: str = "loky",
     settings: Settings | None = None,
+    device: str = "cpu",
 ) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`.
+
+    ``device``, ``"cpu"`` or ``"cuda"``, is where language models are trained; all other networks are too small for it.
+    """
     how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
     chosen = choose(profile, corpora)
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, schedules = wanted(USED[chosen.profile], settings.unfreezing)
-    texts = texts_of(chosen, settings)
+    texts = texts_of(chosen, settings, device)
     reads, embeddings = texts.embeddings(kinds, jobs)
     about = pretrain_all(sources, reads, schedules, jobs)
     the_plan = Plan(learned, names, about, range(count))
@@ -181,7 +183,7 @@ def wanted(
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
-def texts_of(chosen: Chosen, settings: Settings) -> Texts:
+def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
     """The unannotated text of a profile: public, or embedded with the user's own that is in no test."""
     if chosen.profile == "full":
         pool, bilm = public_pool(chosen.distinct), settings.bilm
@@ -189,7 +191,7 @@ def texts_of(chosen: Chosen, settings: Settings) -> Texts:
         own = [u.text for s in chosen.distinct for u in s.pool] if chosen.own else []
         pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
     left, held_out = pool.held_out()
-    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext)
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext, device)
 
 
 def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:

@@ -25,16 +25,19 @@ from slubook.learning.perplexity import perplexity
 from slubook.learning.pool import Pool
 from slubook.learning.tables import kept_table, table_folder, text_key
 from slubook.learning.unfreezing import UnfreezingConfig
+from slubook.models.bilm import BiLMConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import Embedding, WordVectors, match_norm
 from slubook.models.language_model import LanguageModel
 from slubook.models.vectors import VectorTable
 from slubook.profiles import stable_hash
 
-#: Texts on which the mean norm of every embedding is measured, and sentences of general English for perplexity.
-MEASURED, GENERAL_SENTENCES = 2000, 1000
+#: Sentences of general English for perplexity.
+GENERAL_SENTENCES = 1000
 #: The language models: layers, and the share of the pool that each is trained on.
 MODELS = {"elmol": (1, 1.0), "elmo": (2, 1.0), "elmol10": (1, 0.1), "elmol1": (1, 0.01)}
+#: A language model that the embedded corpora can train in half a minute.
+SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
 #: FastText tables: of general English, and of the pool.
 TABLES = ("general", "pool")
 
@@ -58,6 +61,7 @@ class Texts:
         held_out: requests for perplexity.
         bilm: settings of the language models; the number of layers is set for each.
         fasttext: settings of the tables.
+        device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
     """
 
     prefix: str
@@ -65,11 +69,11 @@ class Texts:
     held_out: Sequence[str]
     bilm: BiLMTraining
     fasttext: FastTextConfig
+    device: str = "cpu"
 
     def measured(self) -> list[list[str]]:
         """The texts on which norms are measured, the same for all embeddings."""
-        first = sorted(self.pool.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
-        return [words(text) for text in first]
+        return self.pool.measured()
 
     def embedding(self, kind: str) -> tuple[Read, dict[str, Any]]:
         """Train an embedding where the cache has none; where it lies, and what pages say of it."""
@@ -78,7 +82,8 @@ class Texts:
             layers, share = MODELS[kind]
             name = f"{self.prefix}-{kind}"
             config = replace(self.bilm, model=replace(self.bilm.model, layers=layers))
-            model = kept_bilm(name, self.pool.part(share).sentences(), config, measured)
+            sentences = self.pool.part(share).sentences()
+            model = kept_bilm(name, sentences, config, measured, self.device)
             about = model.reader.about
             counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
             return Read(kind, name, 1.0, about["kept_key"]), counted | {"perplexity": self._perplexity(model)}

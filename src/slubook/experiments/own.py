@@ -20,7 +20,7 @@ from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
-from slubook.learning.pool import build_pool
+from slubook.learning.pool import Pool, build_pool
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE, SourceDomain, source_domains, source_key
 from slubook.learning.tables import kept_table
@@ -168,15 +168,20 @@ def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:
         for folder in folders:
             if choice != "auto" or (folder / "meta.json").is_file():
                 return Vectors(VectorTable.load(folder), folder)
-        pool = build_pool(POOL_SOURCES, [u.text for s in skills for u in s.utterances])
-        overlaps = pool.counts["left"] < pool.counts["distinct"]
-        name = f"embedded-without-{skills[0].key}" if overlaps else "embedded"
+        name, pool = embedded_pool(skills)
         return Vectors(kept_table(name, pool.sentences(), train_fasttext, FastTextConfig()), kept / name)
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, "
             "name the folder of a table with --vectors, or go without by --vectors none"
         ) from error
+
+
+def embedded_pool(skills: Sequence[OwnSkill]) -> tuple[str, Pool]:
+    """The embedded requests that nearly repeat none of the skills', and a name for what is trained on them."""
+    pool = build_pool(POOL_SOURCES, [u.text for s in skills for u in s.utterances])
+    overlaps = pool.counts["left"] < pool.counts["distinct"]
+    return f"embedded-without-{skills[0].key}" if overlaps else "embedded", pool
 
 
 class Mature(NamedTuple):
@@ -195,25 +200,31 @@ class Mature(NamedTuple):
 def pretrained(skills: Sequence[OwnSkill]) -> Mature:
     """The network that transfer starts from: pretrained on the embedded corpora once, and kept.
 
-    Near-duplicates of the skills' utterances are left out of its source, and so is every topic of an embedded skill
-    that is one of ``skills`` itself.
-
     Args:
-        skills: what will be learned.
+        skills: what will be learned; see :func:`embedded_source`.
 
     Raises:
         CorpusError: when nothing is left to learn from, or the cache cannot be used.
     """
     try:
-        everything = source_domains(EMBEDDED_SOURCE)
-        topics = {t for skill in skills for t in _topics_of_itself(skill, everything)}
-        domains = source_domains(EMBEDDED_SOURCE, topics, [u.text for s in skills for u in s.utterances])
-        name = "embedded" if domains == everything else f"embedded-without-{source_key(domains)[:16]}"
+        name, domains = embedded_source(skills)
         return Mature(kept_pretrained(name, domains, PRETRAINING), pretrained_folder(name) / "table")
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"pretrained network: {error}: set SLUBOOK_CACHE to a folder that can be written, or go without transfer"
         ) from error
+
+
+def embedded_source(skills: Sequence[OwnSkill]) -> tuple[str, list[SourceDomain]]:
+    """The annotated domains of the embedded corpora that a skill may learn from, and a name for them.
+
+    Near-duplicates of the skills' utterances are left out, and so is every topic of an embedded skill that is one of
+    ``skills`` itself.
+    """
+    everything = source_domains(EMBEDDED_SOURCE)
+    topics = {t for skill in skills for t in _topics_of_itself(skill, everything)}
+    domains = source_domains(EMBEDDED_SOURCE, topics, [u.text for s in skills for u in s.utterances])
+    return "embedded" if domains == everything else f"embedded-without-{source_key(domains)[:16]}", domains
 
 
 def _topics_of_itself(skill: OwnSkill, domains: Iterable[SourceDomain]) -> set[str]:

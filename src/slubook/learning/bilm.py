@@ -1,7 +1,8 @@
 """Training a bidirectional language model on requests that nobody annotated.
 
 A training that is interrupted goes on where it was, and ends with the same model to the last bit: what is kept along
-the way holds weights, the optimizer's state and the state of every random generator. Taught in chapter 3, *Build it*.
+the way holds weights, the optimizer's state and the state of every random generator. It can go on on another device,
+with other random numbers. Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import slubook
 from slubook.files import replaced_file
 from slubook.learning.tables import text_key
 from slubook.learning.training import TrainingConfig, batches
+from slubook.models import saved
 from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.contextual import match_norm
 from slubook.models.encoding import distinct_words
@@ -188,7 +190,7 @@ class _Progress:
             self.optimizer.load_state_dict(kept)
             self.done, self.seconds = int(about["done"]), float(about["seconds"])
             torch.set_rng_state(tensors["generator"])
-            if self.device == "cuda":
+            if self.device == "cuda" and "generator.cuda" in tensors:  # begun on a processor, it draws others from here
                 torch.cuda.set_rng_state(tensors["generator.cuda"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{path}: no training can go on from it ({error}): delete the file") from error
@@ -215,22 +217,24 @@ def kept_bilm(
     config: BiLMTraining,
     measured_on: Sequence[Sequence[str]],
     device: str = "cpu",
+    folder: Path | None = None,
 ) -> LanguageModel:
-    """The language model ``name``: from the cache when it had the same text and settings, else trained.
+    """The language model ``name``: that which is kept if it had the same text and settings, else trained.
 
     Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
-    states are kept in the cache too, so that a training that was stopped goes on.
+    states are kept beside the folder, so that a training that was stopped goes on.
 
     Args:
-        name: of the model and of its folder in the cache.
+        name: of the model.
         sentences: tokens of each text.
         config: sizes, steps and rates.
         measured_on: the texts on which the vectors' mean norm is brought to 1; see
             :func:`slubook.models.contextual.match_norm`.
         device: ``"cpu"`` or ``"cuda"``.
+        folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
     """
-    folder, key = bilm_folder(name), text_key([*sentences, *measured_on], config)
-    if (folder / "reader" / "meta.json").is_file():
+    folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on)
+    if (folder / "reader" / saved.FACTS).is_file():
         kept = LanguageModel.load(folder)
         if kept.reader.about.get("kept_key") == key:
             return kept
@@ -242,3 +246,8 @@ def kept_bilm(
     model.reader.about["kept_key"] = key
     model.save(folder)
     return LanguageModel.load(folder)
+
+
+def kept_key(sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]]) -> str:
+    """A hash of all that a kept language model depends on; it stands in its ``about``."""
+    return text_key([*sentences, *measured_on], config)

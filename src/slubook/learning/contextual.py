@@ -1,6 +1,7 @@
 """Stage two of transfer with an embedding: a new skill's network starts from what pretraining left.
 
-All settings are those of :mod:`slubook.learning.transfer`; what is new is when the embedding may learn. Taught in
+All settings are those of :mod:`slubook.learning.transfer`; what is new is when the embedding may learn. Where a skill
+has thousands of examples, a network can also begin at random over an embedding, without any annotated source. Taught in
 chapter 3, *Build it*.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 
@@ -18,7 +20,7 @@ from slubook.learning.training import predict, train
 from slubook.learning.transfer import LOWER_LAYERS, TransferConfig
 from slubook.learning.unfreezing import Gradual, Unfreezing, UnfreezingConfig, paces_of
 from slubook.models.context_pretrained import ContextPretrained
-from slubook.models.contextual import ContextEncoded, ContextualNetwork
+from slubook.models.contextual import ContextEncoded, ContextualNetwork, Embedding, WordVectors
 from slubook.models.encoding import Encoder
 from slubook.profiles import seed_everything
 
@@ -28,13 +30,13 @@ class ContextStart:
     """How one network begins, and when its embedding may learn.
 
     Attributes:
-        pretrained: what it takes over.
+        pretrained: what it takes over; of an embedding alone, all else begins at random.
         unfreezing: the schedule.
         rate: a multiple of the configured learning rate, for all parts.
         parts: of the base that move; all but the heads, as in the paper.
     """
 
-    pretrained: ContextPretrained
+    pretrained: ContextPretrained | Embedding
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     rate: float = 1.0
     parts: tuple[str, ...] = LOWER_LAYERS
@@ -46,9 +48,21 @@ class ContextDNN(DNN):
 
     Attributes:
         since: the progress at which each layer of the embedding was unfrozen.
+        start: how it begins.
     """
 
     since: tuple[float, ...] = ()
+    start: ContextStart | None = None
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Learn one skill by :func:`fit_contextual`.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        fitted = fit_contextual(self.start, train, dev, seed, TransferConfig(self.config.network, self.config.training))
+        self.table, self.encoder, self.network, self.since = fitted.table, fitted.encoder, fitted.network, fitted.since
+        return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Intent, confidence and slots of each text."""
@@ -59,8 +73,18 @@ class ContextDNN(DNN):
 
     def size_bytes(self) -> int:
         """Float32 weights of the skill's own network and local words; an embedding that never learned is shared."""
-        shared = 0 if self.since else sum(p.numel() for p in self.network.embedding.parameters())
-        return super().size_bytes() - 4 * shared
+        words = sum(len(w.encode()) + 4 for w in self.encoder.words)
+        own, read = self.parameters()[0], sum(p.numel() for p in self.network.embedding.parameters())
+        return words + 4 * (own + read if self.since else own)
+
+    def parameters(self) -> tuple[int, int]:
+        """How many numbers the skill's own network has, and how many what it reads: word table and embedding."""
+        own, table = super().parameters()
+        embedding = self.network.embedding
+        read = sum(p.numel() for p in embedding.parameters())
+        if isinstance(embedding, WordVectors):
+            table += embedding.table.rows.size + embedding.table.buckets.size
+        return own - read, table + read
 
 
 def fit_contextual(
@@ -86,17 +110,20 @@ def fit_contextual(
     """
     config = config or TransferConfig()
     seed_everything(seed, threads=1)
-    source, updates = start.pretrained, config.training.updates
-    encoder = Encoder(train_set, config.network.ngram_order, source.base.characters)
-    network = ContextualNetwork(encoder, config.network, source.embedding, False)
-    source.carry_over(network, encoder, start.parts)
-    tables, dim = [source.base.table], config.network.dim
+    source, updates, dim = start.pretrained, config.training.updates, config.network.dim
+    if isinstance(source, ContextPretrained):
+        table, encoder = source.base.table, Encoder(train_set, config.network.ngram_order, source.base.characters)
+        network = ContextualNetwork(encoder, config.network, source.embedding, False)
+        source.carry_over(network, encoder, start.parts)
+    else:
+        table, encoder = None, Encoder(train_set, config.network.ngram_order)
+        network = ContextualNetwork(encoder, config.network, source, True)
     if start.unfreezing.how == "gradual":
         unfreezing = Gradual(network, start.unfreezing, updates, math.ceil(len(train_set) / config.training.batch))
     else:
         unfreezing = Unfreezing(network, start.unfreezing, updates)
     data, held = (
-        ContextEncoded(encoder.encode_gold(part, tables, dim), network.embedding, network.frozen)
+        ContextEncoded(encoder.encode_gold(part, [table], dim), network.embedding, network.frozen)
         for part in (train_set, dev)
     )
 
@@ -108,7 +135,7 @@ def fit_contextual(
 
     paces = paces_of(network, lambda part, update: start.rate * unfreezing.speed(part, update))
     train(network, encoder, data, held, dev, config.training, seed, look, paces, unfreezing.triangle)
-    model = ContextDNN(source.base.table, DNNConfig(config.network, config.training), tuple(unfreezing.since))
+    model = ContextDNN(table, DNNConfig(config.network, config.training), tuple(unfreezing.since), start)
     model.encoder, model.network = encoder, network
     return model
 

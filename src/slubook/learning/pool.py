@@ -24,6 +24,8 @@ SOURCES = (
 FOLDS = 3
 #: The share of a pool on which a language model is judged.
 HELD_OUT = 0.01
+#: Texts on which the mean norm of an embedding is measured.
+MEASURED = 2000
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,12 @@ class Pool:
         """A share of the pool, by hash: a smaller one is a subset of a larger one."""
         return self._where([_place("part", t) <= share for t in self.texts])
 
-    def held_out(self) -> tuple[Pool, list[str]]:
-        """The pool without :data:`HELD_OUT` of it, by hash; and those of them that nearly repeat nothing that is left.
+    def held_out(self, share: float = HELD_OUT) -> tuple[Pool, list[str]]:
+        """The pool without a share of it, by hash; and those of them that nearly repeat nothing that is left.
 
         A language model is judged by the latter.
         """
-        held = [_place("held out", t) <= HELD_OUT for t in self.texts]
+        held = [_place("held out", t) <= share for t in self.texts]
         left, out = self._where([not h for h in held]), self._where(held).texts
         near = near_duplicates(out, left.texts)
         return left, [t for t, n in zip(out, near, strict=True) if not n]
@@ -65,6 +67,11 @@ class Pool:
     def sentences(self) -> list[list[str]]:
         """The tokens of each text."""
         return [words(t) for t in self.texts]
+
+    def measured(self) -> list[list[str]]:
+        """The tokens of :data:`MEASURED` texts, by hash, on which norms are measured."""
+        first = sorted(self.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
+        return [words(text) for text in first]
 
 
 def _place(what: str, text: str) -> float:

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from slubook.corpora.utterance import Prediction, Utterance
+from slubook.learning.contextual import ContextStart, fit_contextual
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.transfer import Start, TransferConfig, fit_starts
 from slubook.models.packed import PackedSkill
@@ -73,3 +74,23 @@ class ServedTransfer(_Served):
         """
         model = fit_starts({"only": self.start}, train, dev, seed, self.config)["only"]
         return self._keep(model, self.start.pretrained.table)
+
+
+@dataclass
+class ServedContextual(_Served):
+    """A packed network that reads a language model; it began as :class:`slubook.learning.contextual.ContextStart` says.
+
+    The language model is part of the pack, since unfreezing made it this skill's own.
+    """
+
+    start: ContextStart
+    config: TransferConfig = field(default_factory=TransferConfig)
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Learn one skill, then pack it.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        model = fit_contextual(self.start, train, dev, seed, self.config)
+        return self._keep(model, self.start.pretrained.base.table)

@@ -7,7 +7,6 @@ There is no vocabulary on the input side: any word has a vector. Taught in chapt
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slubook.files import replaced_folder
+from slubook.models import saved
 from slubook.models.lstm import Recurrence, Steps
 
-FORMAT = 1
+#: What a folder should hold, and how to come by one.
+WHAT, REMEDY = "language model", "train one with `slubook elmol train`"
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 SPECIAL = 4
 
@@ -177,10 +176,9 @@ class BiLM(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
-        meta = {"format": FORMAT, "config": asdict(self.config), "characters": list(self.names), "about": self.about}
+        facts = {"config": asdict(self.config), "characters": list(self.names), "about": self.about}
         with replaced_folder(folder) as draft:
-            save_file({n: t.contiguous().cpu() for n, t in self.state_dict().items()}, draft / "weights.safetensors")
-            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+            saved.write(draft, facts, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -190,18 +188,11 @@ class BiLM(nn.Module):
             FileNotFoundError: when there is nothing.
             ValueError: when it is damaged or of another format.
         """
-        if not (folder / "meta.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no language model: make one with `slubook run elmol`")
-        try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            if meta["format"] != FORMAT:
-                raise ValueError(f"format {meta['format']}, not {FORMAT}")
-            found = cls(meta["characters"], config_from(meta["config"]))
-            found.load_state_dict(load_file(folder / "weights.safetensors"))
-            found.about = meta["about"]
+        with saved.opened(folder, WHAT, REMEDY) as (facts, weights):
+            found = cls(facts["characters"], config_from(facts["config"]))
+            found.load_state_dict(weights)
+            found.about = facts["about"]
             return found.eval()
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"the language model in {folder} is damaged ({error}): delete the folder") from error
 
 
 def config_from(values: Mapping[str, Any]) -> BiLMConfig:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from slubook.files import replaced_folder
+from slubook.models import saved
 from slubook.models.bilm import BiLM
 from slubook.models.contextual import ContextualNetwork, Embedding
 from slubook.models.encoding import Encoder
@@ -59,7 +59,7 @@ class ContextPretrained:
         """Write everything but a table of word vectors, which is kept elsewhere; aside first, then renamed."""
         with replaced_folder(folder) as draft:
             self.base.save(draft / "base")
-            save_file({n: t.detach().contiguous() for n, t in self.reading.items()}, draft / "reading.safetensors")
+            saved.write_weights(draft / "reading.safetensors", self.reading)
             if isinstance(self.embedding, BiLM):
                 self.embedding.save(draft / "reader")
 
@@ -76,9 +76,7 @@ class ContextPretrained:
             ValueError: when it is damaged or of another format.
         """
         base = Pretrained.load(folder / "base")
-        try:
+        with saved.reading(folder, "pretrained network"):
             found = load_file(folder / "reading.safetensors")
             reading = {name: found[name] for name in READING}
-        except (OSError, SafetensorError, KeyError) as error:
-            raise ValueError(f"the pretrained network in {folder} is damaged ({error}): delete the folder") from error
         return cls(base, BiLM.load(folder / "reader") if isinstance(embedding, BiLM) else embedding, reading)

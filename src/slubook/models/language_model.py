@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slubook.files import replaced_folder
-from slubook.models.bilm import BiLM
+from slubook.models import saved
+from slubook.models.bilm import REMEDY, WHAT, BiLM
 from slubook.models.lstm import blocks
 from slubook.models.output_words import OutputWords
 
@@ -52,8 +52,7 @@ class LanguageModel(nn.Module):
         """Write both parts; aside first, then renamed: never half there."""
         with replaced_folder(folder) as draft:
             self.reader.save(draft / "reader")
-            tensors = {n: t.contiguous().cpu() for n, t in self.output.state_dict().items()}
-            save_file(tensors, draft / "output.safetensors")
+            saved.write_weights(draft / "output.safetensors", self.output.state_dict())
             (draft / "words.json").write_text(json.dumps(self.output.words, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
@@ -64,11 +63,11 @@ class LanguageModel(nn.Module):
             FileNotFoundError: when there is nothing.
             ValueError: when it is damaged or of another format.
         """
+        if not (folder / "reader").is_dir():
+            raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
         reader = BiLM.load(folder / "reader")
-        try:
+        with saved.reading(folder, WHAT):
             words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
             output = OutputWords(Counter(words), reader.config.width)
             output.load_state_dict(load_file(folder / "output.safetensors"))
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"the output words in {folder} are damaged ({error}): delete the folder") from error
         return cls(reader, output).eval()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pycrfsuite
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from slubook.models import saved
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 
 NAMES, WEIGHTS, TAGGER = "names.json", "weights.safetensors", "tagger.crfsuite"
@@ -45,7 +45,7 @@ def load_maxent(folder: Path) -> MaxEntCRF:
     Raises:
         ValueError: when a file is missing or damaged, or of another format.
     """
-    try:
+    with saved.reading(folder, "MaxEnt-CRF"):
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         if names["format"] != FORMAT:
             raise ValueError(f"format {names['format']}, not {FORMAT}")
@@ -63,8 +63,6 @@ def load_maxent(folder: Path) -> MaxEntCRF:
             model._weights = weights["coef"].size
         model._crf_bytes, model._tagger = (folder / TAGGER).read_bytes(), pycrfsuite.Tagger()
         model._tagger.open_inmemory(model._crf_bytes)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} holds no whole MaxEnt-CRF ({error}): train it again") from error
     return model
 
 

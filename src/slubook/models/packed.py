@@ -19,6 +19,7 @@ from safetensors.numpy import load
 from slubook.corpora.bio import from_bio
 from slubook.corpora.utterance import Prediction, Token, tokenize
 from slubook.models.maxent import utterance_features
+from slubook.models.packed_reader import Layer, PackedReader, bilstm, halved
 from slubook.models.vectors import VectorTable
 from slubook.profiles import stable_hash
 
@@ -96,33 +97,6 @@ def hashed(feature: str) -> int:
     return stable_hash("ngram", feature)
 
 
-class Layer(NamedTuple):
-    """One bi-LSTM layer, both directions; gates input, forget, output are halved: see :func:`bilstm`."""
-
-    w_in: np.ndarray  # [2, I, 4H]
-    w_rec: np.ndarray  # [2, H, 4H]
-    bias: np.ndarray  # [2, 1, 4H]
-
-
-def bilstm(x: np.ndarray, layer: Layer) -> np.ndarray:
-    """One bi-LSTM layer over one utterance, [T, I] → [T, 2H].
-
-    As sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, one tanh serves all four gates.
-    """
-    hidden = layer.w_rec.shape[1]
-    z_in = x @ layer.w_in + layer.bias  # [2, T, 4H]
-    z_in[1] = z_in[1, ::-1].copy()
-    states = np.empty((2, len(x), hidden), np.float32)
-    h = c = np.zeros((2, 1, hidden), np.float32)
-    for t in range(len(x)):
-        z = np.tanh(z_in[:, t : t + 1] + h @ layer.w_rec)
-        gates = z[..., : 3 * hidden] * 0.5 + 0.5
-        c = gates[..., hidden : 2 * hidden] * c + gates[..., :hidden] * z[..., 3 * hidden :]
-        h = gates[..., 2 * hidden :] * np.tanh(c)
-        states[:, t] = h[:, 0]
-    return np.concatenate([states[0], states[1, ::-1]], 1)
-
-
 def viterbi(emissions: np.ndarray, start: np.ndarray, step: np.ndarray, end: np.ndarray) -> list[int]:
     """The best tag sequence. emissions: [T, K]; start, end: [K]; step: [K, K], from row to column."""
     best, back = start + emissions[0], []
@@ -187,15 +161,20 @@ class PackedSkill:
         self._layers = []
         for i in range(about["layers"]):
             layer = Layer(rows(f"{i}.w_in").numbers(), rows(f"{i}.w_rec").numbers(), plain(f"{i}.bias"))
-            for part in layer:
-                part[..., : 3 * layer.w_rec.shape[1]] *= 0.5
-            self._layers.append(layer)
+            self._layers.append(halved(layer))
+
+        def of_reader(name: str) -> np.ndarray:
+            name = f"reader.{name}"
+            return plain(name) if name in tensors else rows(name).numbers()
+
+        self._reader = PackedReader(about["reader"], of_reader) if "reader" in about else None
 
     @property
     def nbytes(self) -> int:
         """Memory of this skill while it is open: numbers, and about 100 bytes a word of its vocabulary."""
         pairs = (self._project, self._filter, self._tag_head, self._intent_head, self._crf, *self._layers)
         dense = self._embedding.nbytes + sum(part.nbytes for pair in pairs for part in pair)
+        dense += self._reader.nbytes if self._reader else 0
         return dense + self._local.nbytes + self._ngrams.nbytes + self._hashes.nbytes + 100 * len(self._rows)
 
     @property
@@ -216,7 +195,10 @@ class PackedSkill:
 
     def scores(self, tokens: Sequence[Token]) -> tuple[np.ndarray, np.ndarray]:
         """Tag emissions [T, K] and intent logits [I] of one utterance; no token counts as one unknown word."""
-        x = self._words([t.text.lower() for t in tokens] or [""])
+        words = [t.text.lower() for t in tokens] or [""]
+        x = self._words(words)
+        if self._reader:
+            x = np.concatenate([x, self._reader(words)], 1)
         states: list[np.ndarray] = []  # of each layer, [T, 2H]
         for layer in self._layers:
             below = x if not states else states[0] if self._stacked else states[-1]

@@ -1,6 +1,7 @@
 """From a trained network to the blob that :class:`slubook.models.packed.PackedSkill` reads.
 
-Taught in chapter 1, *Shared and local embeddings*. Chapter 2's network is packed like chapter 1's.
+Taught in chapter 1, *Shared and local embeddings*. Chapter 2's network is packed like chapter 1's, and chapter 3's like
+that with the language model that it reads.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load, save
 from torch import Tensor
 
+from slubook.models.bilm import BEGIN, END, SPECIAL, BiLM
+from slubook.models.bilm import UNKNOWN as UNKNOWN_LETTER
+from slubook.models.contextual import ContextualNetwork
 from slubook.models.encoding import UNKNOWN, WORD_LENGTH, Encoder
 from slubook.models.network import Network
 from slubook.models.packed import FORMAT, StoreError, hashed, quantise
@@ -24,6 +30,8 @@ from slubook.models.vectors import VectorTable
 BITS: Mapping[str, int] = MappingProxyType(
     {"local": 4, "ngrams": 4, "lstm": 4, "project": 8, "char_filter": 8, "tag_head": 8, "intent_head": 8}
 )
+#: A language model keeps eight everywhere: what it reads is passed on through all layers above it.
+READER_BITS = 8
 #: The parts of a blob, by the first word of its tensors' names, for :func:`bytes_per_part`.
 _PARTS = {"words": "local", "about": "labels", "crf": "heads", "tag_head": "heads", "intent_head": "heads"}
 
@@ -38,7 +46,8 @@ def pack(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[s
         bits: 4 or 8 for each matrix, as in ``BITS``.
 
     Raises:
-        StoreError: when the network is a bank of several, or keeps its corrections elsewhere.
+        StoreError: when the network is a bank of several, keeps its corrections elsewhere, or reads word vectors beside
+            its words.
     """
     if network.groups != 1:
         raise StoreError(f"a bank of {network.groups} networks cannot be packed: pack each one's `single`")
@@ -62,6 +71,9 @@ def pack(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[s
     }
     if isinstance(network, StackedNetwork):
         about["stacked"] = True
+    reader = pack_reader(network) if isinstance(network, ContextualNetwork) else None
+    if reader:
+        about["reader"] = reader[0]
     crf = network.crf
     plain = {
         "characters": network.characters[0],
@@ -85,7 +97,44 @@ def pack(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[s
     for name, matrix in matrices.items():
         rows = quantise(_numpy(matrix), bits["lstm" if name[0].isdigit() else name])
         tensors |= {f"{name}.codes": rows.codes, f"{name}.scales": rows.scales}
-    return save(tensors)
+    return save(tensors | reader[1] if reader else tensors)
+
+
+def pack_reader(network: ContextualNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The facts and the tensors from which :class:`slubook.models.packed_reader.PackedReader` reads.
+
+    Raises:
+        StoreError: when the network reads another embedding than a language model.
+    """
+    model = network.embedding
+    if not isinstance(model, BiLM):
+        raise StoreError("a network over word vectors beside its words cannot be packed: give it a language model")
+    mix = network.mix.gamma * torch.softmax(network.mix.weights, 0) * model.scale * network.config.vector_norm
+    about = {
+        "characters": "".join(model.names),
+        "first": SPECIAL,
+        "signs": [UNKNOWN_LETTER, BEGIN, END],
+        "longest": model.config.longest,
+        "windows": [window for window, _ in model.config.filters],
+        "layers": model.config.layers,
+        "mix": mix.tolist(),
+    }
+    letters, context = model.characters, network.context
+    plain = {"letters": letters.table.weight, "boundary": model.boundary, "context.bias": context.bias[0, 0]}
+    matrices = {"context": context.weight[0]}
+    for name, linear in (("highway", letters.highway), ("project", letters.project)):
+        matrices[name], plain[f"{name}.bias"] = linear.weight.t(), linear.bias
+    for k, filters in enumerate(letters.filters):
+        matrices[f"filters.{k}"] = filters.weight.permute(2, 1, 0).flatten(0, 1)  # [window · E, F]
+        plain[f"filters.{k}.bias"] = filters.bias
+    for k, layer in enumerate(model.stack):
+        matrices |= {f"{k}.w_in": layer.w_in, f"{k}.w_rec": layer.w_rec, f"{k}.project": layer.project}
+        plain[f"{k}.bias"] = layer.bias
+    tensors = {f"reader.{name}": _numpy(values).astype(np.float16) for name, values in plain.items()}
+    for name, matrix in matrices.items():
+        rows = quantise(_numpy(matrix), READER_BITS)
+        tensors |= {f"reader.{name}.codes": rows.codes, f"reader.{name}.scales": rows.scales}
+    return about, tensors
 
 
 def bytes_per_part(blob: bytes) -> dict[str, int]:

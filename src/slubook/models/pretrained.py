@@ -5,25 +5,22 @@ Taught in chapter 2, *Build it*.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from slubook.files import replaced_folder
+from slubook.models import saved
 from slubook.models.encoding import Encoder
 from slubook.models.named_heads import NamedHeads
 from slubook.models.network import NetworkConfig
 from slubook.models.stacked import PARTS, StackedNetwork
 from slubook.models.vectors import VectorTable
 
-FORMAT = 1
 #: Parts that a new skill can take over as they are. Its words come with the table, its heads from label names.
 LOWER = ("characters", "common", "tagger", "classifier")
 #: What a network that takes them over must have in common with the pretrained one.
@@ -80,9 +77,7 @@ class Pretrained:
     def save(self, folder: Path) -> None:
         """Write everything as safetensors, NumPy arrays and JSON; aside first, then renamed: never half there."""
         heads = {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
-        tensors = {name: value.detach().contiguous() for name, value in (self.weights | heads).items()}
-        meta = {
-            "format": FORMAT,
+        facts = {
             "config": asdict(self.config),
             "characters": self.characters,
             "tag_words": list(self.heads.tag_words),
@@ -90,8 +85,7 @@ class Pretrained:
             "about": self.about,
         }
         with replaced_folder(folder) as draft:
-            save_file(tensors, draft / "weights.safetensors")
-            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+            saved.write(draft, facts, self.weights | heads)
             self.table.save(draft / "table")
 
     @classmethod
@@ -102,18 +96,10 @@ class Pretrained:
             FileNotFoundError: when there is nothing.
             ValueError: when it is damaged or of another format.
         """
-        if not (folder / "meta.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no pretrained network: make one with `slubook run transfer`")
-        try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            if meta["format"] != FORMAT:
-                raise ValueError(f"format {meta['format']}, not {FORMAT}")
-            tensors = load_file(folder / "weights.safetensors")
+        with saved.opened(folder, "pretrained network", "make one with `slubook run transfer`") as (facts, tensors):
             widths = tensors["heads.begin"].shape[1], tensors["heads.intent"].shape[1]
-            heads = NamedHeads(meta["tag_words"], meta["intent_words"], *widths)
+            heads = NamedHeads(facts["tag_words"], facts["intent_words"], *widths)
             heads.load_state_dict({n.removeprefix("heads."): v for n, v in tensors.items() if n.startswith("heads.")})
             weights = {n: tensors[n] for n in ("unknown", *(n for part in LOWER for n in PARTS[part]))}
             table = VectorTable.load(folder / "table")
-            return cls(NetworkConfig(**meta["config"]), table, meta["characters"], weights, heads, meta["about"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"the pretrained network in {folder} is damaged ({error}): delete the folder") from error
+            return cls(NetworkConfig(**facts["config"]), table, facts["characters"], weights, heads, facts["about"])

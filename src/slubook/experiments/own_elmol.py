@@ -1,0 +1,175 @@
+"""What ELMoL stands on for a skill of the user's own, and a language model of the user's own text.
+
+Two trainings, each done once and kept: a language model reads requests that nobody annotated, then a network that reads
+it learns the annotated requests of this book, as in chapter 3. Taught in *Your own skill*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.plain import read_texts
+from slubook.corpora.registry import load
+from slubook.corpora.utterance import words
+from slubook.experiments.elmol_sources import SMALL
+from slubook.experiments.own import Mature, OwnSkill, embedded_pool, embedded_source
+from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, kept_key
+from slubook.learning.checkpoints import kept_contextual, pretrained_folder
+from slubook.learning.perplexity import perplexity
+from slubook.learning.pool import HELD_OUT, build_pool
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.unfreezing import UnfreezingConfig
+from slubook.models.bilm import BiLM
+from slubook.models.context_pretrained import ContextPretrained
+from slubook.models.language_model import LanguageModel
+from slubook.models.saved import FACTS, WEIGHTS
+
+#: The language model that a full run of chapter 3 leaves in the cache.
+FULL = "elmol-full-elmol"
+#: Stage one of transfer over ELMoL on the embedded corpora: with the language model, two minutes of one core.
+PRETRAINING = PretrainingConfig(updates=1000)
+#: Of a text of the user's own, requests held out for perplexity, and their greatest share of it.
+HELD, MOST = 100, 0.1
+
+
+class Contextual(NamedTuple):
+    """A network pretrained over a language model, where its word table lies, and what the model has read, in words."""
+
+    network: ContextPretrained
+    folder: Path
+    read: str
+
+    def in_words(self) -> str:
+        """What both were trained on, for a sentence."""
+        return f"{self.read}; and on {Mature(self.network.base, self.folder).in_words()}"
+
+
+class Reader(NamedTuple):
+    """A language model, a hash of its weights, and what it was trained on, in words."""
+
+    model: BiLM
+    key: str
+    read: str
+
+
+def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
+    """The network over ELMoL that a skill starts from: pretrained on the embedded corpora once, and kept.
+
+    Args:
+        choice: of the language model; see :func:`language_model`.
+        skills: what will be learned; what nearly repeats it is left out of the source, as for transfer.
+
+    Raises:
+        CorpusError: when there is no language model in the folder, nothing is left to learn from, or the cache cannot
+            be used.
+    """
+    try:
+        reader = language_model(choice, skills)
+        source, domains = embedded_source(skills)
+        name = f"{source}-elmol-{reader.key}"
+        network = kept_contextual(name, domains, reader.model, reader.key, PRETRAINING, UnfreezingConfig())
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"ELMoL: {error}: name the folder of a language model with --elmol, set SLUBOOK_CACHE to a folder that can "
+            "be written, or go without ELMoL"
+        ) from error
+    return Contextual(network, pretrained_folder(name) / "base" / "table", reader.read)
+
+
+def language_model(choice: str, skills: Sequence[OwnSkill]) -> Reader:
+    """The language model for the networks.
+
+    Args:
+        choice: the folder of one, or ``"auto"``: that of a full run of chapter 3 where the cache has it, else a small
+            one of the embedded pool, trained once and kept. That pool leaves out what stands in the skills; a model of
+            a full run may have read it, without labels, when it is public.
+        skills: what will be learned.
+
+    Raises:
+        FileNotFoundError: when there is none in the folder.
+        ValueError: when it is damaged or of another format.
+    """
+    folder, read = bilm_folder(FULL), "a language model of the public requests of chapter 3"
+    if choice != "auto":
+        folder, read = Path(choice), f"the language model in {choice}"
+    elif not (folder / "reader" / FACTS).is_file():
+        name, pool = embedded_pool(skills)
+        kept_bilm(name, pool.sentences(), SMALL, pool.measured())
+        without = ", without those that are also yours" if "-without-" in name else ""
+        folder, read = bilm_folder(name), f"a language model of the requests that come with this book{without}"
+    model = LanguageModel.load(folder).reader
+    return Reader(model, hashlib.sha256((folder / "reader" / WEIGHTS).read_bytes()).hexdigest()[:12], read)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A language model of the user's own text.
+
+    Attributes:
+        folder: where it lies.
+        sentences: requests that it was trained on; distinct ones, without those held out.
+        left_out: requests that nearly repeat what must not be known.
+        held_out: requests of its perplexity.
+        perplexity: see :func:`slubook.learning.perplexity.perplexity`; empty when too few were held out.
+        seconds: of training.
+    """
+
+    folder: str
+    sentences: int
+    left_out: int
+    held_out: int
+    perplexity: dict[str, float]
+    seconds: float
+
+
+def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None, device: str) -> Trained:
+    """Train ELMoL on a text of the user's own; a training that was stopped goes on where it was.
+
+    About a hundred requests are held out for perplexity, a tenth of the text at the most.
+
+    Args:
+        text: one request a line.
+        out: a folder for it, new or empty; or that of this very model.
+        without: corpora or skills of which it must know nothing, because it will be compared on them.
+        epochs: passes over the text; as chapter 3 does when ``None``.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        CorpusError: when a file cannot be used, when there is too little text, when something else stands in ``out``,
+            or when it cannot be written.
+    """
+    asked = [u.text for path in without for u in load(path)]
+    pool = build_pool((), asked, read_texts(text))
+    left_out = pool.counts["distinct"] - pool.counts["left"]
+    left, held_out = pool.held_out(min(MOST, max(HELD_OUT, HELD / max(1, len(pool.texts)))))
+    config, out = BiLMTraining(), out.resolve()
+    config = replace(config, epochs=epochs or config.epochs)
+    sentences, measured = left.sentences(), left.measured()
+    try:
+        if out.exists() and not _may_be_written(out, kept_key(sentences, config, measured)):
+            raise CorpusError(
+                f"{out}: is there already, and is not the language model of this text and these settings: "
+                "name another folder, or remove it"
+            )
+        model = kept_bilm(out.name, sentences, config, measured, device, out)
+    except CorpusError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{text}: no language model can be trained ({error})") from error
+    told = perplexity(model, [words(t) for t in held_out]) if held_out else {}
+    about = model.reader.about
+    return Trained(str(out), about["sentences"], left_out, len(held_out), told, about["seconds"])
+
+
+def _may_be_written(out: Path, key: str) -> bool:
+    """Whether a folder is empty, or holds the language model of that key."""
+    if not out.is_dir():
+        return False
+    if not any(out.iterdir()):
+        return True
+    return (out / "reader").is_dir() and LanguageModel.load(out).reader.about.get("kept_key") == key

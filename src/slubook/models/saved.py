@@ -1,0 +1,73 @@
+"""Models on disk: facts as JSON beside weights as safetensors, no pickle, and one account of what can be wrong.
+
+A damaged file, a tensor too few, another shape: whatever stops a model from being read is told in the same words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FACTS, WEIGHTS = "meta.json", "weights.safetensors"
+#: Of the two files together; raised when an older version could not make sense of a newer one's.
+FORMAT = 1
+
+
+def write(folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Write facts and weights into a folder that exists; the caller moves it to its place when all is there."""
+    text = json.dumps({"format": FORMAT, **facts}, ensure_ascii=False, indent=1)
+    (folder / FACTS).write_text(text, encoding="utf-8")
+    write_weights(folder / WEIGHTS, weights)
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors, wherever they are, as one safetensors file."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+
+
+@contextmanager
+def reading(folder: Path, what: str) -> Iterator[None]:
+    """Around everything that turns the files of a folder into a model.
+
+    Args:
+        folder: of the model.
+        what: it is, for the message.
+
+    Raises:
+        ValueError: in place of any error that faulty files can cause.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"the {what} in {folder} is damaged ({error}): delete the folder") from error
+
+
+@contextmanager
+def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """The facts and the weights that :func:`write` left, around everything that is made of them.
+
+    Args:
+        folder: of the model.
+        what: it is, for messages.
+        remedy: how to come by one.
+
+    Raises:
+        FileNotFoundError: when there is nothing.
+        ValueError: when it is of another format, or damaged.
+    """
+    if not (folder / FACTS).is_file():
+        raise FileNotFoundError(f"{folder} holds no {what}: {remedy}")
+    with reading(folder, what):
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        found = facts["format"]
+    if found != FORMAT:
+        raise ValueError(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
+    with reading(folder, what):
+        yield facts, load_file(folder / WEIGHTS)
