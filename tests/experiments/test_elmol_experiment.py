@@ -9,7 +9,20 @@ from slubook.claims import load_claims
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance, words
 from slubook.experiments import elmol, elmol_sources
-from slubook.experiments.elmol import GROUPS, HOW, LARGE, METHODS, USED, Settings, learn_some, run, variant_of, wanted
+from slubook.experiments.elmol import (
+    GROUPS,
+    HOW,
+    LARGE,
+    METHODS,
+    SIZES,
+    USED,
+    Settings,
+    deal,
+    learn_some,
+    run,
+    variant_of,
+    wanted,
+)
 from slubook.experiments.elmol_sources import MODELS, TABLES, Texts, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
 from slubook.learning.bilm import BiLMTraining
@@ -114,7 +127,7 @@ def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, mon
 def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     _, claims = load_claims()
     compared = [c.measure for c in claims if c.experiment == "elmol" and c.measure.kind == "comparison"]
-    assert len(compared) == 5 and {m for c in compared for m in (c.baseline, c.proposed)} <= set(METHODS)
+    assert len(compared) == 6 and {m for c in compared for m in (c.baseline, c.proposed)} <= set(METHODS)
     assert set(HOW) == set(METHODS) - {"none"} == set(USED["full"])
     assert all(kind in (*MODELS, *TABLES) and {a, b} <= set(SCHEDULES) for kind, a, b in HOW.values())
     embedding, *both = HOW["elmol"]
@@ -139,14 +152,30 @@ def test_two_groups_of_the_two_hundred_are_learned_and_the_larger_size_where_the
         pool = tuple(Utterance(f"{name}{k}", f"say {k}", "A") for k in range(count))
         return Skill(name, "toy", ("music",), (), pool)
 
-    skills = [skill(f"toy/{k:02}", 2200 if k in (1, 4, 10, 19) else 300) for k in range(24)]
+    room = {1: 2200, 4: 700, 7: 500, 10: 700}
+    skills = [skill(f"toy/{k % 12:02}#{k // 12}", room.get(k, 300)) for k in range(24)]
     sources = [Source(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
     of = {s.name: f"full-{k % 6}" for k, s in enumerate(skills)}
     monkeypatch.setattr(elmol, "folds_of", lambda chosen, config, prefix: (of, sources))
     learned, names, used = learn_some(Chosen("full", [(s, 100) for s in skills]), PretrainingConfig())
     assert [s.name for s in used] == [f"full-{k}" for k in GROUPS]
-    inside = [s.name for s in skills if of[s.name] in ("full-1", "full-4")]
-    assert list(names) == inside[::3] and names == {name: of[name] for name in inside[::3]}
-    assert [n for _, n in learned.skills].count(100) == len(names)
-    assert {s.name for s, n in learned.skills if n == LARGE} == {"toy/01", "toy/19"}, "every second one with room"
-    assert len(learned.distinct) == len(names)
+    first = ["toy/01#0", "toy/04#0", "toy/07#0", "toy/10#0"]
+    assert names == {name: of[name] for name in first}, "one of each domain"
+    assert [(s.name, n) for s, n in learned.skills] == [
+        *zip(first, (200, 300, 100, 400), strict=True),
+        (first[0], LARGE),
+    ]
+
+
+def test_sizes_are_dealt_evenly_and_those_with_least_room_choose_first():
+    def skill(name, count):
+        return Skill(name, "toy", (), (), tuple(Utterance(f"{name}{k}", "say", "A") for k in range(count)))
+
+    skills = [*(skill(f"large{k}", 800) for k in range(9)), *(skill(f"small{k}", 200) for k in range(3))]
+    dealt = {s.name: n for s, n in deal(skills)}
+    assert all(dealt[f"small{k}"] == 100 for k in range(3))
+    assert sorted(dealt.values()) == [100] * 3 + [200] * 3 + [300] * 2 + [400] * 2 + [500] * 2
+    assert {n for _, n in deal(skills)} == set(SIZES)
+    _, claims = load_claims()
+    read = {n for c in claims if c.experiment == "elmol" for n in getattr(c.measure, "sizes", None) or ()}
+    assert read == set(SIZES), "the claims read the sizes that are dealt"

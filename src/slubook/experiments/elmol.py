@@ -3,11 +3,12 @@
 Protocol (decided before any test figure of a public skill was looked at; raise :data:`PROTOCOL` when its meaning
 changes):
 
-- *Skills*: of chapter 2's two hundred, every third one of two of its six groups (:data:`GROUPS`), so that few
-  pretrainings are needed. The two were chosen by what they hold, five corpora and most of the skills that have room
-  for 2,000 examples, before anything was trained. Each is learned at its own size, and every second one with room at
-  2,000 examples, there by the methods that no schedule or share of the pool tells apart (quick: two embedded skills;
-  ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
+- *Skills*: of chapter 2's two hundred, the first of each domain in two of its six groups (:data:`GROUPS`), so that few
+  pretrainings are needed. The two were chosen by what they hold, five corpora and the only skill that has room for
+  2,000 examples, before anything was trained. Each is learned at one size of :data:`SIZES`, dealt so that each size
+  has about as many skills as there is room for, and the one with room at 2,000 examples as well, there by the methods
+  that no schedule or share of the pool tells apart (quick: two embedded skills; ``--corpus``: each domain of the file).
+  Seed *s* draws training and dev sets.
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
   of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
   the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger.
@@ -39,6 +40,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from slubook.corpora.skillsets import Skill
 from slubook.experiments import transfer
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
@@ -47,7 +49,7 @@ from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import speed_tables
 from slubook.experiments.transfer import choose, new_labels
-from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained
+from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextStart, fit_contextual
@@ -91,8 +93,8 @@ USED = {
     "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
     "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
 }
-#: Groups of chapter 2's skills that are learned, and every so many-th of them.
-GROUPS, STEP = (1, 4), 3
+#: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.
+GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 #: Updates of a pretraining that is not full.
@@ -162,11 +164,25 @@ def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[
     else:
         sources = [replace(s, config=replace(s.config, updates=min(s.config.updates, QUICK_UPDATES))) for s in sources]
     inside = [s for s in chosen.distinct if of[s.name] in {source.name for source in sources}]
-    names = {s.name: of[s.name] for s in inside[:: {"full": STEP, "quick": 2, "corpus": 1}[chosen.profile]]}
+    picked = one_a_domain(2 if chosen.profile == "quick" else 1)(inside)
+    names = {s.name: of[s.name] for s in picked}
     skills = [(s, n) for s, n in chosen.skills if s.name in names]
     if chosen.profile == "full":
-        skills += [(s, LARGE) for s, _ in skills if s.allows(LARGE)][::2]
+        skills = [*deal(picked), *((s, LARGE) for s in picked if s.allows(LARGE))]
     return replace(chosen, skills=skills), names, sources
+
+
+def deal(skills: Sequence[Skill]) -> list[tuple[Skill, int]]:
+    """Each skill with one of :data:`SIZES`: of those it has room for the one that fewest have, the smallest of such.
+
+    Who has room for few of them chooses first.
+    """
+    room, taken = {s.name: [n for n in SIZES if s.allows(n)] for s in skills}, dict.fromkeys(SIZES, 0)
+    dealt = {}
+    for s in sorted(skills, key=lambda s: len(room[s.name])):
+        dealt[s.name] = min(room[s.name], key=taken.__getitem__)
+        taken[dealt[s.name]] += 1
+    return [(s, dealt[s.name]) for s in skills]
 
 
 def variant_of(method: str) -> str:
