@@ -26,16 +26,25 @@ def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_
     assert one["ratio"]["point"] > 1
 
 
-def test_both_are_timed_in_turns_on_the_same_batches():
-    calls = []
-    batches = [(np.array(k),) for k in range(4)]
+def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(monkeypatch):
+    monkeypatch.setattr(speed, "TIMES", 2)
+    now, calls, batches = [0.0], [], [(np.array(k),) for k in range(4)]
+    monkeypatch.setattr(speed.time, "thread_time", lambda: now[0])
 
     def reader(name, seconds):
-        return lambda batch: calls.append((name, int(batch))) or time.sleep(seconds)
+        def read(batch):
+            calls.append((name, int(batch)))
+            now[0] += seconds + (len(calls) % 7) / 1000  # a machine that is busy now and then
+            time.sleep(0.001)  # which the processor's clock does not count
+
+        return read
 
     times = in_turns(reader("a", 0.001), reader("b", 0.02), batches)
-    assert calls[6:] == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3), ("b", 3)]
-    assert times.shape == (4, 2) and (times[:, 1] >= 20).all() and (times[:, 0] >= 1).all()
+    of = [("b", 0), ("a", 0)] * 2 + [("a", 1), ("b", 1)] * 2 + [("b", 2), ("a", 2)] * 2 + [("a", 3), ("b", 3)] * 2
+    assert calls[6:] == of
+    cost = [1000 * (0.001 if name == "a" else 0.02) + (k + 1) % 7 for k, (name, _) in enumerate(calls)]
+    least = {key: min(c for c, k in zip(cost[6:], of, strict=True) if k == key) for key in of}
+    assert times == pytest.approx(np.array([[least["a", k], least["b", k]] for k in range(4)]))
 
 
 def test_medians_and_their_interval():
