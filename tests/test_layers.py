@@ -30,6 +30,7 @@ FLOORS = (
         "ledger",
         "figures",
         "figures_transfer",
+        "figure_diagram",
         "figure_style",
         "pages",
         "reported",
