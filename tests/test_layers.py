@@ -29,6 +29,7 @@ FLOORS = (
         "cost",
         "ledger",
         "figures",
+        "figures_contextual",
         "figures_transfer",
         "figure_diagram",
         "figure_style",
