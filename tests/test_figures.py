@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from slubook import figures, figures_transfer
+from slubook import figures, figures_contextual, figures_transfer
 from slubook.claims import Claim
 from slubook.evaluation.intervals import Interval
 from slubook.figure_style import legend_rows, to_div
@@ -51,6 +51,12 @@ LEDGER = [
 
 CURVES = {"MaxEnt-CRF": {100: Interval(0.5, 0.4, 0.6, 9), 300: Interval(0.3, 0.2, 0.4, 9)}}
 
+SENSE = figures_contextual.Senses(
+    {"FastText": np.array([[0, 1], [2, 3], [4, 5.0]]), "ELMoL": np.array([[6, 7], [8, 9], [10, 11.0]])},
+    ["title", "no slot", "title"],
+    ["say <this>", "that", "those"],
+)
+
 ALL = {
     "forest": lambda: figures.forest(LEDGER),
     "curves": lambda: figures.learning_curves(CURVES, claimed=("the article's 15 %", {100: 0.4, 300: 0.2})),
@@ -74,6 +80,26 @@ ALL = {
     ),
     "cases": lambda: figures_transfer.won_and_lost(
         {"tea": [(False, True, "say <this>"), (True, True, "that"), (True, False, "those")], "cars": []}, across=2
+    ),
+    "layers": figures_contextual.stages,
+    "losses": lambda: figures_contextual.losses(
+        {"slowly": {10: 3.0, 20: 1.0}, "<frozen>": {10: 2.0, 20: 1.5}},
+        {"slowly": [10, 15], "<frozen>": []},
+        ["LSTMs", "letters"],
+    ),
+    "rates": lambda: figures_contextual.rates(
+        {
+            "frozen": {"heads": [1.0, 0.5, 0.2], "ELMoL: LSTMs": [0, 0, 0]},
+            "slowly": {"heads": [1.0, 0.5, 0.2], "ELMoL: LSTMs": [0, 0, 0.1]},
+        },
+    ),
+    "senses": lambda: figures_contextual.senses({"book": SENSE, "play": SENSE._replace(groups=["<a>", "<a>", "b"])}),
+    "reductions": lambda: figures_contextual.reductions(
+        {
+            "against nothing": {"ELMoL": Interval(0.1, 0.05, 0.15, 3), "ELMo": Interval(0.2, 0.1, 0.3, 3)},
+            "against ELMoL": {"ELMo": Interval(0.02, -0.01, 0.04, 3)},
+        },
+        {("against nothing", "ELMoL"): (0.08, None), ("against ELMoL", "ELMo"): (0.01, 0.02), ("a", "b"): (1.0, None)},
     ),
 }
 
@@ -133,8 +159,11 @@ def test_changes_for_a_phone_can_be_taken_back(name):
     phone, wide = layout["meta"]["phone"], layout["meta"]["wide"]
     assert phone.keys() == wide.keys() and phone["height"] >= wide["height"] == layout["height"]
     assert f"height:{layout['height']}px" in to_div(figure, "f")
-    go.Figure(layout=phone)  # every key is one of Plotly's
-    assert all(figure.layout[key] == value for key, value in wide.items() if key != "height")
+    on_a_phone = go.Figure(figure)
+    for key, value in phone.items():
+        on_a_phone.layout[key] = value  # every key is one of Plotly's
+    now = {key: figure.layout[key] for key in wide if key != "height"}
+    assert json.loads(json.dumps(now)) == {key: value for key, value in wide.items() if key != "height"}
 
 
 def test_a_legend_has_room_and_no_scroll_bar():
@@ -257,3 +286,66 @@ def test_utterances_won_and_lost_come_first():
     tea, cars = layout["updatemenus"][0]["buttons"]
     assert (tea["label"], cars["label"]) == ("tea", "cars") and tea["args"][0]["text"][2] == ["that"]
     assert cars["args"][0]["name"][0] == "only after transfer (0)"
+
+
+def test_layers_light_up_when_they_are_unfrozen():
+    traces, layout = drawn(ALL["layers"]())
+    buttons = layout["updatemenus"][0]["buttons"]
+    labels = next(t["text"] for t in traces if t["mode"] == "text")
+    assert [b["label"] for b in buttons] == ["text", "frozen", "highest", "all", "new skill"]
+    fills = {b["label"]: dict(zip(labels, b["args"][0]["fillcolor"], strict=True)) for b in buttons}
+    lit = {stage: {label for label, fill in boxes.items() if fill.endswith("0.45)")} for stage, boxes in fills.items()}
+    assert lit == {
+        "text": set(), "frozen": set(), "highest": {"LSTM →", "← LSTM"}, "all": {"letters"}, "new skill": set(),
+    }  # fmt: skip
+    still = {label for label, fill in fills["frozen"].items() if fill.endswith("0.04)")}
+    assert still == {"letters", "LSTM →", "← LSTM", "which word?"}
+    assert fills["text"]["common bi-LSTM"] == fills["frozen"]["which word?"], "neither is part of that stage"
+
+
+def test_a_star_stands_where_a_layer_was_unfrozen():
+    slowly, stars, frozen, legend = drawn(ALL["losses"]())[0]
+    assert (slowly["x"], slowly["y"]) == ([10, 20], [3.0, 1.0]) and frozen["name"] == "<frozen>"
+    assert (stars["x"], stars["y"]) == ([10, 15], [3.0, 2.0]), "on the curve, between two looks too"
+    assert stars["text"] == ["slowly: LSTMs unfrozen", "slowly: letters unfrozen"]
+    assert legend["name"] == "a layer is unfrozen" and legend["x"] == [None]
+
+
+def test_a_frozen_layer_has_no_line():
+    traces, layout = drawn(ALL["rates"]())
+    assert [(t["name"], t["x"], t["y"]) for t in traces] == [
+        ("heads", [1, 3], [1.0, 0.2]), ("ELMoL: LSTMs", [1, 3], [None, None]),
+    ]  # fmt: skip
+    slowly = layout["updatemenus"][0]["buttons"][1]
+    assert slowly["label"] == "slowly" and slowly["args"][0]["y"] == [[1.0, 0.2], [None, 0.1]]
+    assert layout["yaxis"]["type"] == "log"
+
+
+def test_a_word_is_laid_out_twice_in_the_same_colours_and_the_rarest_groups_are_one():
+    traces, layout = drawn(ALL["senses"]())
+    left, right = traces[:6], traces[6:]
+    assert [(t["name"], t["x"], t["y"]) for t in left[:2]] == [
+        ("title", [0.0, 4.0], [1.0, 5.0]), ("no slot", [2.0], [3.0]),
+    ]  # fmt: skip
+    assert right[0]["x"] == [6.0, 10.0] and right[0]["xaxis"] == "x2" and right[0]["text"] == left[0]["text"]
+    assert left[0]["text"] == ["say &lt;this&gt;", "those"]
+    assert [t["showlegend"] for t in traces] == [True, True] + [False] * 10
+    assert all(a["marker"] == b["marker"] for a, b in zip(left, right, strict=True))
+    play = layout["updatemenus"][0]["buttons"][1]["args"][0]
+    assert play["name"][:3] == ["<a>", "b", "other"] and play["x"][0] == [0.0, 2.0]
+    many = SENSE._replace(
+        panels={"FastText": np.zeros((9, 2)), "ELMoL": np.ones((9, 2))}, groups=list("aabbcdefg"), texts=["t"] * 9
+    )
+    names = [t["name"] for t in drawn(figures_contextual.senses({"w": many}))[0][:6]]
+    counts = [len(t["x"]) for t in drawn(figures_contextual.senses({"w": many}))[0][:6]]
+    assert names == [*"abcde", "other"] and counts == [2, 2, 1, 1, 1, 2]
+
+
+def test_reductions_stand_in_rows_and_the_claim_beside_its_own():
+    traces, layout = drawn(ALL["reductions"]())
+    nothing, elmol, claimed = traces
+    assert layout["yaxis"]["ticktext"] == ["ELMoL", "ELMo"] and nothing["x"] == [10.0, 20.0]
+    assert nothing["error_x"]["array"] == [5.0, 10.0] and elmol["error_x"]["arrayminus"] == [3.0]
+    assert claimed["x"] == [8.0, 1.0] and claimed["error_x"]["array"] == [0, 1.0]
+    assert claimed["y"] == [nothing["y"][0], elmol["y"][0]], "in the row of its baseline and its method"
+    assert nothing["y"][0] < 0 < nothing["y"][1] < 1 < elmol["y"][0]

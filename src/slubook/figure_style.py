@@ -60,6 +60,9 @@ _CONFIG = {
 #: Labels of axes on a phone: small, so that what is drawn keeps its room.
 SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
 
+#: A menu or a row of buttons.
+BUTTON = {"font": {"color": TEXT, "size": 12}, "bordercolor": GRID, "pad": {"t": 0, "b": 0, "l": 0, "r": 4}}
+
 
 def blank(phone: Mapping[str, Any] | None = None, **layout: Any) -> go.Figure:
     """An empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""

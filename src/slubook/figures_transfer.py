@@ -4,132 +4,60 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from slubook.evaluation.intervals import Interval
-from slubook.figure_style import GRID, PALETTE, SYMBOLS, TEXT, blank, faded, wrap
+from slubook.figure_diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
+from slubook.figure_style import BUTTON, GRID, PALETTE, SYMBOLS, TEXT, blank, faded, wrap
 
 __all__ = ["gains_by_skill", "race", "stages", "won_and_lost"]
 
-_BUTTON = {"font": {"color": TEXT, "size": 12}, "bordercolor": GRID, "pad": {"t": 0, "b": 0, "l": 0, "r": 4}}
-
-
-class _Box(NamedTuple):
-    """A part of the network in the diagram: its corners in a square of ten, its label, and what it does."""
-
-    left: float
-    right: float
-    bottom: float
-    label: str
-    does: str
-
-
-_HIGH = 1.3  # of a box
 #: The parts, lowest first; the names are those of :data:`slubook.models.stacked.PARTS`.
 _BOXES = {
-    "words": _Box(0, 6.4, 0.0, "words", "a vector for each word that the source had twice"),
-    "characters": _Box(6.8, 10, 0.0, "letters", "a convolution over the letters of each word"),
-    "common": _Box(0, 10, 2.3, "common bi-LSTM", "reads the request in both directions, for both tasks"),
-    "tagger": _Box(0, 4.8, 4.6, "bi-LSTM: slots", "reads what the common layer says, for the slots"),
-    "classifier": _Box(5.2, 10, 4.6, "bi-LSTM: intent", "reads what the common layer says, for the intent"),
-    "tags": _Box(0, 4.8, 6.9, "tags, CRF", "a score for each tag, and the best sequence of them"),
-    "intents": _Box(5.2, 10, 6.9, "intents", "a score for each intent"),
+    "words": Box(0, 6.4, 0.0, "words", "a vector for each word that the source had twice"),
+    "characters": Box(6.8, 10, 0.0, "letters", "a convolution over the letters of each word"),
+    "common": Box(0, 10, 2.3, "common bi-LSTM", "reads the request in both directions, for both tasks"),
+    "tagger": Box(0, 4.8, 4.6, "bi-LSTM: slots", "reads what the common layer says, for the slots"),
+    "classifier": Box(5.2, 10, 4.6, "bi-LSTM: intent", "reads what the common layer says, for the intent"),
+    "tags": Box(0, 4.8, 6.9, "tags, CRF", "a score for each tag, and the best sequence of them"),
+    "intents": Box(5.2, 10, 6.9, "intents", "a score for each intent"),
 }
 _ABOVE = (("words", "common"), ("characters", "common"), ("common", "tagger"), ("common", "classifier"),
           ("tagger", "tags"), ("classifier", "intents"))  # fmt: skip
 _KINDS = {"as the source left it": PALETTE[0], "new, at random": PALETTE[1], "new, from label names": PALETTE[2]}
-_TOP = ("tags", "intents")
-#: What goes in and what comes out: where it stands, and what is said there.
 _AROUND = (
     (5, -0.8, "<i>order six oranges</i>"),
     (2.4, 8.8, "O, B-quantity, B-produce"),
     (7.6, 8.8, "BuyProduceIntent"),
 )
+_NETWORK = Diagram(_BOXES, _ABOVE, _AROUND, _KINDS)
 
 
-class Stage(NamedTuple):
-    """One state of :func:`stages`: a button, what it says, and the kind of the layers above all others.
-
-    Attributes:
-        button: a word or two.
-        caption: what happens here.
-        heads: one of the legend's three kinds.
-        learning: whether weights change here.
-    """
-
-    button: str
-    caption: str
-    heads: str
-    learning: bool
+def _stage(button: str, caption: str, heads: str, learning: bool) -> Stage:
+    """A stage whose layers below the heads are the source's; ``heads`` is the kind of the two at the top."""
+    below = LEARNS if learning else STILL
+    looks = dict.fromkeys(_BOXES, (_LEFT, below))
+    return Stage(button, caption, looks | dict.fromkeys(("tags", "intents"), (heads, below if heads == _LEFT else LIT)))
 
 
 _LEFT, _RANDOM, _NAMED = _KINDS
 STAGES = (
-    Stage("source", "Stage one: everything learns, from domains with many annotated requests.", _LEFT, True),
-    Stage("hand-over", "The top is thrown away; a new one, of the new skill's size, is put on.", _RANDOM, False),
-    Stage("by names", "Or: the new top is put together from the words in the labels' names.", _NAMED, False),
-    Stage("new skill", "Stage two: everything learns again, from the few requests of the new skill.", _RANDOM, True),
+    _stage("source", "Stage one: everything learns, from domains with many annotated requests.", _LEFT, True),
+    _stage("hand-over", "The top is thrown away; a new one, of the new skill's size, is put on.", _RANDOM, False),
+    _stage("by names", "Or: the new top is put together from the words in the labels' names.", _NAMED, False),
+    _stage("new skill", "Stage two: everything learns again, from the few requests of the new skill.", _RANDOM, True),
 )
 
 
-def stages(chosen: Sequence[Stage] = STAGES) -> go.Figure:
+def stages() -> go.Figure:
     """The network of chapter 2 as a diagram; buttons go through the stages, and the layers that are new light up.
 
     Filled boxes learn at that stage, hollow ones are only handed over.
     """
-    figure = blank(
-        {"font.size": 12},
-        height=480,
-        xaxis={"visible": False, "range": [-0.2, 10.2], "fixedrange": True},
-        yaxis={"visible": False, "range": [-1.3, 11], "fixedrange": True},
-        hovermode="closest",
-        margin={"t": 80},
-    )
-    for low, high in _ABOVE:
-        below, above = _BOXES[low], _BOXES[high]
-        x = (max(below.left, above.left) + min(below.right, above.right)) / 2
-        figure.add_scatter(
-            x=[x, x], y=[below.bottom + _HIGH, above.bottom], mode="lines", line={"color": TEXT, "width": 1},
-            hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
-    first = len(figure.data)
-    for name, box in _BOXES.items():
-        x, y = (box.left, box.right, box.right, box.left, box.left), (0, 0, _HIGH, _HIGH, 0)
-        fill, edge = _look(name, chosen[0])
-        figure.add_scatter(
-            x=x, y=[box.bottom + up for up in y], mode="lines", fill="toself", fillcolor=fill,
-            line={"color": edge, "width": 2}, hoveron="fills", hoverinfo="text", text=box.does, showlegend=False,
-        )  # fmt: skip
-    named = [((b.left + b.right) / 2, b.bottom + _HIGH / 2, b.label) for b in _BOXES.values()]
-    for written in (named, _AROUND):
-        x, y, text = zip(*written, strict=True)
-        figure.add_scatter(x=x, y=y, text=text, mode="text", hoverinfo="skip", showlegend=False)
-    for name, colour in _KINDS.items():
-        look = {"color": colour, "symbol": "square", "size": 12}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=look, name=name)
-    figure.add_annotation(
-        x=0, y=10.4, text=wrap(chosen[0].caption, 48), showarrow=False, xanchor="left", yanchor="middle", align="left"
-    )
-    traces = list(range(first, first + len(_BOXES)))
-    buttons = []
-    for stage in chosen:
-        fills, edges = zip(*(_look(name, stage) for name in _BOXES), strict=True)
-        changed = {"fillcolor": list(fills), "line.color": list(edges)}
-        said = {"annotations[0].text": wrap(stage.caption, 48)}
-        buttons.append({"label": stage.button, "method": "update", "args": [changed, said, traces]})
-    place = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(updatemenus=[{**_BUTTON, **place, "buttons": buttons}])
-    return figure
-
-
-def _look(part: str, stage: Stage) -> tuple[str, str]:
-    """The fill and the edge of a box at a stage."""
-    colour = _KINDS[stage.heads if part in _TOP else _LEFT]
-    lit = part in _TOP and stage.heads != _LEFT
-    return faded(colour, 0.45 if lit else 0.25 if stage.learning else 0.04), colour
+    return diagram(_NETWORK, STAGES)
 
 
 def race(
@@ -185,7 +113,7 @@ def race(
         "bgcolor": GRID, "bordercolor": GRID, "activebgcolor": PALETTE[0], "pad": {"t": 0, "b": 0},
     }  # fmt: skip
     place = {"type": "buttons", "x": 0, "xanchor": "left", "y": 1.04, "yanchor": "bottom", "showactive": False}
-    figure.update_layout(sliders=[slider], updatemenus=[{**_BUTTON, **place, "buttons": [play]}])
+    figure.update_layout(sliders=[slider], updatemenus=[{**BUTTON, **place, "buttons": [play]}])
     return figure
 
 
@@ -278,7 +206,7 @@ def won_and_lost(cases: Mapping[str, Sequence[tuple[bool, bool, str]]], *, acros
     buttons = [{"label": skill, "method": "restyle", "args": [traces]} for skill, traces in laid.items()]
     if len(buttons) > 1:
         place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-        figure.update_layout(updatemenus=[{**_BUTTON, **place, "buttons": buttons}])
+        figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
     return figure
 
 

@@ -14,7 +14,7 @@ from slubook.learning.contextual import ContextDNN, ContextStart, fit_contextual
 from slubook.learning.contextual_pretraining import ContextPretraining, pretrain_contextual
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.training import predict
-from slubook.learning.unfreezing import CUT, Gradual, Unfreezing, UnfreezingConfig, paces_of
+from slubook.learning.unfreezing import CUT, Gradual, Unfreezing, UnfreezingConfig, paces_of, rates_of
 from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import ContextEncoded, ContextualNetwork, WordVectors, match_norm
@@ -219,6 +219,22 @@ class TestRule:
         assert max(rates) == rates[int(100 * CUT) - 1] == 1.0
         assert rates[-1] == pytest.approx(1 / 32) and np.diff(rates[:10]).min() > 0 > np.diff(rates[9:]).max()
 
+    def test_rates_are_those_that_training_would_have(self, known):
+        network = ContextualNetwork(Encoder(TRAIN, 1, known.base.characters), TWO.network, known.embedding, False)
+        losses = {10: 5.0, 20: 4.9, 30: 4.0, 40: 3.0}
+        found = {how: rates_of(network, UnfreezingConfig(how), 100, 5, losses) for how in HOWS}
+        for how, rates in found.items():
+            assert list(rates) == [
+                "heads", "tagger", "common", "words", "embedding 0", "embedding 1", "embedding 2",
+            ]  # fmt: skip
+            assert all(len(r) == 100 for r in rates.values()) and max(rates["heads"]) == pytest.approx(1, abs=1e-3)
+            assert (found["frozen"]["heads"] == rates["heads"]) is (how != "gradual")
+        assert not any(found["frozen"]["embedding 0"]) and all(found["at_once"]["embedding 2"])
+        first = {k: next(u for u, r in enumerate(found["slowly"][f"embedding {k}"], 1) if r) for k in range(3)}
+        assert first == {0: 21, 1: 31, 2: 41}, "the loss falls too little at 20; one more layer at each further look"
+        assert found["slowly"]["embedding 1"][60] == pytest.approx(0.5 * 0.4 * found["slowly"]["heads"][60])
+        assert [sum(r > 0 for r in found["gradual"][p]) for p in ("heads", "tagger", "embedding 2")] == [100, 95, 70]
+
 
 class TestStageTwo:
     def test_each_schedule_changes_what_it_should(self, known):
@@ -261,6 +277,15 @@ class TestStageTwo:
 
     def test_without_dev_utterances_layers_are_unfrozen_at_the_latest(self, known):
         assert fit_contextual(ContextStart(known), TRAIN, [], 1, TWO).since == (0.5, 0.75, 1.0)
+
+    def test_the_watched_loss_can_be_followed_to_the_end_and_following_it_changes_nothing(self, known):
+        start, losses = ContextStart(known, UnfreezingConfig(latest=0.25)), {}
+        followed = fit_contextual(start, TRAIN, DEV[:8], 3, TWO, on_loss=losses.__setitem__)
+        alone = fit_contextual(start, TRAIN, DEV[:8], 3, TWO)
+        assert list(losses) == [2, 4, 6, 8] and all(0 < loss < 1e3 for loss in losses.values())
+        assert followed.since == alone.since == (0.25, 0.5, 0.75), "the last look has nothing left to unfreeze"
+        pairs = zip(followed.network.parameters(), alone.network.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
     def test_mean_loss_is_that_of_all_utterances_whatever_the_batches(self, known):
         model = fit_contextual(ContextStart(known, UnfreezingConfig("frozen")), TRAIN, [], 1, TWO)

@@ -5,25 +5,20 @@ Such cells are tagged ``published``. The records here are made up, and stand in 
 
 from __future__ import annotations
 
-import ast
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 
-from slubook import profiles
 from slubook.corpora.skillsets import Skill
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import ablation, arriving, convergence, transfer
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.transfer_sources import Chosen, Plan
 
-NOTEBOOK = nbformat.read(profiles.ROOT / "notebooks" / "02_transfer_learning.ipynb", as_version=4)
-CELLS = [cell.source for cell in NOTEBOOK.cells if "published" in cell.metadata.get("tags", [])]
 SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
 N = 20
 #: How many of the mistakes from scratch each method keeps; methods not named here keep three of four.
@@ -77,24 +72,9 @@ def published(folder: Path, done: int) -> None:
 
 
 @pytest.fixture
-def shown(tmp_path, monkeypatch):
-    """Runs the cells over a folder of results; gives what they show, as text, and what they glue."""
-    glued: dict[str, str] = {}
-
-    def run() -> tuple[str, dict[str, str]]:
-        said: list[Any] = []
-        monkeypatch.setattr(profiles, "RESULTS", tmp_path)
-        monkeypatch.setattr("myst_nb.glue", lambda name, value, display: glued.update({name: value}))
-        monkeypatch.setattr("IPython.display.display", said.append)
-        names: dict[str, Any] = {}
-        for source in CELLS:
-            body = ast.parse(source).body
-            last = body.pop() if isinstance(body[-1], ast.Expr) else None
-            exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
-            said.append(eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None)
-        return "\n".join(str(getattr(item, "data", item)) for item in said if item is not None), glued
-
-    return run
+def shown(published_cells):
+    """Runs the cells of notebook 02."""
+    return lambda: published_cells("02_transfer_learning")
 
 
 def test_before_anything_is_measured(shown):

@@ -18,7 +18,7 @@ from slubook.corpora.utterance import Prediction, Utterance
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.training import predict, train
 from slubook.learning.transfer import LOWER_LAYERS, TransferConfig
-from slubook.learning.unfreezing import Gradual, Unfreezing, UnfreezingConfig, paces_of
+from slubook.learning.unfreezing import UnfreezingConfig, paces_of, unfreezing_of
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import ContextEncoded, ContextualNetwork, Embedding, WordVectors
 from slubook.models.encoding import Encoder
@@ -94,6 +94,7 @@ def fit_contextual(
     seed: int,
     config: TransferConfig | None = None,
     on_evaluation: Callable[[int, list[float]], None] | None = None,
+    on_loss: Callable[[int, float], None] | None = None,
 ) -> ContextDNN:
     """Train one network over its embedding; while that is frozen, its vectors are computed once an utterance.
 
@@ -104,6 +105,7 @@ def fit_contextual(
         seed: of initial weights, batches and dropout.
         config: sizes and training.
         on_evaluation: called with the update and the dev error, [1].
+        on_loss: called with the update and the dev loss at every evaluation, whether or not the schedule watches it.
 
     Raises:
         ValueError: when ``train_set`` is empty, or the network is configured otherwise than the pretrained one.
@@ -118,18 +120,18 @@ def fit_contextual(
     else:
         table, encoder = None, Encoder(train_set, config.network.ngram_order)
         network = ContextualNetwork(encoder, config.network, source, True)
-    if start.unfreezing.how == "gradual":
-        unfreezing = Gradual(network, start.unfreezing, updates, math.ceil(len(train_set) / config.training.batch))
-    else:
-        unfreezing = Unfreezing(network, start.unfreezing, updates)
+    unfreezing = unfreezing_of(network, start.unfreezing, updates, math.ceil(len(train_set) / config.training.batch))
     data, held = (
         ContextEncoded(encoder.encode_gold(part, [table], dim), network.embedding, network.frozen)
         for part in (train_set, dev)
     )
 
     def look(update: int, errors: list[float]) -> None:
-        if unfreezing.watches:
-            unfreezing.look(mean_loss(network, held), update)
+        if unfreezing.watches or on_loss:
+            loss = mean_loss(network, held)
+            unfreezing.look(loss, update)
+            if on_loss:
+                on_loss(update, loss)
         if on_evaluation:
             on_evaluation(update, errors)
 

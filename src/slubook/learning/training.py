@@ -20,6 +20,8 @@ from slubook.models.network import Network
 #: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
 #: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
 POOL, BLUR = 4, 4.0
+#: How many times less than the first rate of the cycle the last one is.
+LAST = 20
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def train(
         config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
     if schedule is None:
-        rates = one_cycle(optimizer, config.updates, last=20)
+        rates = one_cycle(optimizer, config.updates, LAST)
     else:
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: schedule(done + 1))
     average = [p.detach().clone() for p in parameters]

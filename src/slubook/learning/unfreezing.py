@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from slubook.learning.training import Pace
+import torch
+
+from slubook.learning.training import LAST, Pace, one_cycle
 from slubook.models.contextual import ContextualNetwork
 from slubook.models.stacked import PARTS
 
@@ -132,3 +134,48 @@ def paces_of(network: ContextualNetwork, speed: Callable[[str, int], float]) -> 
     for name, parameter in network.named_parameters():
         shares[below.get(id(parameter)) or part_of.get(name, "context")].append((name, 0))
     return [Pace(names, partial(speed, part)) for part, names in shares.items()]
+
+
+def unfreezing_of(network: ContextualNetwork, config: UnfreezingConfig, updates: int, per_epoch: int) -> Unfreezing:
+    """The schedule of a configuration at work; ``per_epoch`` counts the updates of an epoch."""
+    if config.how == "gradual":
+        return Gradual(network, config, updates, per_epoch)
+    return Unfreezing(network, config, updates)
+
+
+def rates_of(
+    network: ContextualNetwork,
+    config: UnfreezingConfig,
+    updates: int,
+    per_epoch: int,
+    losses: Mapping[int, float],
+) -> dict[str, list[float]]:
+    """What a schedule does to each layer: its rate at every update, as a multiple of the configured one, 0 if frozen.
+
+    Nothing is trained. The embedding of ``network`` is left as the schedule leaves it at its end.
+
+    Args:
+        network: whose layers.
+        config: the schedule.
+        updates: in all.
+        per_epoch: updates of an epoch.
+        losses: the watched loss after some of the updates.
+
+    Returns:
+        For each of :data:`LAYERS` its first part's rates, then those of ``embedding 0`` and so on, [updates] each.
+    """
+    unfreezing = unfreezing_of(network, config, updates, per_epoch)
+    optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
+    cycle = one_cycle(optimizer, updates, LAST)
+    own, below = [layer[0] for layer in LAYERS], [f"embedding {k}" for k in range(unfreezing.parts)]
+    found: dict[str, list[float]] = {part: [] for part in (*own, *below)}
+    for update in range(1, updates + 1):
+        rate = unfreezing.triangle(update) if unfreezing.triangle else optimizer.param_groups[0]["lr"]
+        free = {*own, *below[: len(unfreezing.since)]}
+        for part, rates in found.items():
+            rates.append(rate * unfreezing.speed(part, update) if part in free else 0.0)
+        optimizer.step()
+        cycle.step()
+        if update in losses:
+            unfreezing.look(losses[update], update)
+    return found
