@@ -44,12 +44,12 @@ def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int,
 def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
     """Rows and tables of the four experiments."""
     one, growing = dict.fromkeys(SKILLS, (100,)), dict.fromkeys(SKILLS, (50, 100)) | {"sgd/s0": (50, 100, 200)}
-    arrived, ablated = rows(arriving.METHODS, growing, 2), rows(ablation.METHODS, one, 2)
+    arrived, ablated = rows(arriving.METHODS, growing, 5), rows(ablation.METHODS, one, 5)
     reached = {"updates_to_scratch_best": 300.0, "updates_to_near_best": 200.0, "seconds_to_scratch_best": 9.0}
     reached |= {"reached_scratch_best": 1.0}
-    paced = rows(convergence.METHODS, one, 2, **reached, **DEV)
+    paced = rows(convergence.METHODS, one, 5, **reached, **DEV)
     chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
-    pace = convergence.pace_tables(paced, Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(2)))
+    pace = convergence.pace_tables(paced, Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5)))
     against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
     return {
         transfer: (rows(transfer.METHODS, one, 5), {}),
