@@ -18,8 +18,9 @@ def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_
     elmol, elmo = BiLM("abc", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "layers": 6}))
     made = speed_tables(elmol, elmo, SAID)
     assert {name: list(sizes) for name, sizes in made["speed"].items()} == {
-        "torch": ["1", "32"], "onnx": ["1", "32"], "onnx_int8": ["1", "32"],
-    }  # fmt: skip
+        f"{name}{ending}": ["1", "32"] for ending in ("", "_known") for name in ("torch", "onnx", "onnx_int8")
+    }
+    assert made["speed_ratio_known"] == made["speed"]["torch_known"]["1"]["ratio"] != made["speed_ratio"]
     one = made["speed"]["torch"]["1"]
     assert made["speed_ratio"] == one["ratio"] and one["ratio"]["n"] == 6
     assert one["ratio"]["point"] == pytest.approx(one["elmo"]["point"] / one["elmol"]["point"])

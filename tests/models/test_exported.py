@@ -26,6 +26,11 @@ def test_answers_are_those_of_torch(layers):
     found = ExportedReader(graph)(*given)
     assert found.shape == expected.shape == (3, 6, layers + 1, 32)
     np.testing.assert_allclose(found[real], expected[real], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        vectors = reader.characters(spelled)
+        assert torch.equal(reader.over(vectors, words, lengths), reader(spelled, words, lengths))
+    known = ExportedReader(to_onnx(reader, known=True))(vectors.numpy(), *given[1:])
+    np.testing.assert_allclose(known[real], expected[real], rtol=1e-4, atol=1e-5)
     small = at_eight_bits(graph)
     rough = ExportedReader(small)(*given)[real]
     assert np.abs(rough - expected[real]).max() > 0 and np.linalg.norm(rough - expected[real]) < 0.1 * np.linalg.norm(

@@ -27,7 +27,8 @@ changes):
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
 - *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
-  utterance at a time. The quick profile trains no ELMo and leaves this out.
+  utterance at a time, letters included. A service that keeps the vectors of the words it has met is a row of its own.
+  The quick profile trains no ELMo and leaves this out.
 - *Not here*: how many labelled examples pretraining is worth (the claim *elmol-data*).
 """
 

@@ -37,30 +37,38 @@ def speed_tables(elmol: BiLM, elmo: BiLM, sentences: Sequence[Sequence[str]]) ->
         sentences: tokens of requests; they are used again where there are too few.
 
     Returns:
-        ``speed``: for each runtime (``torch``, ``onnx``, ``onnx_int8``) and batch size, the median milliseconds an
-        utterance of ``elmol`` and ``elmo`` and the ``ratio`` of the medians, with intervals over batches.
-        ``speed_ratio``: that of torch, one utterance at a time.
+        ``speed``: for each runtime (``torch``, ``onnx``, ``onnx_int8``; and each with ``_known``, where the vectors of
+        words are there already and letters need not be read) and batch size, the median milliseconds an utterance of
+        ``elmol`` and ``elmo`` and the ``ratio`` of the medians, with intervals over batches. ``speed_ratio`` and
+        ``speed_ratio_known``: those of torch, one utterance at a time.
     """
     seed_everything(0, threads=1)
-    ways = {"torch": (in_torch(elmol), in_torch(elmo))}
-    graphs = to_onnx(elmol), to_onnx(elmo)
-    ways["onnx"] = ExportedReader(graphs[0]), ExportedReader(graphs[1])
-    ways["onnx_int8"] = ExportedReader(at_eight_bits(graphs[0])), ExportedReader(at_eight_bits(graphs[1]))
     speed: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for name, pair in ways.items():
-        of_size = {str(n): in_turns(*pair, spelled_batches(elmol, sentences, n, TURNS[n])) / n for n in SIZES}
-        speed[name] = {n: medians(times) for n, times in of_size.items()}
-    return {"speed": speed, "speed_ratio": speed["torch"]["1"]["ratio"]}
+    for known, ending in ((False, ""), (True, "_known")):
+        graphs = [to_onnx(reader, known) for reader in (elmol, elmo)]
+        ways = {
+            "torch": [in_torch(reader.over if known else reader) for reader in (elmol, elmo)],
+            "onnx": [ExportedReader(graph) for graph in graphs],
+            "onnx_int8": [ExportedReader(at_eight_bits(graph)) for graph in graphs],
+        }
+        batches = {n: spelled_batches(elmol, sentences, n, TURNS[n]) for n in SIZES}
+        if known:  # another reader's vectors would be other numbers, which take as long
+            made = in_torch(elmol.characters)
+            batches = {n: [(made(spelled).numpy(), *rest) for spelled, *rest in of] for n, of in batches.items()}
+        for name, pair in ways.items():
+            speed[name + ending] = {str(n): medians(in_turns(*pair, of) / n) for n, of in batches.items()}
+    ratios = {f"speed_ratio{ending}": speed[f"torch{ending}"]["1"]["ratio"] for ending in ("", "_known")}
+    return {"speed": speed, **ratios}
 
 
-def in_torch(reader: BiLM) -> Reader:
-    """The model as it is, behind the arguments of an exported one."""
+def in_torch(read: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A model as it is, or a part of it, behind the arguments of an exported one."""
 
-    def read(*given: np.ndarray) -> torch.Tensor:
+    def answer(*given: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():
-            return reader(*map(torch.from_numpy, given))
+            return read(*map(torch.from_numpy, given))
 
-    return read
+    return answer
 
 
 def spelled_batches(

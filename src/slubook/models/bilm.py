@@ -133,12 +133,12 @@ class BiLM(nn.Module):
         return rows
 
     def read(
-        self, spelled: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
+        self, vectors: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
     ) -> tuple[list[Tensor], Tensor, Steps]:
         """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
 
         Args:
-            spelled: characters of the distinct words, [U, L].
+            vectors: what ``characters`` makes of the distinct words, [U, W].
             words: which of them stands where, [B, T].
             lengths: tokens of each utterance, [B].
             dropout: of the layers' inputs and of the last one's states.
@@ -147,9 +147,9 @@ class BiLM(nn.Module):
             K tensors [2, P, W], each direction in its own order of time, step by step; which distinct word each of
             their places holds, [2, P], where U means the boundary; and the steps, of B utterances of T + 2 tokens.
         """
-        vectors = torch.cat([self.characters(spelled), self.boundary])  # [U + 1, W]
         inside = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)
-        framed = F.pad(torch.where(inside, words, len(spelled)), (1, 1), value=len(spelled))  # [B, T + 2]
+        framed = F.pad(torch.where(inside, words, len(vectors)), (1, 1), value=len(vectors))  # [B, T + 2]
+        vectors = torch.cat([vectors, self.boundary])  # [U + 1, W]
         steps = Steps.of(lengths + 2, framed.shape[1])
         places = framed.flatten()[steps.rows]
         states = [F.embedding(places, vectors)]
@@ -161,11 +161,17 @@ class BiLM(nn.Module):
         return states, places, steps
 
     def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; the arguments of :meth:`read`.
+        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; zero where there is padding.
 
-        Where there is padding, they are zero.
+        Args:
+            spelled: characters of the distinct words, [U, L].
+            words, lengths: as for :meth:`read`.
         """
-        states, _, steps = self.read(spelled, words, lengths)
+        return self.over(self.characters(spelled), words, lengths)
+
+    def over(self, vectors: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """The same of words whose vectors are known, [U, W]: who serves may keep those of all words ever met."""
+        states, _, steps = self.read(vectors, words, lengths)
         (b, t), w = words.shape, self.config.width
         seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
         both = torch.stack([s * factor for s, factor in zip(states, self.scale, strict=True)], 2)  # [2, P, K, W]

@@ -45,15 +45,17 @@ class _Graph:
         return self.add("Add", self.add("MatMul", x, self.constant(weight)), self.constant(bias))
 
 
-def to_onnx(reader: BiLM) -> onnx.ModelProto:
-    """The graph of :meth:`slubook.models.bilm.BiLM.forward`.
+def to_onnx(reader: BiLM, known: bool = False) -> onnx.ModelProto:
+    """The graph of :meth:`slubook.models.bilm.BiLM.forward`, or of :meth:`slubook.models.bilm.BiLM.over`.
 
-    Its inputs are ``spelled`` [U, L], ``framed`` [S, B], which distinct word stands where, between boundaries (U), and
-    ``lengths`` [B], boundaries included; its output is ``states`` [B, T, K, 2W].
+    Its inputs are ``spelled`` [U, L], or ``vectors`` [U, W] of words that are ``known``; ``framed`` [S, B], which
+    distinct word stands where, between boundaries (U); and ``lengths`` [B], boundaries included. Its output is
+    ``states`` [B, T, K, 2W].
     """
     g = _Graph()
     value = {name: tensor.detach().numpy() for name, tensor in reader.state_dict().items()}
-    words = _characters(g, reader, value)
+    vectors = "vectors" if known else _characters(g, reader, value)
+    words = g.add("Concat", vectors, g.constant(value["boundary"]), axis=0)  # [U + 1, W]
     x = g.add("Gather", words, "framed", axis=0)  # [S, B, W]
     both, kept = [x, x], [g.add("Concat", x, x, axis=2)]
     for number, layer in enumerate(reader.stack):
@@ -61,12 +63,16 @@ def to_onnx(reader: BiLM) -> onnx.ModelProto:
         both = [g.add("Add", m, b) for m, b in zip(made, both, strict=True)] if number else made
         kept.append(g.add("Concat", *both, axis=2))
     scaled = [g.add("Mul", k, g.constant(value["scale"][n : n + 1])) for n, k in enumerate(kept)]
-    axis, first, last = (g.constant(np.array([n])) for n in (2, 1, -1))
+    axis, begin, end = (g.constant(np.array([n])) for n in (2, 1, -1))
     stacked = g.add("Concat", *(g.add("Unsqueeze", s, axis) for s in scaled), axis=2)  # [S, B, K, 2W]
-    inside = g.add("Slice", stacked, first, last, g.constant(np.array([0])))
+    inside = g.add("Slice", stacked, begin, end, g.constant(np.array([0])))
     g.nodes.append(helper.make_node("Transpose", [inside], ["states"], perm=[1, 0, 2, 3]))
+    if known:
+        first = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["U", reader.config.width])
+    else:
+        first = helper.make_tensor_value_info("spelled", TensorProto.INT64, ["U", "L"])
     inputs = [
-        helper.make_tensor_value_info("spelled", TensorProto.INT64, ["U", "L"]),
+        first,
         helper.make_tensor_value_info("framed", TensorProto.INT64, ["S", "B"]),
         helper.make_tensor_value_info("lengths", TensorProto.INT32, ["B"]),
     ]
@@ -79,7 +85,7 @@ def to_onnx(reader: BiLM) -> onnx.ModelProto:
 
 
 def _characters(g: _Graph, reader: BiLM, value: dict[str, np.ndarray]) -> str:
-    """Vectors of the distinct words, and of the boundary behind them, [U + 1, W]."""
+    """Vectors of the distinct words, [U, W]."""
     letters = g.add("Gather", g.constant(value["characters.table.weight"]), "spelled", axis=0)
     letters = g.add("Transpose", letters, perm=[0, 2, 1])  # [U, E, L]
     answers = []
@@ -92,8 +98,7 @@ def _characters(g: _Graph, reader: BiLM, value: dict[str, np.ndarray]) -> str:
     gate = g.add("Sigmoid", g.affine(x, weight[:, :half].copy(), bias[:half]))
     changed = g.add("Relu", g.affine(x, weight[:, half:].copy(), bias[half:]))
     x = g.add("Add", x, g.add("Mul", gate, g.add("Sub", changed, x)))
-    vectors = g.affine(x, value["characters.project.weight"].T.copy(), value["characters.project.bias"])
-    return g.add("Concat", vectors, g.constant(value["boundary"]), axis=0)
+    return g.affine(x, value["characters.project.weight"].T.copy(), value["characters.project.bias"])
 
 
 def _direction(g: _Graph, layer: Layer, direction: int, x: str) -> str:
@@ -131,8 +136,9 @@ class ExportedReader:
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
     def __call__(self, spelled: np.ndarray, words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """From [U, L], [B, T] and [B] to [B, T, K, 2W]; see :meth:`slubook.models.bilm.BiLM.forward`."""
+        """From [U, L] (or [U, W] of known words), [B, T] and [B] to [B, T, K, 2W], as the model does."""
         inside = np.arange(words.shape[1]) < lengths[:, None]
         framed = np.pad(np.where(inside, words, len(spelled)), ((0, 0), (1, 1)), constant_values=len(spelled))
-        given = {"spelled": spelled, "framed": framed.T.copy(), "lengths": (lengths + 2).astype(np.int32)}
+        given = {"framed": framed.T.copy(), "lengths": (lengths + 2).astype(np.int32)}
+        given[self.session.get_inputs()[0].name] = spelled
         return self.session.run(["states"], given)[0]

@@ -42,7 +42,7 @@ class LanguageModel(nn.Module):
             States [2, M, W] and the output rows of the words to guess, [2, M]: forwards first. Each direction guesses
             all words of an utterance and the boundary at its end.
         """
-        states, places, steps = self.reader.read(spelled, words, lengths, dropout)
+        states, places, steps = self.reader.read(self.reader.characters(spelled), words, lengths, dropout)
         every = blocks(steps.counts)
         before = [slice(now.start, now.start + after.stop - after.start) for now, after in pairwise(every)]
         held = torch.cat([states[-1][:, block] for block in before], 1)
