@@ -80,7 +80,7 @@ def test_a_curve_keeps_its_skills(results):
 
 
 def test_gain_draws_sources_first(results):
-    expected = compare(results.rows, "irer", *PAIR, 300, groups=results.groups(), replicates=pages.REPLICATES)
+    expected = compare(results.rows, "irer", *PAIR, 300, groups=results.groups())
     assert pages.gain(results, *PAIR, 300) == expected and expected.n_skills == 6
     assert pages.gain(results, *PAIR, groups=None) != pages.gain(results, *PAIR)
     points = pages.gain(results, *PAIR, metric="icer", statistic="absolute_gain")
@@ -115,7 +115,7 @@ def test_sources(results):
     b, a = pages.source_lines(results, PAIR, NAMES)
     assert (b["source"], a["source"]) == ("b", "a") and b["in"].endswith("of 2") and a["in"].endswith("of 4")
     mine = [row for row in results.rows if row.skill in ("s0", "s1")]
-    assert b["fewer mistakes"] == compare(mine, "irer", *PAIR, replicates=pages.REPLICATES).percent(" %")
+    assert b["fewer mistakes"] == compare(mine, "irer", *PAIR).percent(" %")
 
 
 def claim(**changes) -> Claim:

@@ -1,7 +1,6 @@
 """What every chapter prints from its records: tables and sentences, so that notebooks hold only what is their own.
 
-Intervals here are those of the ledger: sources are drawn before the skills in them. They come from fewer replicates
-than the ledger's, so their ends may differ from those in the last digit.
+Intervals here are those of the ledger: sources and domains are drawn before the skills in them, as often.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from slubook.profiles import RESULTS
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-REPLICATES = 500
 Sizes = int | Collection[int] | None
 
 
@@ -79,17 +77,14 @@ def skills_of_all_sizes(results: Results) -> list[str]:
 def curve(results: Results, method: str, metric: str = "irer") -> dict[int, Interval]:
     """A method's mean error at each size, always over the same skills: :func:`skills_of_all_sizes`."""
     rows, groups = results.select([method], skills=skills_of_all_sizes(results)), results.groups()
-    return {
-        size: mean_error(rows, metric, method, size, groups=groups, replicates=REPLICATES)
-        for size in sorted({row.size for row in rows})
-    }
+    return {size: mean_error(rows, metric, method, size, groups=groups) for size in sorted({row.size for row in rows})}
 
 
 def error(
     results: Results, method: str, sizes: Sizes = None, metric: str = "irer", slice: str | None = None
 ) -> Interval:
     """A method's mean error over skills."""
-    how = {"slice": slice, "groups": results.groups(), "replicates": REPLICATES}
+    how = {"slice": slice, "groups": results.groups()}
     return mean_error(results.rows, metric, method, sizes, **how)
 
 
@@ -114,7 +109,7 @@ def gain(
         against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare_slices`.
         how: other arguments of :func:`slubook.evaluation.intervals.compare`.
     """
-    how = {"groups": results.groups(), "replicates": REPLICATES, "slice": slice, **how}
+    how = {"groups": results.groups(), "slice": slice, **how}
     pair = (results.rows, how.pop("metric", "irer"), baseline, proposed, sizes)
     return compare(*pair, **how) if against is None else compare_slices(*pair, **how, against=against)
 
@@ -165,7 +160,7 @@ def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, st
         own = [skill for skill, corpus in results.groups().items() if corpus == source]
         rows = results.select(pair, skills=own)
         if rows:
-            better = compare(rows, "irer", *pair, replicates=REPLICATES)
+            better = compare(rows, "irer", *pair)
             errors = np.mean(list(skill_errors(rows, "irer", pair).values()), axis=0)
             shown = {names[m]: f"{100 * e:.1f} %" for m, e in zip(pair, errors, strict=True)}
             lines.append({"source": source, **shown, "fewer mistakes": better.percent(" %"), "in": wins(better)})
