@@ -135,7 +135,9 @@ class TestPerplexity:
             for s in said:
                 lexicon = sorted(set(s))
                 words = torch.tensor([[lexicon.index(w) for w in s]])
-                states, _, _ = model.reader.read(model.reader.spell(lexicon), words, torch.tensor([len(s)]))
+                states, _, _ = model.reader.read(
+                    model.reader.characters(model.reader.spell(lexicon)), words, torch.tensor([len(s)])
+                )
                 spoken = s if direction == 0 else s[::-1]
                 for step, word in enumerate([*spoken, ""]):
                     logits = states[-1][direction, step] @ model.output.vectors.t() + model.output.bias
