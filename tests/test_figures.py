@@ -204,6 +204,9 @@ def test_learning_curves():
     assert line["x"] == [100, 300] and line["y"] == [50.0, 30.0] and line["customdata"] == [[40.0, 60.0], [20.0, 40.0]]
     assert band["y"] == [60.0, 40.0, 20.0, 40.0] and band["x"] == [100, 300, 300, 100]
     assert claimed["name"] == "the article's 15 %" and claimed["y"] == [40.0, 20.0]
+    two = {"a": CURVES[next(iter(CURVES))], "b": CURVES[next(iter(CURVES))]}
+    for bands, shown in ((None, ["a", "a", "b", "b"]), (["b"], ["a", "b", "b"])):
+        assert [t["legendgroup"] for t in drawn(figures.learning_curves(two, bands=bands))[0]] == shown
 
 
 def test_skill_scatter():

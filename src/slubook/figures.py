@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -91,6 +91,7 @@ def learning_curves(
     *,
     y: str = "utterances with a mistake (%)",
     claimed: tuple[str, Mapping[int, float]] | None = None,
+    bands: Collection[str] | None = None,
 ) -> go.Figure:
     """Error against the number of training utterances, with interval bands.
 
@@ -98,6 +99,7 @@ def learning_curves(
         curves: for each method, its mean error (a fraction) at each size.
         y: the axis title.
         claimed: a name and, at each size, the error (a fraction) that the article's figure would mean.
+        bands: the methods with a band, where those of all would hide each other; all by default.
     """
     figure = blank(height=HEIGHT, xaxis={"title": "training utterances"}, yaxis={"title": y, "rangemode": "tozero"})
     figure.update_layout(hovermode="x unified")
@@ -105,17 +107,18 @@ def learning_curves(
         sizes = sorted(curve)
         colour = PALETTE[k % len(PALETTE)]
         low, point, high = (100 * np.array([getattr(curve[s], end) for s in sizes]) for end in ("low", "point", "high"))
-        figure.add_scatter(
-            x=[*sizes, *sizes[::-1]],
-            y=np.concatenate([high, low[::-1]]),
-            mode="lines",
-            fill="toself",
-            fillcolor=faded(colour, 0.15),
-            line={"width": 0},
-            hoverinfo="skip",
-            legendgroup=method,
-            showlegend=False,
-        )
+        if bands is None or method in bands:
+            figure.add_scatter(
+                x=[*sizes, *sizes[::-1]],
+                y=np.concatenate([high, low[::-1]]),
+                mode="lines",
+                fill="toself",
+                fillcolor=faded(colour, 0.15),
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=method,
+                showlegend=False,
+            )
         figure.add_scatter(
             x=sizes,
             y=point,
