@@ -13,9 +13,9 @@ BLOCK = re.compile(r"(?<=<!-- measured: begin -->\n).*?(?=<!-- measured: end -->
 
 
 def measured() -> str:
-    """The primary claims that were tested, as a table in Markdown, and how many claims were not."""
+    """The primary claims that were tested and their controls, as a table in Markdown, and how many claims were not."""
     rows = ledger.assess(load_claims()[1], progress=False)
-    tested = [row for row in rows if row.interval is not None and row.claim.role == "primary"]
+    tested = [row for row in rows if row.interval is not None and row.claim.role in ("primary", "control")]
     lines = ["| the claim | claimed | measured | verdict |", "|---|---|---|---|"] if tested else []
     for row in tested:
         claimed, found = ledger.show_claimed(row.claim.claimed), ledger.show_measured(row)
