@@ -244,6 +244,16 @@ class TestStageTwo:
         assert _paces([Start(), Start(known, MOVABLE), Start()], 10) == []  # nothing to slow down
         assert len(_paces([Start(), Start(known, MOVABLE, 0.5), Start(known, MOVABLE, 0.5)], 10)) == 2
 
+    def test_parts_that_start_at_random_may_have_a_rate_of_their_own(self, known):
+        assert _paces([Start(known, LOWER_LAYERS, fresh=1.0)], 10) == []
+        paces = _paces([Start(known, LOWER_LAYERS, 0.5, fresh=2.0), Start(rate=2.0)], 10)
+        speed = {share: pace.speed(3) for pace in paces for share in pace.shares}
+        assert len(paces) == 2 and speed["tag_head.weight", 0] == speed["intent_ngrams.weight", 0] == 2.0
+        assert speed["encoders.0.w_in", 0] == speed["local", 0] == 0.5
+        assert {speed[name, 1] for names in PARTS.values() for name in names} == {2.0}
+        frozen = Start(known, LOWER_LAYERS, unfreezing="frozen", fresh=2.0)
+        assert [frozen.speed(part, 0.1) for part in ("common", "heads")] == [0.0, 2.0]
+
     def test_a_bank_with_paces_trains_its_plain_start_as_one_without(self, known):
         short = replace(STAGE_TWO, training=replace(STAGE_TWO.training, updates=4, evaluations=1))
         starts = {"a": Start(known, MOVABLE), "b": Start(known, MOVABLE)}

@@ -36,6 +36,18 @@ def test_three_layers_and_no_other_number(toy_skill, layers):
         StackedNetwork(Encoder(toy_skill), NetworkConfig(dim=6, layers=layers), [True])
 
 
+def test_each_network_drops_at_its_own_rate(toy_skill):
+    network = StackedNetwork(Encoder(toy_skill), SMALL, [True, True], [0.0, 0.75]).train()
+    torch.manual_seed(1)
+    kept = network.drop(torch.ones(2, 50, 3, 40))
+    assert (kept[0] == 1).all() and set(kept[1].unique().tolist()) == {0.0, 4.0}
+    assert (kept[1] > 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert (kept == kept[:, :, :1]).all(), "one mask for all tokens of an utterance"
+    assert (network.eval().drop(kept) == kept).all()
+    usual = StackedNetwork(Encoder(toy_skill), SMALL, [True])
+    assert usual.keep.flatten().tolist() == pytest.approx([1 - SMALL.dropout])
+
+
 def test_each_network_alone_says_what_it_says_in_the_bank(bank, toy_skill):
     encoder, network = bank
     with torch.no_grad():
