@@ -3,19 +3,18 @@
 ``slubook tune transfer`` keeps every trial in ``results/transfer_tuning.json``; what is chosen stands in the defaults
 of :class:`slubook.experiments.transfer.Settings`, and a test holds the two equal.
 
-- *Budget*: ten trials for each of three networks, on the same skills and draws. Six are three learning rates
-  for each of two lengths, higher rates from scratch than after transfer. Four more change one thing each of the
-  best of those that last as long as is chosen: dropout, word dropout, after transfer gradual unfreezing (from
-  scratch, where nothing waits to be unfrozen, dropout the other way), and a higher rate. The last was added when most
-  of round 1's dev errors were known, as the highest rate was the best for several networks.
+- *Budget*: ten trials for each of three networks, on the same skills and draws. Six are three learning rates, higher
+  from scratch than after transfer, each with two values of one setting more: dropout, or for new heads whether what
+  starts at random keeps the rate that is best from scratch. Three change one thing each of the best of those six; from
+  scratch, where nothing waits to be unfrozen, that is more dropout, less word dropout and a rate between.
+- *Length*: four hundred updates for all, which two hundred skills leave room for. The tenth trial of each is its best
+  of round 1 for twice as long: it is there to be read, not to be chosen.
 - *Skills*: six of the two hundred, of four corpora, on two draws that no published run uses. All are of one group of
   pretraining, which leaves all their topics out.
-- *Length*: one for all, and scratch decides by round 1, since longer training is what it gains most by: the shorter,
-  unless the longer is better for it by more than two standard errors of the paired difference, each at its best rate.
-- *Choice*: for each network, the least dev error among the trials of that length.
-- *Not tuned*: pretraining, sizes of layers, the batch, and a rate of their own for parts that start at random.
-- *Of protocol 2*: the record was made when the source still held other turns of the dialogues that tests are from. The
-  search is to be made again before the full runs of protocol 3.
+- *Choice*: for each network, the least dev error among its nine trials of that length.
+- *Known before*: the dev errors of a like search on the same skills, on a source that still held other turns of their
+  test dialogues; these rounds were made from what it had found, and all of it was measured again.
+- *Not tuned*: pretraining, sizes of layers, the batch.
 
 Taught in chapter 2, *The protocol*.
 """
@@ -27,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.search import Cell, Rows, Search, clearly_better, dev_error
+from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.transfer import MOVED, PROTOCOL, choose
 from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained, make_plan
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
@@ -42,31 +41,39 @@ SKILLS = (
 DRAWS = SEEDS[:2]
 #: Where the search starts, for each network.
 START = Recipe()
-#: The numbers of updates: the longer is what two hundred skills leave room for.
-LENGTHS = (200, 400)
-DECIDES = "scratch"
-HIGHER = 1.6
-RATES = {"scratch": (1.0, 1.6, 2.5), "transfer": (0.3, 0.6, 1.0), "transfer_names": (0.3, 0.6, 1.0)}
+#: Twice the updates that all are trained for: tried once by each network, never chosen.
+LONG = 800
+#: Round 1 tries every rate with both values of another setting.
+RATES = {"scratch": (1.0, 1.6, 2.5), "transfer": (0.3, 0.6, 1.0), "transfer_names": (0.6, 1.0, 1.6)}
+OTHER: dict[str, tuple[str, tuple[float | None, ...]]] = {
+    "scratch": ("network.dropout", (0.4, 0.3)),
+    "transfer": ("fresh", (None, 1.6)),
+    "transfer_names": ("network.dropout", (0.4, 0.3)),
+}
+#: Round 2 makes each of these changes to the best of round 1, and trains that best for longer.
+SECOND: dict[str, tuple[Changes, ...]] = {
+    "scratch": ({"network.dropout": 0.5}, {"network.word_dropout": 0.25}, {"rate": 2.0}),
+    "transfer": ({"network.dropout": 0.3}, {"network.word_dropout": 0.25}, {"unfreezing": "gradual"}),
+    "transfer_names": ({"network.dropout": 0.2}, {"network.word_dropout": 0.25}, {"unfreezing": "gradual"}),
+}
 
 
 def _first(method: str) -> Round:
-    """Round 1: every rate at every length."""
-    return Round(1, DRAWS, tuple({"rate": r, "training.updates": n} for n in LENGTHS for r in RATES[method]))
+    """Round 1: every rate with both values of the other setting."""
+    name, values = OTHER[method]
+    return Round(1, DRAWS, tuple({"rate": rate, name: value} for value in values for rate in RATES[method]))
 
 
 def second(method: str, stands: Changes) -> Round:
     """Round 2: one thing each changed of what round 1 chose."""
-    other = {"network.dropout": 0.5} if method == DECIDES else {"unfreezing": "gradual"}
-    higher = {"rate": round(HIGHER * stands.get("rate", START.rate), 2)}
-    changes = ({"network.dropout": 0.3}, {"network.word_dropout": 0.25}, other, higher)
+    changes = (*SECOND[method], {"training.updates": LONG})
     return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
 
 
 ROUNDS: dict[str, tuple[Round, ...]] = {method: (_first(method),) for method in RATES}
 ABOUT = {
     "error": "share of dev utterances with a mistake in intent or slots",
-    "choice": "one length for all: the shorter, unless in round 1 the best trial from scratch is better at the longer "
-    "by more than two standard errors of the paired difference over skills and draws; then the least dev error at it",
+    "choice": "the least dev error among the trials of the usual length; the longer one is there to be read",
     "not_tuned": "pretraining, sizes of layers, and the batch",
 }
 
@@ -96,16 +103,15 @@ class TransferSearch(Search):
 
     def head(self) -> dict[str, Any]:
         """What the record says before its methods."""
-        return {"about": ABOUT, "skills": list(SKILLS), "lengths": list(LENGTHS)}
+        return {"about": ABOUT, "skills": list(SKILLS), "updates": [START.training.updates, LONG]}
 
     def configured(self, method: str, changes: Changes) -> Recipe:
         """The first recipe with ``changes``."""
         return changed(START, changes)
 
     def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
-        """The choice of each method at the length that suits the one from scratch."""
-        length = suits(trials[DECIDES])
-        return {m: best(rows, length) for m, rows in trials.items()}
+        """The best trial of each method at the usual length."""
+        return {m: best(rows) for m, rows in trials.items()}
 
     def later(self, trials: Mapping[str, Rows]) -> Mapping[str, Sequence[Round]]:
         """Round 2, from what round 1 chose."""
@@ -142,7 +148,7 @@ class TransferSearch(Search):
         return [bank for _, bank in found]
 
     def together(self, methods: Sequence[str]) -> list[list[str]]:
-        """All at once: they share banks and a length."""
+        """All at once: they share banks."""
         return [list(methods)]
 
 
@@ -160,23 +166,13 @@ def listed(skills: Sequence[Skill]) -> list[Skill]:
     return [skill for skill in skills if skill.name in SKILLS]
 
 
-def suits(rows: Rows) -> int:
-    """The number of updates that suits the network with these trials, by round 1; see this module's docstring.
-
-    Raises:
-        ValueError: when a length has no trial.
-    """
-    short, long = (best([r for r in rows if r["round"] == 1], length) for length in LENGTHS)
-    return LENGTHS[clearly_better(long, short)]
-
-
-def best(rows: Rows, length: int) -> Mapping[str, Any]:
-    """The first of the trials of that length with the least dev error.
+def best(rows: Rows) -> Mapping[str, Any]:
+    """The first of the trials of the usual length with the least dev error.
 
     Raises:
         ValueError: when there is none.
     """
-    fit = [r for r in rows if r["changes"].get("training.updates", START.training.updates) == length]
+    fit = [r for r in rows if r["changes"].get("training.updates") != LONG]
     if not fit:
-        raise ValueError(f"no trial of {length} updates")
+        raise ValueError(f"all trials are {LONG} updates long: none can be chosen")
     return min(fit, key=lambda r: r["dev_error"])

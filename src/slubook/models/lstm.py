@@ -47,6 +47,9 @@ def blocks(counts: Sequence[int]) -> list[slice]:
     return [slice(end - n, end) for end, n in zip(ends, counts, strict=True) if n]
 
 
+sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+
+
 class Recurrence(torch.autograd.Function):
     """An LSTM over time with back-propagation through time written out.
 
@@ -80,21 +83,23 @@ class Recurrence(torch.autograd.Function):
         x, w_in, w_rec, gates, cells, tanhs, states = ctx.saved_tensors
         dz, back = torch.empty_like(gates), w_rec.transpose(1, 2).contiguous()  # a view would be half as fast
         dh_after = dc_after = states[:, :0]
-        every = blocks(ctx.counts)
+        hidden, every = states.shape[-1], blocks(ctx.counts)
         before = [slice(b.start, b.start + a.stop - a.start) for b, a in pairwise(every)]  # of those running at a step
         for block, earlier in zip(reversed(every), [*reversed(before), None], strict=True):
             i, f, o, g = gates[:, block].chunk(4, -1)
-            di, df, do, dg = dz[:, block].chunk(4, -1)
-            tanh, running = tanhs[:, block], dh_after.shape[1]
+            d, tanh, running = dz[:, block], tanhs[:, block], dh_after.shape[1]
+            di, df, do, dg = d.chunk(4, -1)
             dh = d_states[:, block].clone()
             dh[:, :running] += dh_after
-            dc = dh * o * (1 - tanh * tanh)
+            dc = tanh_backward(dh * o, tanh)
             dc[:, :running] += dc_after
-            torch.mul(dc * g, i - i * i, out=di)
-            torch.mul(dc * (cells[:, earlier] if earlier else torch.zeros_like(dc)), f - f * f, out=df)
-            torch.mul(dh * tanh, o - o * o, out=do)
-            torch.mul(dc * i, 1 - g * g, out=dg)
-            dc_after, dh_after = dc * f, torch.bmm(dz[:, block], back)
+            torch.mul(dc, g, out=di)
+            torch.mul(dc, cells[:, earlier] if earlier else torch.zeros_like(dc), out=df)
+            torch.mul(dh, tanh, out=do)
+            torch.mul(dc, i, out=dg)
+            d[..., : 3 * hidden] = sigmoid_backward(d[..., : 3 * hidden], gates[:, block, : 3 * hidden])
+            dg.copy_(tanh_backward(dg, g))
+            dc_after, dh_after = dc * f, torch.bmm(d, back)
         d_rec = torch.zeros_like(w_rec)
         if before:
             earlier = torch.cat([states[:, b] for b in before], 1)  # [N, P - B, H]
