@@ -9,8 +9,10 @@ import typer
 
 
 def tune(
-    experiment: Annotated[str, typer.Argument(help="skills or transfer.")],
-    method: Annotated[list[str] | None, typer.Option(help="Of skills: tune this one only; may be given again.")] = None,
+    experiment: Annotated[str, typer.Argument(help="skills, transfer or elmol.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="Tune this one only; may be given again; not for transfer.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The record; results/<experiment>_tuning.json by default.")] = None,
 ) -> None:
@@ -21,9 +23,10 @@ def tune(
     """
     from slubook.corpora.skillsets import public_skills
     from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
+    from slubook.experiments.tuning_elmol import ElmolSearch, elmol_search
     from slubook.experiments.tuning_transfer import TransferSearch, transfer_search
 
-    searches = {"skills": SkillsSearch, "transfer": TransferSearch}
+    searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch}
     if experiment not in searches:
         raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(searches)}")
     search = searches[experiment]()
@@ -37,6 +40,8 @@ def tune(
         search.load(target)  # before anything is read or trained
     if experiment == "transfer":
         search = transfer_search(jobs)
+    elif experiment == "elmol":
+        search = elmol_search(jobs)
     else:
         skills = public_skills()
         search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)

@@ -26,6 +26,7 @@ from slubook.experiments.elmol import (
 from slubook.experiments.elmol_sources import MODELS, TABLES, Texts, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
 from slubook.learning.bilm import BiLMTraining
+from slubook.learning.contextual import ContextRecipe
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import Pool
 from slubook.learning.pretraining import PretrainingConfig
@@ -45,9 +46,14 @@ def arguments(tiny, monkeypatch):
     monkeypatch.setitem(USED, "corpus", ("fasttext_pool", "elmol", "elmol_trained"))
     monkeypatch.setattr(elmol, "QUICK_UPDATES", 4)
     tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
-    network = replace(tiny.settings.scratch, training=replace(tiny.settings.scratch.training, batch=64, evaluations=4))
+    scratch = tiny.settings.scratch
+    recipe = ContextRecipe(scratch.network, replace(scratch.training, batch=64, evaluations=4))
     settings = Settings(
-        network, tiny.settings.pretraining, small=READER, fasttext=FAST, unfreezing=UnfreezingConfig(latest=0.25)
+        dict.fromkeys(HOW.keys() | {"none"}, recipe),
+        tiny.settings.pretraining,
+        small=READER,
+        fasttext=FAST,
+        unfreezing=UnfreezingConfig(latest=0.25),
     )
     return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
 

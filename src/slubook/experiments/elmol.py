@@ -21,9 +21,10 @@ changes):
   ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
   the new skill, from the network of ``elmol``. All have equally many updates.
 - *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
-- *Settings*: of the network those tuned for ``transfer`` with new heads, for all methods alike; of the language model
-  and the schedule their defaults, which were fixed by their cost before anything was trained. No method was tuned by
-  itself; a look at dev draws of four embedded skills changed none.
+- *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
+  uses and skills of another group (:mod:`slubook.experiments.tuning_elmol`; ``results/elmol_tuning.json``). ELMoL of
+  fewer requests has those of ELMoL. Of the language model and of both pretrainings the defaults, which were fixed by
+  their cost before anything was trained.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
 - *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
@@ -42,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
+from slubook.corpora.utterance import Utterance
 from slubook.experiments import transfer
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
@@ -53,13 +55,16 @@ from slubook.experiments.transfer import choose, new_labels
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.bilm import BiLMTraining
-from slubook.learning.contextual import ContextStart, fit_contextual
+from slubook.learning.contextual import ContextRecipe, fit_contextual
+from slubook.learning.dnn import DNN
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import build_pool, public_pool
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE
-from slubook.learning.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
+from slubook.learning.transfer import LOWER_LAYERS, Start, fit_starts
 from slubook.learning.unfreezing import UnfreezingConfig
+from slubook.models.context_pretrained import ContextPretrained
+from slubook.models.pretrained import Pretrained
 
 EXPERIMENT, PROTOCOL = "elmol", 1
 SEEDS = 5
@@ -102,17 +107,28 @@ LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 QUICK_UPDATES = 400
 
 
+#: Methods that share the recipe of another one.
+AS = {"elmol_1": "elmol", "elmol_10": "elmol"}
+#: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
+START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The configuration of every method; ``rate`` is what all networks learn at, relative to one from scratch."""
+    """The configuration of every method on the new skill, and of what comes before."""
 
-    network: TransferConfig = field(default_factory=lambda: transfer.Settings().transfer)
+    recipes: Mapping[str, ContextRecipe] = field(
+        default_factory=lambda: dict.fromkeys((m for m in METHODS if m not in AS), START)
+    )
     pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
-    rate: float = transfer.Settings().transfer.rate
+
+    def recipe(self, method: str) -> ContextRecipe:
+        """How a method is trained on a new skill."""
+        return self.recipes[AS.get(method, method)]
 
 
 def run(
@@ -221,18 +237,27 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
         settings: of all.
     """
     source, bench = load_pretrained(plain), Bench(cell)
-    bench.slices["new_labels"] = new_labels(cell.test, source)
-    stamps, training = {plain.name: source.table.stamp}, settings.network.training
-    updates = long_enough(training.updates, training.batch, cell.size)
-    config = replace(settings.network, training=replace(training, updates=updates))
-    starts = {"none": Start(source, LOWER_LAYERS, settings.rate)}
-    bench.learn_together(lambda: fit_starts(starts, cell.train, cell.dev, cell.seed, config))
-    for method, (kept, read) in networks.items():
-        known = load_contextual(kept, read)
-        start = ContextStart(known, replace(settings.unfreezing, how=HOW[method][2]), settings.rate)
+    bench.slices["new_labels"], stamps = new_labels(cell.test, source), {plain.name: source.table.stamp}
+    for method in ("none", *networks):
+        beneath = load_contextual(*networks[method]) if method in networks else source
+        recipe = settings.recipe(method)
+        recipe = recipe.lasting(long_enough(recipe.training.updates, recipe.training.batch, cell.size))
         begun = time.perf_counter()
-        model = fit_contextual(start, cell.train, cell.dev, cell.seed, config)
-        figures = {f"unfrozen_{k}": progress for k, progress in enumerate(model.since)}
+        model = learned(method, beneath, recipe, cell.draw, settings.unfreezing)
+        figures = {f"unfrozen_{k}": progress for k, progress in enumerate(getattr(model, "since", ()))}
         bench.judge(method, model, time.perf_counter() - begun, **figures)
-        stamps[kept.name] = known.base.table.stamp
+    stamps |= {kept.name: load_contextual(kept, read).base.table.stamp for kept, read in networks.values()}
     return Measured(bench.rows, stamps)
+
+
+def learned(
+    method: str,
+    beneath: Pretrained | ContextPretrained,
+    recipe: ContextRecipe,
+    draw: tuple[Sequence[Utterance], Sequence[Utterance], int],
+    unfreezing: UnfreezingConfig,
+) -> DNN:
+    """A method's network on training set, dev set and seed; without an embedding it is chapter 2's with new heads."""
+    if isinstance(beneath, Pretrained):
+        return fit_starts({method: Start(beneath, LOWER_LAYERS, recipe.rate)}, *draw, recipe)[method]
+    return fit_contextual(recipe.start(beneath, replace(unfreezing, how=HOW[method][2])), *draw, recipe)

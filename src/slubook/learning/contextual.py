@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -40,6 +40,27 @@ class ContextStart:
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     rate: float = 1.0
     parts: tuple[str, ...] = LOWER_LAYERS
+
+
+@dataclass(frozen=True)
+class ContextRecipe(TransferConfig):
+    """How one method is trained: its network and training, and how fast what it takes over may change.
+
+    Attributes:
+        rate: of the start; see there.
+        reduced: of the schedule; see :class:`slubook.learning.unfreezing.UnfreezingConfig`.
+    """
+
+    rate: float = 1.0
+    reduced: float = UnfreezingConfig.reduced
+
+    def start(self, pretrained: ContextPretrained | Embedding, unfreezing: UnfreezingConfig) -> ContextStart:
+        """A start by this recipe; ``unfreezing`` is its schedule in all but ``reduced``."""
+        return ContextStart(pretrained, replace(unfreezing, reduced=self.reduced), self.rate)
+
+    def lasting(self, updates: int) -> Self:
+        """The same for another number of updates."""
+        return replace(self, training=replace(self.training, updates=updates))
 
 
 @dataclass

@@ -1,0 +1,97 @@
+"""Tuning of chapter 3: equal budgets, every method by itself on what it reads, and the choice that the code holds."""
+
+import json
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+
+from slubook.corpora.skillsets import own_skills
+from slubook.corpora.utterance import Prediction
+from slubook.experiments import tuning_elmol
+from slubook.experiments.elmol import AS, GROUPS, METHODS, START, Settings, variant_of
+from slubook.experiments.elmol_sources import Read
+from slubook.experiments.records import RecordsError
+from slubook.experiments.transfer_sources import Chosen, Kept
+from slubook.experiments.trials import Round
+from slubook.experiments.tuning_elmol import ROUNDS, ElmolSearch, elmol_search
+from slubook.experiments.tuning_transfer import DRAWS, SKILLS
+
+
+def test_every_method_has_six_trials_that_differ():
+    assert set(ROUNDS) == set(METHODS) - set(AS) == set(Settings().recipes)
+    for method, rounds in ROUNDS.items():
+        recipes = [ElmolSearch().configured(method, changes) for r in rounds for changes in r.trials]
+        assert len({json.dumps(asdict(r)) for r in recipes}) == 6 and {r.seeds for r in rounds} == {DRAWS}
+        assert {r.training for r in recipes} == {START.training}, "one number of updates for all"
+
+
+def test_fewer_requests_are_read_by_the_recipe_of_all():
+    recipes = {**Settings().recipes, "elmol": replace(START, rate=0.123)}
+    settings = Settings(recipes)
+    assert {settings.recipe(m).rate for m in ("elmol", *AS)} == {0.123} and settings.recipe("elmo").rate != 0.123
+
+
+class Silent:
+    """A model that gets every utterance wrong."""
+
+    def predict(self, texts):
+        return [Prediction("none of them", (), 1.0)] * len(texts)
+
+
+def test_a_trial_is_judged_on_dev_over_what_its_method_reads(tiny, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(
+        tuning_elmol,
+        "learned",
+        lambda method, beneath, recipe, draw, unfreezing: seen.append((beneath, recipe.rate, draw[2])) or Silent(),
+    )
+    monkeypatch.setattr(tuning_elmol, "load_pretrained", lambda kept: kept.name)
+    monkeypatch.setattr(tuning_elmol, "load_contextual", lambda kept, read: f"{kept.name} over {read.name}")
+    rounds = {m: (Round(1, (7,), ({"rate": 0.3}, {"rate": 0.6})),) for m in ("none", "elmol")}
+    monkeypatch.setattr(tuning_elmol, "ROUNDS", rounds)
+    networks = {
+        "none": (Kept("plain", "a"), None),
+        "elmol": (Kept("plain-slowly", "b"), Read("elmol", "reader", 1.0, "its key")),
+    }
+    path = tmp_path / "record.json"
+    search = ElmolSearch([(own_skills(tiny.corpora)[0], 20)], networks)
+    record = search.run(path)
+    over = "plain-slowly over reader"
+    assert seen == [("plain", 0.3, 7), ("plain", 0.6, 7), (over, 0.3, 7), (over, 0.6, 7)]
+    assert {f["chosen_error"] for f in record["methods"].values()} == {1.0}
+    assert record["methods"]["elmol"]["stamp"]["data"].items() >= {
+        "pretrained plain-slowly": "b", "embedding reader": "its key",
+    }.items()  # fmt: skip
+    assert record == search.load(path)
+    path.write_text(path.read_text().replace('"rate": 0.3', '"rate": 0.31', 1))
+    with pytest.raises(RecordsError, match="slubook tune elmol"):
+        search.load(path)
+
+
+def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeypatch):
+    made = {}
+
+    def pretrain_all(sources, reads, schedules, jobs):
+        names = [s.name + end for s in sources for end in ("", *(f"-{v}" for v in schedules))]
+        made.update(sources=sources, schedules=schedules)
+        return {name: {"key": f"key of {name}"} for name in names}
+
+    reads = SimpleNamespace(embeddings=lambda kinds, jobs: ({kind: f"read {kind}" for kind in kinds}, {}))
+    skills = [(SimpleNamespace(name=name), 100) for name in (*SKILLS, "another#0")]
+    of = {s.name: "elmol-full-3" if s.name in SKILLS else "elmol-full-1" for s, _ in skills}
+    sources = [SimpleNamespace(name=f"elmol-full-{k}") for k in range(6)]
+    monkeypatch.setattr(tuning_elmol, "choose", lambda profile: Chosen(profile, skills))
+    monkeypatch.setattr(tuning_elmol, "texts_of", lambda chosen, settings: reads)
+    monkeypatch.setattr(tuning_elmol, "folds_of", lambda *given: (of, sources))
+    monkeypatch.setattr(tuning_elmol, "pretrain_all", pretrain_all)
+    search = elmol_search()
+    assert [s.name for s in made["sources"]] == ["elmol-full-3"] and 3 not in GROUPS
+    assert set(made["schedules"]) == {variant_of(m) for m in ROUNDS if m != "none"}
+    assert [s.name for s, _ in search.listed] == [*SKILLS] and set(search.networks) == set(ROUNDS)
+    assert search.networks["elmol_trained"] == (
+        Kept("elmol-full-3-elmol-at_once", "key of elmol-full-3-elmol-at_once"), "read elmol",
+    )  # fmt: skip
+    of["hwu64/qa#0"] = "elmol-full-1"
+    with pytest.raises(ValueError, match="of several groups: elmol-full-1, elmol-full-3"):
+        elmol_search()
