@@ -190,7 +190,7 @@ def test_predict_needs_a_skill_and_words(corpus):
 
 
 def test_a_language_model_that_is_not_there(corpus, cache, tmp_path):
-    told = refused("compare", corpus, "--vectors", "none", "--elmol", tmp_path)
+    told = refused("compare", corpus, "--elmol", tmp_path)  # before any word vectors are made
     assert told.splitlines()[-1].startswith(f"error: ELMoL: {tmp_path} holds no language model: train one with")
     assert "holds no language model" in refused(
         "predict", corpus, "read it", "--skill", "home", "--model", "elmol", "--elmol", tmp_path / "nowhere"

@@ -51,7 +51,7 @@ def skill_compare(
     """
     from rich.console import Console
 
-    from slubook.experiments import answer, own
+    from slubook.experiments import answer, own, own_elmol
     from slubook.experiments.compare import compare
 
     skills = _read(file, as_one)
@@ -65,9 +65,12 @@ def skill_compare(
     n = len(skills) * folds * seeds * len(methods)
     typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
     beneath = answer.Beneath(vectors, elmol or "auto")
+    own_elmol.check(beneath.elmol)
     bases = {m: answer.METHODS[m].basis(beneath, skills) for m in methods}
     report = compare(skills, bases, folds, seeds)
-    kept = {one.name: {m: str(answer.train_and_keep(one, m, bases[m])) for m in methods} for one in skills}
+    kept = {
+        one.name: {m: str(answer.train_and_keep(one, m, bases[m], beneath=beneath)) for m in methods} for one in skills
+    }
     for one in skills:
         answer.remember(one, report.recommended, report.reason)
     if as_json:
@@ -113,7 +116,7 @@ def skill_predict(
     own.check(one, folds=1)
     method = (answer.chosen(one) or answer.SIMPLEST) if model == "auto" else model
     say, beneath = partial(typer.echo, err=True), answer.Beneath(vectors, elmol or "auto")
-    opened = answer.open_model(one, method, partial(answer.METHODS[method].basis, beneath, [one]), say)
+    opened = answer.open_model(one, method, partial(answer.METHODS[method].basis, beneath, [one]), say, beneath)
     [said] = opened.predict([utterance])
     slots = [{"type": s.type, "value": utterance[s.start : s.end], "start": s.start, "end": s.end} for s in said.slots]
     if as_json:

@@ -266,9 +266,7 @@ class TestOverELMoL:
 
     def test_what_is_no_language_model(self, stage_one, tmp_path):
         for folder in (tmp_path, tmp_path / "nowhere"):
-            with pytest.raises(
-                CorpusError, match="holds no language model: train one with `slubook elmol train`: name "
-            ):
+            with pytest.raises(CorpusError, match=r"holds no language model: train one with `slubook elmol train`$"):
                 own_elmol.contextual(str(folder), [])
         train_bilm("toy", [["read", "it"]] * 3, READER).save(tmp_path / "old")
         facts = tmp_path / "old" / "reader" / "meta.json"
@@ -476,6 +474,21 @@ class TestKeeping:
             answer.train_and_keep(skill, "maxent_crf", None)
         assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
         assert [p.name for p in folder.parent.iterdir()] == ["maxent_crf"]
+
+    def test_a_kept_model_is_not_taken_for_one_over_something_else(self, larder, tmp_path):
+        [skill], said = own.read(larder), []
+        answer.train_and_keep(skill, "dnn", None, beneath=PLAIN)
+        answer.train_and_keep(skill, "maxent_crf", None, beneath=PLAIN)
+        never = lambda: pytest.fail("trained twice")  # noqa: E731
+        for beneath in (None, answer.Beneath(), PLAIN):
+            answer.open_model(skill, "dnn", never, said.append, beneath)
+        other = answer.Beneath(str(tmp_path / "vectors"), str(tmp_path / "reader"))
+        answer.open_model(skill, "maxent_crf", never, said.append, other)
+        assert said == [] and other.asked("transfer") == "auto" and other.asked("elmol") == str(tmp_path / "reader")
+        answer.open_model(skill, "dnn", lambda: None, said.append, other)
+        over = f"over other word vectors than {tmp_path / 'vectors'} the kept dnn was trained"
+        assert said == [f"larder: {over}; training it again"]
+        answer.open_model(skill, "dnn", never, said.append, other)
 
     def test_the_network_stands_on_the_table_it_was_trained_over(self, larder, tmp_path):
         [skill], said = own.read(larder), []

@@ -23,7 +23,7 @@ from slubook.experiments.elmol import (
     variant_of,
     wanted,
 )
-from slubook.experiments.elmol_sources import MODELS, TABLES, Texts, load_contextual, load_embedding
+from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
@@ -133,23 +133,24 @@ def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, mon
 def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     _, claims = load_claims()
     compared = [c.measure for c in claims if c.experiment == "elmol" and c.measure.kind == "comparison"]
-    assert len(compared) == 6 and {m for c in compared for m in (c.baseline, c.proposed)} <= set(METHODS)
+    assert len(compared) == 7 and {m for c in compared for m in (c.baseline, c.proposed)} <= set(METHODS)
     assert set(HOW) == set(METHODS) - {"none"} == set(USED["full"])
     assert all(kind in (*MODELS, *TABLES) and {a, b} <= set(SCHEDULES) for kind, a, b in HOW.values())
     embedding, *both = HOW["elmol"]
     for method, schedules in (("elmol_frozen", ["frozen"] * 2), ("elmol_trained", ["at_once"] * 2)):
         assert HOW[method] == (embedding, *schedules)
     assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
-    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", "elmol_1", "elmol_10"))
-    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_1", "elmol_10")} == {
-        "elmol": (1, 1.0), "elmo": (2, 1.0), "elmol_1": (1, 0.01), "elmol_10": (1, 0.1),
+    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", "elmol_light", "elmol_1", "elmol_10"))
+    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_1", "elmol_10")} == {
+        "elmol": Model(1, 1.0), "elmo": Model(2, 1.0), "elmol_light": Model(1, 1.0, light=True),
+        "elmol_1": Model(1, 0.01), "elmol_10": Model(1, 0.1),
     }  # fmt: skip
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
     kinds, schedules = wanted(USED["full"], UnfreezingConfig(slack=0.3))
-    assert kinds == ["general", "pool", "elmol", "elmo", "elmol1", "elmol10"]
-    assert len(schedules) == 8 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
+    assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol1", "elmol10"]
+    assert len(schedules) == 9 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
     assert schedules["pool-frozen"] == ("pool", UnfreezingConfig("frozen", slack=0.3))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from slubook.experiments import speed
-from slubook.experiments.speed import in_turns, medians, speed_tables, spelled_batches
+from slubook.experiments.elmol_sources import Model
+from slubook.experiments.speed import TIMED, in_turns, medians, speed_tables, spelled_batches
 from slubook.models.bilm import BiLM, BiLMConfig
 
 SMALL = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=8, hidden=10, longest=8)
@@ -16,15 +17,27 @@ SAID = [["play", "some", "jazz"], ["stop"], ["turn", "the", "lights", "off"]]
 def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_one(monkeypatch):
     monkeypatch.setattr(speed, "TURNS", {1: 6, 32: 2})
     elmol, elmo = BiLM("abc", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "layers": 6}))
-    made = speed_tables(elmol, elmo, SAID)
+    made = speed_tables({"elmo": elmo, "elmol": elmol}, SAID)
     assert {name: list(sizes) for name, sizes in made["speed"].items()} == {
         f"{name}{ending}": ["1", "32"] for ending in ("", "_known") for name in ("torch", "onnx", "onnx_int8")
     }
-    assert made["speed_ratio_known"] == made["speed"]["torch_known"]["1"]["ratio"] != made["speed_ratio"]
+    assert set(made) == {"speed", "speed_ratio", "speed_ratio_known"}, "no light one was given"
+    assert made["speed_ratio_known"] == made["speed"]["torch_known"]["1"]["elmol_ratio"] != made["speed_ratio"]
     one = made["speed"]["torch"]["1"]
-    assert made["speed_ratio"] == one["ratio"] and one["ratio"]["n"] == 6
-    assert one["ratio"]["point"] == pytest.approx(one["elmo"]["point"] / one["elmol"]["point"])
-    assert one["ratio"]["point"] > 1
+    assert made["speed_ratio"] == one["elmol_ratio"] and one["elmol_ratio"]["n"] == 6
+    assert one["elmol_ratio"]["point"] == pytest.approx(one["elmo"]["point"] / one["elmol"]["point"])
+    assert one["elmol_ratio"]["point"] > 1
+
+
+def test_a_light_one_is_timed_beside_them(monkeypatch):
+    monkeypatch.setattr(speed, "TURNS", {1: 4, 32: 2})
+    sizes = {"elmo": Model(layers=6), "elmol": Model(), "elmol_light": Model(light=True)}
+    made = speed_tables({name: BiLM("abc", model.sizes(SMALL)) for name, model in sizes.items()}, SAID)
+    assert list(sizes) == list(TIMED)
+    assert made["speed_ratio_light"] == made["speed"]["onnx"]["1"]["elmol_light_ratio"]
+    assert made["speed_ratio_light"]["point"] > 1 and "elmo_ratio" not in made["speed"]["onnx"]["1"]
+    light = sizes["elmol_light"].sizes(SMALL)
+    assert (light.hidden, light.width, light.filters, light.layers) == (5, 8, ((1, 3), (2, 4)), 1)
 
 
 def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(monkeypatch):
@@ -40,7 +53,7 @@ def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(m
 
         return read
 
-    times = in_turns(reader("a", 0.001), reader("b", 0.02), batches)
+    times = in_turns([reader("a", 0.001), reader("b", 0.02)], batches)
     of = [("b", 0), ("a", 0)] * 2 + [("a", 1), ("b", 1)] * 2 + [("b", 2), ("a", 2)] * 2 + [("a", 3), ("b", 3)] * 2
     assert calls[6:] == of
     cost = [1000 * (0.001 if name == "a" else 0.02) + (k + 1) % 7 for k, (name, _) in enumerate(calls)]
@@ -50,10 +63,10 @@ def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(m
 
 def test_medians_and_their_interval():
     times = np.stack([np.full(50, 2.0), np.r_[np.full(49, 3.0), 900.0]], 1)
-    found = medians(times)
+    found = medians(times, ["elmol", "elmo"])
     assert found["elmol"] == {"point": 2.0, "low": 2.0, "high": 2.0, "n": 50}
-    assert found["ratio"]["point"] == found["ratio"]["low"] == 1.5, "one slow turn does no harm"
-    wide = medians(np.stack([np.ones(50), np.linspace(1, 3, 50)], 1))["ratio"]
+    assert found["elmol_ratio"]["point"] == found["elmol_ratio"]["low"] == 1.5, "one slow turn does no harm"
+    wide = medians(np.stack([np.ones(50), np.linspace(1, 3, 50)], 1), ["elmol", "elmo"])["elmol_ratio"]
     assert 1 < wide["low"] < wide["point"] < wide["high"] < 3
 
 

@@ -45,6 +45,11 @@ class Beneath(NamedTuple):
     vectors: str = "auto"
     elmol: str = "auto"
 
+    def asked(self, method: str) -> str:
+        """What was asked for beneath a model: a folder as its whole path, ``"auto"`` where nothing can be asked for."""
+        choice = getattr(self, METHODS[method].option, "auto")
+        return choice if choice in ("auto", "none") else str(Path(choice).resolve())
+
 
 @dataclass(frozen=True)
 class Configs:
@@ -59,13 +64,15 @@ class Method(Protocol):
     """A kind of model that can be compared, kept and asked.
 
     ``title`` is its name in tables, ``noun`` in a sentence; ``needs`` is what it needs beside the skill, ``""`` for
-    nothing. ``basis`` gives that for skills, by what was asked for beneath; ``make`` gives a new model over it;
-    ``write`` trains one on all of a skill into a folder and returns what :meth:`read` must know to open it.
+    nothing; ``option`` is the field of :class:`Beneath` that chooses it, ``""`` where there is no choice. ``basis``
+    gives what is needed for skills, by what was asked for beneath; ``make`` gives a new model over it; ``write`` trains
+    one on all of a skill into a folder and returns what :meth:`read` must know to open it.
     """
 
     title: str
     noun: str
     needs: str
+    option: str
 
     def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Basis: ...
 
@@ -80,7 +87,7 @@ class Linear:
     """MaxEnt and CRF: from the skill alone, kept as they are."""
 
     title = noun = "MaxEnt-CRF"
-    needs = ""
+    needs = option = ""
 
     def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> None:
         """Nothing."""
@@ -124,7 +131,7 @@ class Network:
 class Neural(Network):
     """Chapter 1's network, over word vectors or none."""
 
-    title, noun, needs = "DNN", "the DNN", "word vectors"
+    title, noun, needs, option = "DNN", "the DNN", "word vectors", "vectors"
 
     def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Vectors | None:
         """The vectors that were asked for."""
@@ -138,7 +145,7 @@ class Neural(Network):
 class Transferred(Network):
     """Chapter 2's network: everything that can move comes from the pretrained one, heads by label names."""
 
-    title, noun, needs = "Transfer", "the transferred network", "pretrained network"
+    title, noun, needs, option = "Transfer", "the transferred network", "pretrained network", ""
 
     def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Mature:
         """The network that was pretrained on the embedded corpora."""
@@ -152,7 +159,7 @@ class Transferred(Network):
 class OverELMoL(Network):
     """Chapter 3's network: as the transferred one, and it reads ELMoL beside its words, frozen first."""
 
-    title, noun, needs = "ELMoL", "ELMoL", "language model"
+    title, noun, needs, option = "ELMoL", "ELMoL", "language model", "elmol"
 
     def basis(self, beneath: Beneath, skills: Sequence[OwnSkill]) -> Contextual:
         """The network that was pretrained on the embedded corpora over the language model that was asked for."""
@@ -179,7 +186,9 @@ def folder_of(skill: OwnSkill) -> Path:
     return cache_dir() / "skills" / f"{readable}-{stable_hash(skill.path.resolve(), skill.name):08x}"
 
 
-def train_and_keep(skill: OwnSkill, method: str, basis: Basis, configs: Configs | None = None) -> Path:
+def train_and_keep(
+    skill: OwnSkill, method: str, basis: Basis, configs: Configs | None = None, *, beneath: Beneath | None = None
+) -> Path:
     """Train a model on every utterance and write it, whole or not at all.
 
     Args:
@@ -187,6 +196,7 @@ def train_and_keep(skill: OwnSkill, method: str, basis: Basis, configs: Configs 
         method: one of :data:`METHODS`.
         basis: what it stands on.
         configs: settings other than the tuned ones.
+        beneath: what was asked for beneath it; it is kept beside the model.
 
     Returns:
         The folder of the model.
@@ -197,7 +207,9 @@ def train_and_keep(skill: OwnSkill, method: str, basis: Basis, configs: Configs 
     seed_everything(0, threads=1)
     with _written(folder_of(skill) / method) as folder:
         about = METHODS[method].write(skill, configs or Configs(), basis, folder)
-        (folder / ABOUT).write_text(json.dumps({**about, "key": skill.key}), encoding="utf-8")
+        (folder / ABOUT).write_text(
+            json.dumps({**about, "key": skill.key, "asked": (beneath or Beneath()).asked(method)}), encoding="utf-8"
+        )
     return folder_of(skill) / method
 
 
@@ -217,30 +229,37 @@ def chosen(skill: OwnSkill) -> str | None:
 
 
 def open_model(
-    skill: OwnSkill, method: str, basis: Callable[[], Basis], say: Callable[[str], None]
+    skill: OwnSkill,
+    method: str,
+    basis: Callable[[], Basis],
+    say: Callable[[str], None],
+    beneath: Beneath | None = None,
 ) -> NLUModel | PackedSkill:
-    """The kept model; it is trained first where there is none for the skill as it stands now.
+    """The kept model; it is trained first where there is none for the skill as it stands now, or over other things.
 
     Args:
         skill: whose model.
         method: one of :data:`METHODS`.
         basis: gives what it stands on, asked for only when it has to be trained.
         say: told why it takes longer.
+        beneath: what is asked for beneath it; ``"auto"`` takes what is kept.
 
     Raises:
         CorpusError: when the cache cannot be written.
     """
-    folder = folder_of(skill) / method
+    folder, beneath = folder_of(skill) / method, beneath or Beneath()
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if about["key"] == skill.key:
+        changed, asked = about["key"] != skill.key, beneath.asked(method)
+        if not changed and asked in ("auto", about["asked"]):
             return METHODS[method].read(skill, folder, about)
-        say(f"{skill.name}: changed since its {method} was trained; training it again")
+        what = "changed since its" if changed else f"over other {METHODS[method].needs} than {asked} the kept"
+        say(f"{skill.name}: {what} {method} was trained; training it again")
     except FileNotFoundError:
         say(f"{skill.name}: no {method} is kept yet; training it")
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"{skill.name}: the kept {method} cannot be used ({error}); training it again")
-    folder = train_and_keep(skill, method, basis())
+    folder = train_and_keep(skill, method, basis(), beneath=beneath)
     return METHODS[method].read(skill, folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 

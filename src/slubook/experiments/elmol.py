@@ -11,7 +11,8 @@ changes):
   Seed *s* draws training and dev sets.
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
   of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
-  the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger.
+  the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger;
+  ``elmol_light`` reads all of it with half the states and half the filters over letters.
 - *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
   as long as there, for all methods alike.
 - *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
@@ -22,14 +23,14 @@ changes):
   the new skill, from the network of ``elmol``. All have equally many updates.
 - *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
 - *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
-  uses and skills of another group (:mod:`slubook.experiments.tuning_elmol`; ``results/elmol_tuning.json``). ELMoL of
-  fewer requests has those of ELMoL. Of the language model and of both pretrainings the defaults, which were fixed by
-  their cost before anything was trained.
+  uses and skills of another group (:mod:`slubook.experiments.tuning_elmol`; ``results/elmol_tuning.json``). The light
+  ELMoL and those of fewer requests have the settings of ELMoL. The language model and both pretrainings have their
+  defaults, which were fixed by their cost before anything was trained.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
-- *Speed*: ELMo and ELMoL as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read in torch, one
-  utterance at a time, letters included. A service that keeps the vectors of the words it has met is a row of its own.
-  The quick profile trains no ELMo and leaves this out.
+- *Speed*: ELMo, ELMoL and the light one as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read
+  in torch, one utterance at a time, letters included. A service that keeps the vectors of the words it has met, and the
+  light one exported, are rows of their own. The quick profile trains no ELMo and leaves this out.
 - *Not here*: how many labelled examples pretraining is worth (the claim *elmol-data*).
 """
 
@@ -50,7 +51,7 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
-from slubook.experiments.speed import speed_tables
+from slubook.experiments.speed import TIMED, speed_tables
 from slubook.experiments.transfer import choose, new_labels
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
@@ -75,6 +76,7 @@ METHODS = {
     "fasttext_pool": "FastText of the same requests",
     "elmol": "ELMoL",
     "elmo": "ELMo",
+    "elmol_light": "ELMoL, half as wide",
     "elmol_1": "ELMoL of 1 % of the requests",
     "elmol_10": "ELMoL of 10 % of the requests",
     "elmol_frozen": "ELMoL, always frozen",
@@ -87,6 +89,7 @@ HOW = {
     "fasttext_pool": ("pool", "frozen", "frozen"),
     "elmol": ("elmol", "slowly", "slowly"),
     "elmo": ("elmo", "slowly", "slowly"),
+    "elmol_light": ("elmol_light", "slowly", "slowly"),
     "elmol_1": ("elmol1", "slowly", "slowly"),
     "elmol_10": ("elmol10", "slowly", "slowly"),
     "elmol_frozen": ("elmol", "frozen", "frozen"),
@@ -108,7 +111,7 @@ QUICK_UPDATES = 400
 
 
 #: Methods that share the recipe of another one.
-AS = {"elmol_1": "elmol", "elmol_10": "elmol"}
+AS = dict.fromkeys(("elmol_light", "elmol_1", "elmol_10"), "elmol")
 #: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
 START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
 
@@ -156,7 +159,7 @@ def run(
     reads, embeddings = texts.embeddings(kinds, jobs)
     about = pretrain_all(sources, reads, schedules, jobs)
     the_plan = Plan(learned, names, about, range(count))
-    pair = [load_embedding(reads[kind]) for kind in ("elmol", "elmo") if kind in reads]
+    timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
 
     def task(key: Key) -> Task:
         used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
@@ -164,7 +167,7 @@ def run(
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        speed = speed_tables(*pair, texts.measured()) if len(pair) == 2 else {}
+        speed = speed_tables(timed, texts.measured()) if "elmo" in timed else {}
         unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
         seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
         return seen | {"train_seconds": train_seconds(rows)} | speed

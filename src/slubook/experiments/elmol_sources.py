@@ -34,8 +34,33 @@ from slubook.profiles import stable_hash
 
 #: Sentences of general English for perplexity.
 GENERAL_SENTENCES = 1000
-#: The language models: layers, and the share of the pool that each is trained on.
-MODELS = {"elmol": (1, 1.0), "elmo": (2, 1.0), "elmol10": (1, 0.1), "elmol1": (1, 0.01)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A language model: its layers, the share of the pool that it is trained on, and whether all of it is halved."""
+
+    layers: int = 1
+    share: float = 1.0
+    light: bool = False
+
+    def sizes(self, usual: BiLMConfig) -> BiLMConfig:
+        """Its sizes; a light one has half the states and half the filters, and vectors of the usual width."""
+        made = replace(usual, layers=self.layers)
+        if not self.light:
+            return made
+        filters = tuple((window, max(1, n // 2)) for window, n in usual.filters)
+        return replace(made, hidden=max(1, usual.hidden // 2), filters=filters)
+
+
+#: The language models.
+MODELS = {
+    "elmol": Model(),
+    "elmo": Model(layers=2),
+    "elmol_light": Model(light=True),
+    "elmol10": Model(share=0.1),
+    "elmol1": Model(share=0.01),
+}
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
 #: FastText tables: of general English, and of the pool.
@@ -79,10 +104,9 @@ class Texts:
         """Train an embedding where the cache has none; where it lies, and what pages say of it."""
         measured = self.measured()
         if kind in MODELS:
-            layers, share = MODELS[kind]
-            name = f"{self.prefix}-{kind}"
-            config = replace(self.bilm, model=replace(self.bilm.model, layers=layers))
-            sentences = self.pool.part(share).sentences()
+            made, name = MODELS[kind], f"{self.prefix}-{kind}"
+            config = replace(self.bilm, model=made.sizes(self.bilm.model))
+            sentences = self.pool.part(made.share).sentences()
             model = kept_bilm(name, sentences, config, measured, self.device)
             about = model.reader.about
             counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}

@@ -57,6 +57,19 @@ class Reader(NamedTuple):
     read: str
 
 
+def check(choice: str) -> None:
+    """Say at once that a folder holds no language model, before anything else is trained.
+
+    Raises:
+        CorpusError: when it holds none, or one that cannot be read.
+    """
+    try:
+        if choice != "auto":
+            LanguageModel.load(Path(choice))
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"ELMoL: {error}") from error
+
+
 def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
     """The network over ELMoL that a skill starts from: pretrained on the embedded corpora once, and kept.
 
@@ -68,6 +81,7 @@ def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
         CorpusError: when there is no language model in the folder, nothing is left to learn from, or the cache cannot
             be used.
     """
+    check(choice)
     try:
         reader = language_model(choice, skills)
         source, domains = embedded_source(skills)
@@ -75,8 +89,7 @@ def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
         network = kept_contextual(name, domains, reader.model, reader.key, PRETRAINING, UnfreezingConfig())
     except (OSError, ValueError) as error:
         raise CorpusError(
-            f"ELMoL: {error}: name the folder of a language model with --elmol, set SLUBOOK_CACHE to a folder that can "
-            "be written, or go without ELMoL"
+            f"ELMoL: {error}: set SLUBOOK_CACHE to a folder that can be written, or leave it out"
         ) from error
     return Contextual(network, pretrained_folder(name) / "base" / "table", reader.read)
 

@@ -1,9 +1,9 @@
-"""How long ELMo and ELMoL take to read: one at a time and by thirty-two, in torch and exported.
+"""How long ELMo takes to read, and models with one layer: one at a time and by thirty-two, in torch and exported.
 
-Both are timed in turns on the same requests, on one thread, by the processor's clock, and the least of a few times
+All are timed in turns on the same requests, on one thread, by the processor's clock, and the least of a few times
 counts: what else the machine does must not bring two models closer together. Who goes first changes from turn to turn.
 What is timed is the reading of spelled words alone, the part in which they differ;
-the network above takes as long for both. Taught in chapter 3, *How fast it is*.
+the network above takes as long for all. Taught in chapter 3, *How fast it is*.
 """
 
 from __future__ import annotations
@@ -20,45 +20,56 @@ from slubook.models.encoding import distinct_words
 from slubook.models.exported import ExportedReader, at_eight_bits, to_onnx
 from slubook.profiles import seed_everything
 
+#: What is timed: each against the first.
+TIMED = ("elmo", "elmol", "elmol_light")
 SIZES = (1, 32)
 #: Batches of each size, and how often each is read.
 TURNS, TIMES = {1: 100, 32: 12}, 5
 _WARM_UP = 3
+#: Tables of one ratio: its name, the runtime, and what is timed against ELMo, one utterance at a time.
+RATIOS = (
+    ("speed_ratio", "torch", "elmol"),
+    ("speed_ratio_known", "torch_known", "elmol"),
+    ("speed_ratio_light", "onnx", "elmol_light"),
+)
 
 Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 
 
-def speed_tables(elmol: BiLM, elmo: BiLM, sentences: Sequence[Sequence[str]]) -> dict[str, object]:
-    """The tables ``speed`` and ``speed_ratio``.
+def speed_tables(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]]) -> dict[str, object]:
+    """The table ``speed``, and those of its ratios that claims read.
 
     Args:
-        elmol: with one layer.
-        elmo: with two.
+        models: some of :data:`TIMED`, among them ``elmo`` with two layers; their letters have vectors of one width.
         sentences: tokens of requests; they are used again where there are too few.
 
     Returns:
         ``speed``: for each runtime (``torch``, ``onnx``, ``onnx_int8``; and each with ``_known``, where the vectors of
-        words are there already and letters need not be read) and batch size, the median milliseconds an utterance of
-        ``elmol`` and ``elmo`` and the ``ratio`` of the medians, with intervals over batches. ``speed_ratio`` and
-        ``speed_ratio_known``: those of torch, one utterance at a time.
+        words are there already and letters need not be read) and batch size, what :func:`medians` says of milliseconds
+        an utterance. One utterance at a time, how many times as fast as ``elmo``: ``speed_ratio`` and
+        ``speed_ratio_known`` have ``elmol`` in torch, ``speed_ratio_light`` has ``elmol_light`` in ONNX Runtime.
     """
     seed_everything(0, threads=1)
     speed: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    names, readers = list(models), list(models.values())
     for known, ending in ((False, ""), (True, "_known")):
-        graphs = [to_onnx(reader, known) for reader in (elmol, elmo)]
+        graphs = [to_onnx(reader, known) for reader in readers]
         ways = {
-            "torch": [in_torch(reader.over if known else reader) for reader in (elmol, elmo)],
+            "torch": [in_torch(reader.over if known else reader) for reader in readers],
             "onnx": [ExportedReader(graph) for graph in graphs],
             "onnx_int8": [ExportedReader(at_eight_bits(graph)) for graph in graphs],
         }
-        batches = {n: spelled_batches(elmol, sentences, n, TURNS[n]) for n in SIZES}
+        batches = {n: spelled_batches(readers[0], sentences, n, TURNS[n]) for n in SIZES}
         if known:  # another reader's vectors would be other numbers, which take as long
-            made = in_torch(elmol.characters)
+            made = in_torch(readers[0].characters)
             batches = {n: [(made(spelled).numpy(), *rest) for spelled, *rest in of] for n, of in batches.items()}
-        for name, pair in ways.items():
-            speed[name + ending] = {str(n): medians(in_turns(*pair, of) / n) for n, of in batches.items()}
-    ratios = {f"speed_ratio{ending}": speed[f"torch{ending}"]["1"]["ratio"] for ending in ("", "_known")}
-    return {"speed": speed, **ratios}
+        for name, way in ways.items():
+            speed[name + ending] = {str(n): medians(in_turns(way, of) / n, names) for n, of in batches.items()}
+    found: dict[str, object] = {"speed": speed}
+    for table, runtime, model in RATIOS:
+        if model in models:
+            found[table] = speed[runtime]["1"][f"{model}_ratio"]
+    return found
 
 
 def in_torch(read: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -85,36 +96,42 @@ def spelled_batches(
     return made
 
 
-def in_turns(first: Reader, second: Reader, batches: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray:
-    """The least milliseconds of the processor of both readers for each batch, [batches, 2]."""
-    readers, times = (first, second), np.full((len(batches), 2), np.inf)
+def in_turns(readers: Sequence[Reader], batches: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray:
+    """The least milliseconds of the processor of each of R readers for each batch, [batches, R]."""
+    times = np.full((len(batches), len(readers)), np.inf)
     for batch in batches[:_WARM_UP]:
         for read in readers:
             read(*batch)
     for turn, batch in enumerate(batches):
-        for which in ((0, 1) if turn % 2 else (1, 0)) * TIMES:
+        order = range(len(readers)) if turn % 2 else range(len(readers) - 1, -1, -1)
+        for which in [*order] * TIMES:
             begun = time.thread_time()
             readers[which](*batch)
             times[turn, which] = min(times[turn, which], 1000 * (time.thread_time() - begun))
     return times
 
 
-def medians(times: np.ndarray, replicates: int = 2000, seed: int = 0) -> Mapping[str, dict[str, float]]:
-    """The medians of ``elmol`` and ``elmo`` and their ``ratio``, each with a 95 % bootstrap interval over batches.
+def medians(
+    times: np.ndarray, names: Sequence[str], replicates: int = 2000, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """The median of each of R models, and for all but ``elmo`` how many times as fast as that one it is.
 
     Args:
-        times: of both for each batch, [N, 2].
-        replicates: of the bootstrap, which keeps the two times of a batch together.
+        times: of all for each batch, [N, R].
+        names: of the models, [R], among them ``elmo``.
+        replicates: of the bootstrap, which keeps the times of a batch together.
         seed: of the draws.
+
+    Returns:
+        Under each name its median, and under ``<name>_ratio`` that of ``elmo`` divided by it, each with a 95 %
+        bootstrap interval over batches.
     """
     draws = np.random.default_rng(seed).integers(len(times), size=(replicates, len(times)))
-    drawn = np.median(times[draws], axis=1)  # [replicates, 2]
-    point = np.median(times, axis=0)
-    columns = {
-        "elmol": (point[0], drawn[:, 0]),
-        "elmo": (point[1], drawn[:, 1]),
-        "ratio": (point[1] / point[0], drawn[:, 1] / drawn[:, 0]),
-    }
+    drawn, point = np.median(times[draws], axis=1), np.median(times, axis=0)  # [replicates, R], [R]
+    columns, two = {name: (point[k], drawn[:, k]) for k, name in enumerate(names)}, names.index("elmo")
+    for k, name in enumerate(names):
+        if k != two:
+            columns[f"{name}_ratio"] = point[two] / point[k], drawn[:, two] / drawn[:, k]
     return {
         name: Interval(value, *np.quantile(replicated, (0.025, 0.975)), len(times)).figure()
         for name, (value, replicated) in columns.items()
