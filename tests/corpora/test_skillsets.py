@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 
 import pytest
 
-from slubook.corpora.skillsets import DEV, MARGIN, TEST_MOST, labels, make_skill, skills_of
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.skillsets import DEV, MARGIN, TEST_MOST, labels, make_skill, own_skills, skills_of
 from slubook.corpora.utterance import Slot, Utterance
 
 COLOURS = ["red", "green", "blue", "black", "white", "brown"]
@@ -107,3 +109,26 @@ def test_a_size_beyond_the_pool_is_refused():
 
 def test_labels_count_intents_and_slot_types():
     assert labels(corpus(4)) == {"Paint0", "Paint1", "slot thing"}
+
+
+class TestOwnFiles:
+    def written(self, path):
+        path.parent.mkdir(exist_ok=True)
+        rows = [
+            {"id": u.id, "text": f"{u.text} {u.domain}", "intent": u.intent, "domain": u.domain, "slots": []}
+            for domain in ("iot", "alarm")
+            for u in corpus(80, domain)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    @pytest.mark.parametrize("name", ["mine", "hwu64", "skills"])
+    def test_domains_are_their_own_topics_whatever_the_file_is_called(self, tmp_path, name):
+        """Else a file called like a corpus of the book keeps the new domain in the source of its own transfer."""
+        found = own_skills([self.written(tmp_path / f"{name}.jsonl")])
+        assert {s.name: s.topics for s in found} == {f"{name}/alarm": ("alarm",), f"{name}/iot": ("iot",)}
+
+    def test_two_files_of_one_name_are_refused(self, tmp_path):
+        files = [self.written(tmp_path / folder / "mine.jsonl") for folder in ("a", "b")]
+        with pytest.raises(CorpusError, match=r"mine/alarm, mine/iot stands in two files of one name: rename one"):
+            own_skills(files)

@@ -484,11 +484,19 @@ class TestKeeping:
             answer.open_model(skill, "dnn", never, said.append, beneath)
         other = answer.Beneath(str(tmp_path / "vectors"), str(tmp_path / "reader"))
         answer.open_model(skill, "maxent_crf", never, said.append, other)
-        assert said == [] and other.asked("transfer") == "auto" and other.asked("elmol") == str(tmp_path / "reader")
+        assert (
+            said == []
+            and other.asked("transfer") == "auto"
+            and other.asked("elmol").startswith(f"{tmp_path / 'reader'}#")
+        )
         answer.open_model(skill, "dnn", lambda: None, said.append, other)
         over = f"over other word vectors than {tmp_path / 'vectors'} the kept dnn was trained"
         assert said == [f"larder: {over}; training it again"]
         answer.open_model(skill, "dnn", never, said.append, other)
+        (tmp_path / "vectors").mkdir()
+        (tmp_path / "vectors" / "rows").write_text("others, in the same place")
+        answer.open_model(skill, "dnn", lambda: None, said.append, other)
+        assert said[1:] == said[:1]
 
     def test_the_network_stands_on_the_table_it_was_trained_over(self, larder, tmp_path):
         [skill], said = own.read(larder), []

@@ -37,6 +37,7 @@ def test_the_clock_stops_while_dev_error_is_measured(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(convergence.time, "process_time", lambda: now[0])
     curve = Curve()
+    now[0] += 50  # the network is made
     curve.rate(1)
     for update in range(1, 5):
         now[0] += 2  # an update
@@ -133,16 +134,17 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     assert pairs["s"].tolist() == [[201, 41], [200, 40]]
     plan = Plan(Chosen("full", ()), {}, {"full-0": {"seconds": 50.0}, "full-1": {"seconds": 70.0}}, range(2))
     monkeypatch.setattr(Plan, "groups", lambda self: {"s": "corpus"})
-    tables = pace_tables(rows, plan)
+    tables = pace_tables(rows, plan, 600)
     assert tables["convergence_ratio"]["point"] == pytest.approx(200.5 / 40.5)
     assert tables["seconds_ratio"]["point"] == pytest.approx(5)
     assert tables["convergence_ratio_control"]["point"] == 1
     assert tables["near_ratio"]["point"] == pytest.approx(5)
     assert tables["never_reached"] == {"scratch": 0, "scratch_again": 0, "transfer": 0, "transfer_names": 2}
     assert tables["late"] == 0
+    assert pace_tables(rows, plan, 223)["late"] == 0.5, "201 of 223 updates are more than nine tenths, 200 hardly"
     assert tables["paid_back"]["transfer"] == {"pretraining_s": 60.0, "saved_s": 16.0, "skills": 4}
     assert tables["paid_back"]["transfer_names"]["skills"] is None, "it saves nothing"
-    assert pace_tables([], plan) == {}
+    assert pace_tables([], plan, 600) == {}
 
 
 def test_a_part_of_a_skill_is_a_skill_more():

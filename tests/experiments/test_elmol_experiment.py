@@ -30,8 +30,10 @@ from slubook.learning.contextual import ContextRecipe
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import Pool
 from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.tables import table_folder
 from slubook.learning.unfreezing import SCHEDULES, UnfreezingConfig
 from slubook.models.bilm import BiLM, BiLMConfig
+from slubook.models.vectors import VectorTable
 
 READER = BiLMTraining(
     BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, batch=64, candidates=20
@@ -84,10 +86,13 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     again = run(**arguments)
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
 
-    read = elmol_sources.Read("elmol", "elmol-corpus-elmol", 1.0, "another")
+    read = elmol_sources.Read("elmol", "elmol-corpus-elmol", 1.0, "another", "another")
     with pytest.raises(RuntimeError, match="elmol-corpus-elmol was replaced by another run"):
         load_embedding(read)
-    pool = elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "")
+    with pytest.raises(RuntimeError, match="word vectors elmol-corpus-pool were replaced by another run"):
+        load_embedding(elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "", "another"))
+    made = VectorTable.load(table_folder("elmol-corpus-pool")).key
+    pool = elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "", made)
     with pytest.raises(RuntimeError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
         load_contextual(Kept("elmol-corpus-0-pool-frozen", "another"), pool)
 

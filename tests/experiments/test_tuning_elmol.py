@@ -52,7 +52,7 @@ def test_a_trial_is_judged_on_dev_over_what_its_method_reads(tiny, monkeypatch, 
     monkeypatch.setattr(tuning_elmol, "ROUNDS", rounds)
     networks = {
         "none": (Kept("plain", "a"), None),
-        "elmol": (Kept("plain-slowly", "b"), Read("elmol", "reader", 1.0, "its key")),
+        "elmol": (Kept("plain-slowly", "b"), Read("elmol", "reader", 1.0, "its key", "its key")),
     }
     path = tmp_path / "record.json"
     search = ElmolSearch([(own_skills(tiny.corpora)[0], 20)], networks)
@@ -92,6 +92,9 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     assert search.networks["elmol_trained"] == (
         Kept("elmol-full-3-elmol-at_once", "key of elmol-full-3-elmol-at_once"), "read elmol",
     )  # fmt: skip
-    of["hwu64/qa#0"] = "elmol-full-1"
+    of.update(dict.fromkeys(SKILLS, f"elmol-full-{GROUPS[0]}"))
+    with pytest.raises(ValueError, match="which the published run learns"):
+        elmol_search()
+    of.update(dict.fromkeys(SKILLS, "elmol-full-3") | {"hwu64/qa#0": "elmol-full-1"})
     with pytest.raises(ValueError, match="of several groups: elmol-full-1, elmol-full-3"):
         elmol_search()

@@ -9,7 +9,7 @@ import pytest
 from slubook.experiments import tuning_transfer
 from slubook.experiments.records import RecordsError
 from slubook.experiments.search import row
-from slubook.experiments.transfer import MOVED, Settings, choose
+from slubook.experiments.transfer import MOVED, PROTOCOL, Settings, choose
 from slubook.experiments.transfer_sources import make_plan
 from slubook.experiments.trials import Round
 from slubook.experiments.tuning_transfer import (
@@ -113,6 +113,26 @@ def test_only_what_the_skills_need_is_pretrained_and_trained_in_banks(small, tmp
         small.load(path)
 
 
+def test_a_bank_is_measured_whole_or_not_at_all(small, tmp_path, monkeypatch):
+    """Weights and dropout are drawn for a bank at once, so a cell of another bank is another measurement."""
+    record = small.run(tmp_path / "record.json")
+    fit, fitted = tuning_transfer.fit_starts, []
+    monkeypatch.setattr(tuning_transfer, "fit_starts", lambda s, *more: fitted.append(len(s)) or fit(s, *more))
+    _, _, cells = small._cells("scratch", tuning_transfer.ROUNDS["scratch"])[0]
+    lost = cells[0]
+    small.store(lost).put(lost.key, {**small.store(lost).get(lost.key), "bank": ["another"]})
+    assert small.run(tmp_path / "again.json")["methods"]["scratch"]["trials"] == record["methods"]["scratch"]["trials"]
+    assert fitted == [6], "all of the one bank"
+
+
+def test_a_record_is_of_one_protocol(small, tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    small.run(path)
+    monkeypatch.setattr(TransferSearch, "protocol", 99)
+    with pytest.raises(RecordsError, match="transfer, transfer_names were tuned by another protocol"):
+        small.run(path, ["scratch"])
+
+
 class TestThePublishedRecord:
     def test_the_defaults_are_what_tuning_chose(self):
         record = TransferSearch().load(Path(TransferSearch().record))
@@ -123,6 +143,7 @@ class TestThePublishedRecord:
     def test_it_is_of_todays_rounds(self):
         record = TransferSearch().load(Path(TransferSearch().record))
         assert record["skills"] == list(SKILLS)
+        assert {found["stamp"]["protocol"] for found in record["methods"].values()} == {PROTOCOL}
         for method, found in record["methods"].items():
             listed = [dict(c) for c in ROUNDS[method][0].trials]
             first = [t for t in found["trials"] if t["round"] == 1]

@@ -7,7 +7,7 @@ case, digits or punctuation count as one. Taught in chapter 1, *The protocol*.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +130,15 @@ def make_skill(
     return Skill(name, corpus, tuple(topics), tuple(test), tuple(pool), samples=keep_split)
 
 
-def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False) -> list[Skill]:
-    """Each domain of a corpus as a skill, by name."""
+def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False, own: bool = False) -> list[Skill]:
+    """Each domain of a corpus as a skill, by name.
+
+    Args:
+        corpus: its name, which the skills' names begin with.
+        utterances: all of it.
+        keep_split: keep the corpus's test split.
+        own: it is a file of the user's, whose domains are their own topics, whatever the file is called.
+    """
     domains: dict[str, list[Utterance]] = defaultdict(list)
     for u in utterances:
         domains[u.domain].append(u)
@@ -139,7 +146,7 @@ def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = F
         make_skill(
             domain if domain == corpus else f"{corpus}/{domain}",
             corpus,
-            sorted({t for u in members for t in topics_of(u, corpus)}),
+            [domain] if own else sorted({t for u in members for t in topics_of(u, corpus)}),
             members,
             keep_split,
         )
@@ -157,9 +164,13 @@ def own_skills(files: Sequence[Path]) -> list[Skill]:
     """Each domain of the user's files as a skill.
 
     Raises:
-        CorpusError: when a file is missing, faulty or too small.
+        CorpusError: when a file is missing, faulty or too small, or two of them have a domain and their name in common.
     """
-    found = [s for path in files for s in skills_of(path.stem, load(path), keep_split=True)]
+    found = [s for path in files for s in skills_of(path.stem, load(path), keep_split=True, own=True)]
+    if twice := sorted(name for name, n in Counter(s.name for s in found).items() if n > 1):
+        raise CorpusError(
+            f"{', '.join(map(str, files))}: {', '.join(twice)} stands in two files of one name: rename one"
+        )
     if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
         raise CorpusError(
             f"{', '.join(map(str, files))}: too few distinct utterances in {', '.join(small)}: "

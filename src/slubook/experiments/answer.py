@@ -6,6 +6,7 @@ trained on; a file that has changed since is learned again. Nothing kept is a pi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,9 +47,17 @@ class Beneath(NamedTuple):
     elmol: str = "auto"
 
     def asked(self, method: str) -> str:
-        """What was asked for beneath a model: a folder as its whole path, ``"auto"`` where nothing can be asked for."""
+        """What was asked for beneath a model; ``"auto"`` where nothing can be asked for.
+
+        A folder is its whole path and a hash of the files in it, since another model may come to lie there.
+        """
         choice = getattr(self, METHODS[method].option, "auto")
-        return choice if choice in ("auto", "none") else str(Path(choice).resolve())
+        if choice in ("auto", "none"):
+            return choice
+        digest, folder = hashlib.sha256(), Path(choice).resolve()
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            digest.update(path.read_bytes())
+        return f"{folder}#{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -253,7 +262,11 @@ def open_model(
         changed, asked = about["key"] != skill.key, beneath.asked(method)
         if not changed and asked in ("auto", about["asked"]):
             return METHODS[method].read(skill, folder, about)
-        what = "changed since its" if changed else f"over other {METHODS[method].needs} than {asked} the kept"
+        what = (
+            "changed since its"
+            if changed
+            else f"over other {METHODS[method].needs} than {asked.rpartition('#')[0] or asked} the kept"
+        )
         say(f"{skill.name}: {what} {method} was trained; training it again")
     except FileNotFoundError:
         say(f"{skill.name}: no {method} is kept yet; training it")

@@ -68,12 +68,16 @@ TABLES = ("general", "pool")
 
 
 class Read(NamedTuple):
-    """An embedding in the cache: one of :data:`MODELS` or :data:`TABLES`, its name there, its scale, its origin."""
+    """An embedding in the cache: one of :data:`MODELS` or :data:`TABLES`, its name there, its scale, its origin.
+
+    ``made`` is the key of what lies there: of a table of words, the origin has the texts of its norm as well.
+    """
 
     kind: str
     name: str
     scale: float
     key: str
+    made: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,9 @@ class Texts:
             model = kept_bilm(name, sentences, config, measured, self.device)
             about = model.reader.about
             counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
-            return Read(kind, name, 1.0, about["kept_key"]), counted | {"perplexity": self._perplexity(model)}
+            return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted | {
+                "perplexity": self._perplexity(model)
+            }
         name = f"{self.prefix}-pool" if kind == "pool" else GENERAL
         if kind == "pool":
             table = kept_table(name, self.pool.sentences(), train_fasttext, self.fasttext)
@@ -118,7 +124,8 @@ class Texts:
             table = general_table()
         vectors = WordVectors(table)
         match_norm(vectors, measured)
-        return Read(kind, name, float(vectors.scale), text_key(measured, table.key)), {"words": len(table.index)}
+        origin = text_key(measured, table.key)
+        return Read(kind, name, float(vectors.scale), origin, table.key), {"words": len(table.index)}
 
     def _perplexity(self, model: LanguageModel) -> dict[str, dict[str, float]]:
         found = {"requests": perplexity(model, [words(t) for t in self.held_out])} if self.held_out else {}
@@ -188,10 +195,13 @@ def load_embedding(read: Read) -> Embedding:
     """
     if read.kind in MODELS:
         reader = LanguageModel.load(bilm_folder(read.name)).reader
-        if reader.about["kept_key"] != read.key:
+        if reader.about["kept_key"] != read.made:
             raise RuntimeError(f"the language model {read.name} was replaced by another run: run this one again")
         return reader
-    vectors = WordVectors(VectorTable.load(table_folder(read.name)))
+    table = VectorTable.load(table_folder(read.name))
+    if table.key != read.made:
+        raise RuntimeError(f"the word vectors {read.name} were replaced by another run: run this one again")
+    vectors = WordVectors(table)
     vectors.scale = torch.tensor([read.scale])
     return vectors
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -172,10 +173,14 @@ class Search(ABC):
             The record.
 
         Raises:
-            RecordsError: when there is a record that cannot be trusted.
+            RecordsError: when there is a record that cannot be trusted, or what stays in it is of another protocol.
         """
         out = out or self.record
         measured = dict(self.load(out)["methods"]) if out.is_file() else {}
+        stays = measured.keys() - set(methods or self.rounds())
+        stamps = {method: measured[method]["stamp"] for method in sorted(stays)}
+        if old := [m for m, stamped in stamps.items() if stamped and stamped["protocol"] != self.protocol]:
+            raise RecordsError(f"{out}: {', '.join(old)} were tuned by another protocol: tune them again as well")
         for listed in self.together(list(methods or self.rounds())):
             rows = {method: found["trials"] for method, found in measured.items()}
             made = self._measured(listed, jobs)
@@ -212,8 +217,12 @@ class Search(ABC):
     ) -> dict[str, list[tuple[Round, Changes, list[float]]]]:
         """Measure what is left of the cells of these rounds: the errors of every trial."""
         cells = {m: self._cells(m, of) for m, of in rounds.items()}
-        every = [cell for trials in cells.values() for _, _, own in trials for cell in own]
-        todo = self.banks([cell for cell in every if not self.store(cell).has(cell.key)])
+        rounds_of: dict[int, list[Cell]] = defaultdict(list)
+        for trials in cells.values():
+            for r, _, own in trials:
+                rounds_of[r.number] += own
+        banks = [bank for of in rounds_of.values() for bank in self.banks(of)]
+        todo = [bank for bank in banks if not all(self._done(cell, bank) for cell in bank)]
         work = joblib.Parallel(jobs, return_as="generator_unordered")(joblib.delayed(self._keep)(bank) for bank in todo)
         for _ in tqdm(work, total=len(todo), desc=f"tuning {', '.join(rounds)}", unit="bank", disable=not todo):
             pass
@@ -228,8 +237,13 @@ class Search(ABC):
         errors = self.errors(bank)
         seconds = (time.perf_counter() - start) / len(bank)
         for cell, error in zip(bank, errors, strict=True):
-            content = {"error": error, "seconds": seconds, "memory_mb": peak_memory_mb()}
+            content = {"error": error, "seconds": seconds, "memory_mb": peak_memory_mb(), "bank": names(bank)}
             self.store(cell).put(cell.key, content)
+
+    def _done(self, cell: Cell, bank: Sequence[Cell]) -> bool:
+        """Whether a cell was measured in this very bank: weights and dropout are drawn for all of a bank at once."""
+        content = self.store(cell).get(cell.key)
+        return content is not None and content.get("bank") == names(bank)
 
     def _stamped(self, method: str, rounds: Sequence[Round], start: float, jobs: int) -> dict[str, Any]:
         """The stamp of one method's trials."""
@@ -242,6 +256,11 @@ class Search(ABC):
         seeds = sorted({cell.seed for cell in cells})
         data |= self.beneath(method)
         return stamp(self.protocol, config, data, seeds, time.time() - start, jobs, memory, seconds)
+
+
+def names(bank: Sequence[Cell]) -> list[str]:
+    """What each cell of a bank is and has set, in order."""
+    return [f"{cell.method} {cell.skill.name} {cell.seed} {json.dumps(cell.changes)}" for cell in bank]
 
 
 @cache

@@ -20,7 +20,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.elmol import AS, HOW, METHODS, PROTOCOL, START, Settings, learned, texts_of, variant_of, wanted
+from slubook.experiments.elmol import (
+    AS,
+    GROUPS,
+    HOW,
+    METHODS,
+    PROTOCOL,
+    START,
+    Settings,
+    learned,
+    texts_of,
+    variant_of,
+    wanted,
+)
 from slubook.experiments.elmol_sources import Read, load_contextual, pretrain_all
 from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.transfer import choose
@@ -111,7 +123,7 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
         jobs: processes.
 
     Raises:
-        ValueError: when the skills to tune on are of several groups.
+        ValueError: when the skills to tune on are of several groups, or of one that is published.
     """
     chosen, settings = choose("full"), Settings()
     of, sources = folds_of(chosen, settings.pretraining, "elmol-")
@@ -123,6 +135,8 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
     reads, _ = texts_of(chosen, settings).embeddings(kinds, jobs)
     about = pretrain_all([s for s in sources if s.name in group], reads, schedules, jobs)
     [name] = group
+    if name in {sources[k].name for k in GROUPS}:
+        raise ValueError(f"the skills to tune on are of {name}, which the published run learns: choose others")
     networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(name, about[name]["key"]), None)}
     for method in tried:
         own = f"{name}-{variant_of(method)}"

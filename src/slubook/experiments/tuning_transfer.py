@@ -22,7 +22,7 @@ Taught in chapter 2, *The protocol*.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
@@ -140,7 +140,7 @@ class TransferSearch(Search):
         found: list[tuple[tuple, list[Cell]]] = []
         for cell in cells:
             recipe = self.configured(cell.method, cell.changes)
-            alike = cell.skill.name, cell.seed, replace(recipe.network, dropout=0.0), recipe.training
+            alike = cell.skill.name, cell.seed, recipe.alike
             bank = next((bank for known, bank in found if known == alike), None)
             if bank is None:
                 found.append((alike, bank := []))

@@ -34,6 +34,9 @@ from slubook.models.language_model import LanguageModel
 from slubook.models.output_words import OutputWords
 from slubook.profiles import cache_dir, seed_everything
 
+#: Of the training: raise it when the same text and settings come to train another model.
+REVISION = 1
+
 
 @dataclass(frozen=True)
 class BiLMTraining:
@@ -250,4 +253,4 @@ def kept_bilm(
 
 def kept_key(sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]]) -> str:
     """A hash of all that a kept language model depends on; it stands in its ``about``."""
-    return text_key([*sentences, *measured_on], config)
+    return text_key([*sentences, *measured_on], (REVISION, config))

@@ -21,6 +21,9 @@ from slubook.models.pretrained import Pretrained
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir
 
+#: Of pretraining: raise it when the same source and settings come to train another network.
+REVISION = 1
+
 
 def pretrained_folder(name: str) -> Path:
     """Where the pretrained network ``name`` is kept."""
@@ -28,8 +31,8 @@ def pretrained_folder(name: str) -> Path:
 
 
 def pretrained_key(domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None) -> str:
-    """A hash of the source's texts and labels, the settings, and the generic table beneath."""
-    parts = (source_key(domains), repr(config), table.key if table else "")
+    """A hash of the source's texts and labels, the settings, the generic table beneath, and the revision."""
+    parts = (source_key(domains), repr(config), table.key if table else "", f"revision {REVISION}")
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 

@@ -58,10 +58,6 @@ class ContextRecipe(TransferConfig):
         """A start by this recipe; ``unfreezing`` is its schedule in all but ``reduced``."""
         return ContextStart(pretrained, replace(unfreezing, reduced=self.reduced), self.rate)
 
-    def lasting(self, updates: int) -> Self:
-        """The same for another number of updates."""
-        return replace(self, training=replace(self.training, updates=updates))
-
 
 @dataclass
 class ContextDNN(DNN):

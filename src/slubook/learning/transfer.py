@@ -82,6 +82,15 @@ class TransferConfig:
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(dim=96, layers=3, word_dropout=0.5))
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(updates=400))
 
+    def lasting(self, updates: int) -> Self:
+        """The same for another number of updates."""
+        return replace(self, training=replace(self.training, updates=updates))
+
+    @property
+    def alike(self) -> tuple[NetworkConfig, TrainingConfig]:
+        """What networks that are trained side by side have in common: all but dropout."""
+        return replace(self.network, dropout=0.0), self.training
+
 
 @dataclass(frozen=True)
 class Recipe(TransferConfig):
@@ -99,10 +108,6 @@ class Recipe(TransferConfig):
         """A start by this recipe that takes over ``parts``."""
         return Start(pretrained, tuple(parts), self.rate, self.unfreezing, self.fresh, self.network.dropout)
 
-    def lasting(self, updates: int) -> Self:
-        """The same for another number of updates."""
-        return replace(self, training=replace(self.training, updates=updates))
-
 
 def banks(
     starts: Mapping[str, Start], recipes: Mapping[str, TransferConfig]
@@ -116,8 +121,7 @@ def banks(
     found: list[tuple[tuple, TransferConfig, dict[str, Start]]] = []
     for name, start in starts.items():
         recipe = recipes[name]
-        network = replace(recipe.network, dropout=0.0)
-        alike = network, recipe.training, start.pretrained and start.pretrained.characters
+        alike = recipe.alike, start.pretrained and start.pretrained.characters
         bank = next((bank for known, _, bank in found if known == alike), None)
         if bank is None:
             found.append((alike, recipe, bank := {}))

@@ -1,9 +1,10 @@
 """When a pretrained embedding may learn: frozen first, then unfrozen slowly, from its highest layer down.
 
-The rule, *slowly*: a loss is watched at regular intervals, on dev utterances where there are any, else on the batches
-since the last look. The network *begins to converge* at the first look at which that loss is not at least ``slack``
-lower than the best before, and at the latest after ``latest`` of the training. Then the highest layer of the embedding
-is unfrozen, and one more at each further look. Layers learn at reduced rates, the lower the less.
+The rule, *slowly*: a loss is watched at regular intervals, on a new skill that of the dev utterances, in pretraining
+that of the batches since the last look. The network *begins to converge* at the first look at which that loss is not at
+least ``slack`` lower than the best before, and at the latest after ``latest`` of the training; a new skill without dev
+utterances, just then. Then the highest layer of the embedding is unfrozen, and one more at each further look. Layers
+learn at reduced rates, the lower the less.
 
 The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, at the same reduced rates
 but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the whole network
