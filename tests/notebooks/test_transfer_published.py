@@ -49,7 +49,8 @@ def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
     reached |= {"reached_scratch_best": 1.0}
     paced = rows(convergence.METHODS, one, 5, **reached, **DEV)
     chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
-    pace = convergence.pace_tables(paced, Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5)))
+    plan = Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5))
+    pace = convergence.pace_tables(paced, plan, convergence.UPDATES)
     against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
     return {
         transfer: (rows(transfer.METHODS, one, 5), {}),

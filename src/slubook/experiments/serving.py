@@ -2,7 +2,7 @@
 
 Protocol (raise :data:`PROTOCOL` when its meaning changes):
 
-- *Accuracy*: on the skills of chapter 1, 300 training utterances each, the same draws for all: the generic
+- *Accuracy*: on the skills of chapter 1, a hundred training utterances each, the same draws for all: the generic
   table alone, with a small local table (what is served), a local table alone, and a private copy of the whole
   table, fine-tuned. The private copy is trained as a correction to the rows of the training words: the other
   rows would get no gradient and stay as they are, so nothing is lost by not writing them down. The served network
