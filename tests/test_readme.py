@@ -19,6 +19,7 @@ def measured() -> str:
     lines = ["| the claim | claimed | measured | verdict |", "|---|---|---|---|"] if tested else []
     for row in tested:
         claimed, found = ledger.show_claimed(row.claim.claimed), ledger.show_measured(row)
+        found += f" ({row.claim.metric})" if row.claim.rule == "feasible" else ""
         verdict = row.verdict + (" (stale)" if row.stale else "")
         lines.append(f"| {row.claim.claim} | {claimed} | {found} | **{verdict}** |")
     waiting = sum(row.verdict == ledger.NOT_RUN for row in rows)

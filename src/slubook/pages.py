@@ -115,8 +115,9 @@ def gain(
 
 
 def wins(comparison: Comparison) -> str:
-    """In how many skills the proposal is better."""
-    return f"{comparison.wins} of {comparison.n_skills}"
+    """In how many skills the proposal is better, and in how many it is as good."""
+    tied = f", {comparison.ties} tied" if comparison.ties else ""
+    return f"{comparison.wins} of {comparison.n_skills}{tied}"
 
 
 def method_line(results: Results, method: str, name: str, slots: bool = True) -> dict[str, str]:

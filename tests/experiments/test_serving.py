@@ -139,6 +139,7 @@ def test_bytes_are_exact(results, small_plan, toy_skill):
     heads = len(blob) - skill["parts"]["local"]
     assert total["private_full"] == total["private_rows"] == 10 * (len(table.index) * 8 * 2 + heads)
     assert total["private_small"] == 10 * (skill["words"] * 8 * 2 + heads)
+    assert total["private_folded"] == 10 * (len(blob) - skill["parts"]["project"]) < total["shared"]
     kept = results.tables["bytes"]["table"]
     assert kept["bytes"] == table.nbytes and kept["per_skill"] == table.nbytes / 9
 

@@ -17,6 +17,8 @@ from slubook.evaluation.paired import Measured, beside, collect
 from slubook.evaluation.resampling import bootstrap, measured_error
 
 LEVEL = 0.95
+#: Less than one utterance can make: what differs by less is a tie that rounding has hidden.
+TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def compare_slices(
 
 def _comparison(point: np.ndarray, drawn: np.ndarray, *, differences: np.ndarray, each: np.ndarray) -> Comparison:
     """A comparison from its replicates, the skills' differences, and their own figures, not all of them finite."""
+    differences = np.where(np.abs(differences) < TIE, 0.0, differences)
     defined = each[np.isfinite(each)]
     return Comparison(
         float(point),

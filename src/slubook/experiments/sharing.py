@@ -98,8 +98,9 @@ def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: Vector
     Returns:
         ``skill`` (means over the originals: its parts, ``packed``, ``float32``, ``words``), ``table``, and
         ``total`` for that many skills: ``shared`` (one table and all packed skills), ``private_full`` (each with
-        a table of its own, packed heads), ``private_rows`` (the same without the sub-word rows) and
-        ``private_small`` (each with the generic vectors of its own words only).
+        a table of its own, packed heads), ``private_rows`` (the same without the sub-word rows),
+        ``private_small`` (each with the generic vectors of its own words only) and ``private_folded`` (the same,
+        already projected and corrected: rows as wide and as exact as the local ones, and no projection beside them).
     """
     parts = [bytes_per_part(blob) for blob in blobs.values()]
     mean = {part: float(np.mean([p[part] for p in parts])) for part in parts[0]}
@@ -117,5 +118,6 @@ def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: Vector
             "private_full": copies * (table.nbytes + heads),
             "private_rows": copies * (len(table.index) * table.dim * VECTOR_BYTES + heads),
             "private_small": copies * (words * table.dim * VECTOR_BYTES + heads),
+            "private_folded": copies * (packed - mean["project"]),
         },
     }  # fmt: skip
