@@ -63,9 +63,9 @@ class Settings:
     """The tuned configuration of every method, and of pretraining."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
-    scratch: Recipe = field(default_factory=lambda: Recipe(rate=1.6))
-    transfer: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=0.6))
-    transfer_names: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=1.0))
+    scratch: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=2.5))
+    transfer: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.3), rate=1.0, fresh=1.6))
+    transfer_names: Recipe = field(default_factory=lambda: Recipe(replace(NETWORK, dropout=0.2), rate=1.0))
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
 
     def recipes(self) -> dict[str, Recipe]:
