@@ -32,6 +32,12 @@ const root = document.documentElement, article = document.querySelector(".bd-art
 return [root.scrollWidth - root.clientWidth, article.scrollWidth - article.clientWidth];
 """
 
+# The size of the first heading of each level, from the highest.
+HEADINGS = """
+return ["h1", "h2", "h3"].map(level => document.querySelector(".bd-article " + level)).filter(found => found)
+  .map(found => parseFloat(getComputedStyle(found).fontSize));
+"""
+
 # Least contrast (WCAG) of visible text in code, tables and figures against what is behind it, with the text.
 CONTRAST = """
 const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -84,6 +90,8 @@ def test_page(chromium, site: str, page: str, width: int, mode: str):
     assert not chromium.execute_script(NOT_DRAWN), "figures were not drawn"
     assert max(chromium.execute_script(SIDEWAYS)) <= 0, "the page scrolls sideways"
     assert not chromium.execute_script("return document.querySelectorAll('.system-message, .problematic').length")
+    sizes = chromium.execute_script(HEADINGS)
+    assert sizes == sorted(sizes, reverse=True), "a heading is larger than the one above it"
     ratio, text = chromium.execute_script(CONTRAST)
     assert ratio >= 3, f"{text!r} can hardly be read: contrast {ratio:.1f}"
     errors = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
