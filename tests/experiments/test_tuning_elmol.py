@@ -9,7 +9,7 @@ import pytest
 from slubook.corpora.skillsets import own_skills
 from slubook.corpora.utterance import Prediction
 from slubook.experiments import tuning_elmol
-from slubook.experiments.elmol import AS, GROUPS, METHODS, START, Settings, variant_of
+from slubook.experiments.elmol import AS, GROUPS, METHODS, PROTOCOL, START, Settings, variant_of
 from slubook.experiments.elmol_sources import Read
 from slubook.experiments.records import RecordsError
 from slubook.experiments.transfer_sources import Chosen, Kept
@@ -98,3 +98,11 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     of.update(dict.fromkeys(SKILLS, "elmol-full-3") | {"hwu64/qa#0": "elmol-full-1"})
     with pytest.raises(ValueError, match="of several groups: elmol-full-1, elmol-full-3"):
         elmol_search()
+
+
+@pytest.mark.skipif(not ElmolSearch().record.is_file(), reason="chapter 3 has not been tuned yet")
+def test_the_defaults_are_what_tuning_chose():
+    methods = ElmolSearch().load(ElmolSearch().record)["methods"]
+    defaults = {method: asdict(recipe) for method, recipe in Settings().recipes.items()}
+    assert {m: found["config"] for m, found in methods.items()} == json.loads(json.dumps(defaults))
+    assert {found["stamp"]["protocol"] for found in methods.values()} == {PROTOCOL}
