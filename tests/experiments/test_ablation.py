@@ -8,7 +8,7 @@ import pytest
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import ablation
-from slubook.experiments.ablation import METHODS, USED, VARIANTS, recipe_of, reductions, starts_from
+from slubook.experiments.ablation import LONG, METHODS, USED, VARIANTS, recipe_of, reductions, starts_from
 from slubook.experiments.records import Row
 from slubook.experiments.transfer import Settings
 from slubook.experiments.transfer_sources import Source
@@ -33,7 +33,8 @@ def test_every_method_is_there_and_changes_one_thing_of_transfer():
     assert starts["transfer"] == usual
     assert starts["scratch"] == starts["scratch_long"] == replace(usual, parts=(), rate=1.6)
     assert all(starts[how] == replace(usual, unfreezing=how) for how in ("frozen", "gradual"))
-    assert starts["transfer_names"] == replace(usual, parts=MOVABLE)
+    assert starts["transfer_names"] == starts["names_long"] == replace(usual, parts=MOVABLE)
+    assert starts["transfer_long"] == usual
     assert set(starts["words"].parts) | set(starts["layers"].parts) == set(LOWER_LAYERS)
     assert not set(starts["words"].parts) & set(starts["layers"].parts)
     assert starts["lower"] == replace(usual, parts=("words", "characters", "common"))
@@ -44,15 +45,15 @@ def test_every_method_is_there_and_changes_one_thing_of_transfer():
 
 def test_no_change_is_what_the_tuned_settings_do_anyway():
     starts = starts_from(NETWORKS, Settings())
-    alike = [name for name, start in starts.items() if start == starts["transfer"] and name not in VARIANTS]
+    alike = [n for n, start in starts.items() if start == starts["transfer"] and n not in {*VARIANTS, *LONG}]
     assert alike == ["transfer"], "the sources of the variants look alike here, and no other start may"
 
 
 def test_networks_with_the_same_characters_and_the_same_recipe_share_a_bank():
     starts = starts_from(NETWORKS, SETTINGS)
     made = banks(starts, {name: recipe_of(name, SETTINGS) for name in starts})
-    assert [set(bank) for _, bank in made[1:]] == [{"scratch_long"}, {"half"}]
-    assert set(made[0][1]) == set(METHODS) - {"half", "scratch_long", "joint"}
+    assert [set(bank) for _, bank in made[1:]] == [set(LONG), {"half"}]
+    assert set(made[0][1]) == set(METHODS) - {"half", "joint", *LONG}
     assert made[1][0].training.updates == 2 * made[0][0].training.updates
     for changed, together in (
         ({"dropout": 0.1}, set(made[0][1])),
@@ -81,7 +82,7 @@ def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
     assert set(USED["full"]) == set(VARIANTS) and "general" not in USED["quick"] + USED["corpus"]
 
 
-def test_every_cell_has_all_methods_with_scratch_longer_by_as_much_again(tiny, monkeypatch):
+def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatch):
     trained = []
     fit = ablation.fit_starts
     monkeypatch.setattr(
@@ -94,7 +95,7 @@ def test_every_cell_has_all_methods_with_scratch_longer_by_as_much_again(tiny, m
         "mine/hotel",
         "mine/taxi",
     ]
-    assert dict(trained) == {m: 16 if m == "scratch_long" else 8 for m in done.methods if m != "joint"}
+    assert dict(trained) == {m: 16 if m in LONG else 8 for m in done.methods if m != "joint"}
     budget = done.tables["joint_budget"]
     assert (budget["updates_on_skill"], budget["updates_on_source"], budget["source_utterances"]) == (8, 8, 120)
     assert budget["seconds_joint"] > 0 and budget["seconds_scratch"] > 0

@@ -23,7 +23,7 @@ from slubook.experiments.elmol import (
     variant_of,
     wanted,
 )
-from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, load_contextual, load_embedding
+from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
@@ -78,7 +78,7 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     }  # fmt: skip
     unfrozen = {row.method: len(row.figures) for row in done.rows}
     assert unfrozen == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
-    assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"
+    assert all(row.slices["new_intents"].all() for row in done.rows), "no domain shares a label with another"
 
     for name in ("bilm.train_bilm", "checkpoints.pretrain", "checkpoints.pretrain_contextual"):
         monkeypatch.setattr(f"slubook.learning.{name}", lambda *a, **k: pytest.fail("trained again"))
@@ -123,6 +123,16 @@ def test_every_embedding_has_the_same_mean_norm_on_the_same_requests(texts):
     assert len({read.key for read in reads.values()}) == 4
 
 
+def test_a_small_share_is_read_as_often_as_serves_it_best(texts):
+    read, about = texts.embedding("elmol10")
+    tried, usual = about["tried"], READER.epochs
+    assert set(tried) == {usual, 3 * usual} and about["perplexity"] == tried[about["epochs"]]
+    assert guessing(about["perplexity"]) == min(map(guessing, tried.values())) > 0
+    assert read.name == f"toy-elmol10-{about['epochs'] // usual}" and guessing({}) == 0
+    _, once = texts.embedding("elmol")
+    assert set(once["tried"]) == {usual}
+
+
 def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, monkeypatch):
     seen = []
     monkeypatch.setattr(elmol_sources, "kept_bilm", lambda *given: seen.append(given[4]) or pytest.fail("enough"))
@@ -148,7 +158,7 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", "elmol_light", "elmol_1", "elmol_10"))
     assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_1", "elmol_10")} == {
         "elmol": Model(1, 1.0), "elmo": Model(2, 1.0), "elmol_light": Model(1, 1.0, light=True),
-        "elmol_1": Model(1, 0.01), "elmol_10": Model(1, 0.1),
+        "elmol_1": Model(1, 0.01, epochs=(1, 4, 12)), "elmol_10": Model(1, 0.1, epochs=(1, 3)),
     }  # fmt: skip
 
 

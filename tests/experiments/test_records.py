@@ -1,6 +1,7 @@
 """Results files and cells: what is written comes back, what was tampered with is noticed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,19 @@ def test_slices_in_the_rows_of_earlier_files_are_read(results, tmp_path):
     body["stamp"][records.SEAL] = records._seal(body)
     path.write_text(json.dumps(body))
     assert [r.to_json() for r in Results.load(path).rows] == body["rows"]
+
+
+def test_slices_of_the_test_stand_there_once_and_are_every_rows(results, tmp_path):
+    of_test = {"new_slots": np.array([False, False, True])}
+    results.tests["music"] = replace(results.tests["music"], slices=of_test)
+    results.rows[0] = replace(results.rows[0], slices={**results.rows[0].slices, **of_test})
+    results.save(tmp_path / "one.json")
+    again = Results.load(tmp_path / "one.json")
+    assert all(row.slices["new_slots"].tolist() == [False, False, True] for row in again.rows)
+    assert again.rows[0].slices["unseen"].any() and "unseen" not in again.rows[2].slices
+    again.save(tmp_path / "two.json")
+    text = (tmp_path / "two.json").read_text()
+    assert text == (tmp_path / "one.json").read_text() and text.count("new_slots") == 1
 
 
 def test_further_figures_come_back_and_take_no_room_where_there_are_none(results, tmp_path):

@@ -82,6 +82,23 @@ def test_a_run_goes_on_from_the_file_alone_with_all_that_it_holds(run):
     assert all(row.slices["unseen"].sum() == 2 for row in again.rows)
 
 
+def test_rows_of_the_file_have_the_slices_that_their_test_has_today(run, monkeypatch):
+    run(1)
+    of_test = {"new_slots": np.array([False, True, True])}
+    monkeypatch.setattr(f"{__name__}.TESTS", {name: replace(test, slices=of_test) for name, test in TESTS.items()})
+    again = run(2)
+    assert run.asked == keys(2)[2:] and len(again.rows) == 8
+    for found in (again, Results.load(run.out)):
+        assert all(r.slices["new_slots"].sum() == 2 == r.slices["unseen"].sum() for r in found.rows)
+
+
+def test_sittings_that_measured_cells_are_told_apart(run):
+    run(1)
+    assert run(1).tables["sittings"] == run(1).tables["sittings"], "nothing was left to measure"
+    sittings = run(3).tables["sittings"]
+    assert [s["cells"] for s in sittings] == [2, 4] and all(s["wall_s"] >= 0 and s["jobs"] == 1 for s in sittings)
+
+
 def test_a_run_killed_in_the_middle_loses_what_was_not_finished(run, monkeypatch):
     put, kept = IDENTITY.store().put, []
 

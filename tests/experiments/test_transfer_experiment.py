@@ -13,8 +13,8 @@ from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
 from slubook.experiments import transfer, transfer_sources
 from slubook.experiments.stamps import config_hash
-from slubook.experiments.transfer import METHODS, Settings, new_labels, run
-from slubook.experiments.transfer_sources import Kept, Source, load_pretrained, one_a_domain
+from slubook.experiments.transfer import METHODS, Settings, run
+from slubook.experiments.transfer_sources import Kept, Source, label_slices, load_pretrained, one_a_domain
 from slubook.learning.checkpoints import pretrained_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe
 from slubook.models.pretrained import MOVABLE, Pretrained
@@ -29,7 +29,8 @@ def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
     assert {about["domains"] for about in seen.values()} == {2} and {a["updates"] for a in seen.values()} == {20}
     assert set(done.tables["train_seconds"]) == set(METHODS)
     assert {row.bytes > 0 and row.train_s > 0 for row in done.rows} == {True}
-    assert all(row.slices["new_labels"].all() for row in done.rows), "no domain shares a label with another"
+    assert all(row.slices["new_intents"].all() for row in done.rows), "no domain shares a label with another"
+    assert not any(row.slices["known_slots"].any() for row in done.rows)
 
 
 def test_a_stopped_run_goes_on_and_pretrains_nothing_again(tiny, monkeypatch):
@@ -104,10 +105,16 @@ def test_a_network_that_another_run_replaced_is_not_taken_for_this_ones(tiny):
         load_pretrained(Kept("corpus-0", "another"))
 
 
-def test_new_labels_are_names_that_the_source_never_had(toy_skill):
-    source = Pretrained(None, None, None, None, None, {"intents": ["add", "read"], "slot_types": ["item"]})
-    expected = [u.intent == "RemoveIntent" or any(s.type == "place" for s in u.slots) for u in toy_skill]
-    assert list(new_labels(toy_skill, source)) == expected and 0 < sum(expected) < len(expected)
+def test_slices_by_labels_whose_name_the_source_never_had(toy_skill):
+    slices = label_slices(toy_skill, {"intents": ["add", "read"], "slot_types": ["item"]})
+    types = [{s.type for s in u.slots} for u in toy_skill]
+    expected = {
+        "new_intents": [u.intent == "RemoveIntent" for u in toy_skill],
+        "new_slots": ["place" in t for t in types],
+        "known_slots": [t == {"item"} for t in types],
+    }
+    assert {name: mask.tolist() for name, mask in slices.items()} == expected
+    assert all(0 < sum(mask) < len(toy_skill) for mask in expected.values())
 
 
 def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():

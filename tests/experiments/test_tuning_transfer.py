@@ -1,7 +1,7 @@
 """Tuning of chapter 2: equal budgets, one length for all, banks, and rounds that follow by rule."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from slubook.experiments.transfer_sources import make_plan
 from slubook.experiments.trials import Round
 from slubook.experiments.tuning_transfer import (
     DRAWS,
+    EDGES,
+    LAST,
     LONG,
     RATES,
     ROUNDS,
@@ -34,10 +36,11 @@ class TestWhatIsTried:
     def test_every_method_gets_as_many_trials_and_one_of_them_twice_as_long(self):
         assert set(ROUNDS) == set(MOVED)
         for method, rounds in ROUNDS.items():
-            tried = [*rounds[0].trials, *second(method, {}).trials]
+            tried = [*rounds[0].trials, *second(method, {}).trials, *EDGES[method]]
             recipes = [TransferSearch().configured(method, changes) for changes in tried]
-            assert len(recipes) == 10 and 2 * START.training.updates == LONG
-            assert [r.training.updates for r in recipes] == [START.training.updates] * 9 + [LONG]
+            assert len(recipes) == 12 and 2 * START.training.updates == LONG
+            usual = START.training.updates
+            assert [r.training.updates for r in recipes] == [*[usual] * 9, LONG, usual, usual]
             assert [r.rate for r in recipes[:6]] == [*RATES[method]] * 2
 
     def test_no_published_run_uses_the_draws(self):
@@ -60,8 +63,23 @@ class TestWhatIsTried:
             assert len({json.dumps(r) for r in recipes}) == 5
         assert TransferSearch().configured("scratch", {}) == START
 
+    def test_round_three_goes_past_a_rate_and_a_dropout_that_was_chosen(self):
+        for method, (faster, less) in EDGES.items():
+            stands = Settings().recipes()[method]
+            past = [TransferSearch().configured(method, changes) for changes in (faster, less)]
+            assert past[0] == replace(stands, rate=past[0].rate) and past[0].rate > stands.rate
+            dropout = past[1].network.dropout
+            assert past[1] == replace(stands, network=replace(stands.network, dropout=dropout))
+            assert dropout < stands.network.dropout
+
 
 class TestChoice:
+    def test_what_came_late_must_be_clearly_better(self):
+        stands, clear = trial(0.30, 1.0), trial(0.28, 1.6) | {"round": LAST}
+        near = clear | {"errors": [0.40, 0.16, 0.28, 0.28]}
+        assert best([stands, near]) is stands and best([stands, clear, near]) is clear
+        assert best([stands, clear, trial(0.2, 1.6, LONG) | {"round": LAST}]) is clear
+
     def test_the_least_error_but_never_the_longer_training(self):
         rows = [trial(0.30, 1.0), trial(0.28, 1.6), trial(0.20, 1.6, LONG)]
         trials = {"scratch": rows, "transfer": [trial(0.2, 0.6), trial(0.1, 0.3), trial(0.3, 1.0)]}
@@ -98,7 +116,7 @@ def test_only_what_the_skills_need_is_pretrained_and_trained_in_banks(small, tmp
     assert [len(starts) for starts in fitted[:2]] == [6] * 2, "two skills: all rates and methods at once"
     assert {(s.rate, s.parts) for s in fitted[0]} == {(r, MOVED[m]) for m in MOVED for r in RATES[m][:2]}
     methods = record["methods"]
-    assert list(methods) == list(MOVED) and {len(f["trials"]) for f in methods.values()} == {6}
+    assert list(methods) == list(MOVED) and {len(f["trials"]) for f in methods.values()} == {8}
     assert {f["config"]["training"]["updates"] for f in methods.values()} == {4}, "the longer is never chosen"
     for method, found in methods.items():
         stands = best([t for t in found["trials"] if t["round"] == 1])["changes"]
@@ -145,8 +163,7 @@ class TestThePublishedRecord:
         assert record["skills"] == list(SKILLS)
         assert {found["stamp"]["protocol"] for found in record["methods"].values()} == {PROTOCOL}
         for method, found in record["methods"].items():
-            listed = [dict(c) for c in ROUNDS[method][0].trials]
             first = [t for t in found["trials"] if t["round"] == 1]
-            assert [t["changes"] for t in first] == listed
-            follows = [dict(c) for c in second(method, best(first)["changes"]).trials]
-            assert [t["changes"] for t in found["trials"][len(first) :]] == follows
+            follows = second(method, best(first)["changes"]).trials
+            listed = [*ROUNDS[method][0].trials, *follows, *EDGES[method]]
+            assert [t["changes"] for t in found["trials"]] == [dict(c) for c in listed]

@@ -5,6 +5,7 @@ Such cells are tagged ``published``. The records here are made up, and stand in 
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import ablation, arriving, convergence, transfer
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.transfer_sources import Chosen, Plan
+from slubook.experiments.tuning_transfer import TransferSearch
 
 SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
 N = 20
@@ -29,7 +31,8 @@ DEV = {f"dev_{u}": 1 / u for u in convergence.KEPT}
 def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int, **figures: float) -> list[Row]:
     """Made-up outcomes: a method keeps so many of the mistakes from scratch, the same ones at every size."""
     draw, made, ones = np.random.default_rng(0), [], np.ones(N, dtype=int)
-    slices = {"new_labels": np.arange(N) < 8, "fresh": np.arange(N) < 15}
+    slices = {"new_intents": np.arange(N) < 19, "new_slots": np.arange(N) < 8, "known_slots": np.arange(N) >= 8}
+    slices["fresh"] = np.arange(N) < 15
     for skill, size, seed in ((s, n, k) for s in SKILLS for n in sizes[s] for k in range(seeds)):
         wrong = draw.permutation(N) < 12
         for method in methods:
@@ -61,13 +64,14 @@ def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
 
 
 def published(folder: Path, done: int) -> None:
-    """The four results files, as if ``done`` of five cells were measured."""
+    """The four results files, as if ``done`` of five cells were measured, and the record of tuning as it is."""
+    shutil.copy(TransferSearch().record, folder)
     tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
     for module, (some, tables) in measured().items():
         stamp = {"protocol": module.PROTOCOL, "config": {"profile": "full"}, "threads": 1, "peak_memory_mb": 500.0}
-        stamp["wall_s"] = 600.0
         stamp["hardware"] = {"processor": "a processor"}
-        shared = {"cells": {"done": done, "planned": 5}, "train_seconds": {"scratch": 7200.0}}
+        shared = {"cells": {"done": done, "planned": 5}, "train_seconds": {"scratch": 7200.0, "transfer": 3600.0}}
+        shared["sittings"] = [{"cells": 2, "wall_s": 300.0, "jobs": 2}, {"cells": 1, "wall_s": 300.0, "jobs": 2}]
         shared["pretraining"] = {"full-0": {"seconds": 3600.0}}
         Results(module.EXPERIMENT, stamp, tests, some, shared | tables).save(folder / f"{module.EXPERIMENT}.json")
 
@@ -102,6 +106,7 @@ def test_when_runs_are_over_every_figure_and_verdict_is_there(shown, tmp_path):
     assert "Not run yet." not in text and "Provisional" not in text and "provisional" not in text
     for figure in ("skills", "arriving", "pace", "published-cases"):
         assert f'id="transfer-{figure}"' in text
+    assert "<td>10 for 3 cells</td>" in text and glued["sweep"] == "180 minutes of 1 processes"
     assert "On the claim itself, the records say: transfer leaves 75.0 %" in text and "**exceeded**" in text
     assert "<td>paid back" not in text and "no number of skills" not in text
     assert "Every claim has its figure." in text

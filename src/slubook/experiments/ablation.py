@@ -5,7 +5,8 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Skills*: of the two hundred, those of three of the six pretrained networks (:data:`NETWORKS`), since every change of
   the source takes a pretraining a network; of these the first of every second domain, none that was tuned on (quick:
   two embedded ones; ``--corpus``: each domain of the file). Draws and tests are those of ``transfer``.
-- *Changes*: to what scratch may spend (``scratch_long``), to which parts move (``words``, ``layers``, ``lower``), to
+- *Changes*: to what is spent on the skill, twice the updates from scratch (``scratch_long``) and after transfer
+  (``transfer_long``, ``names_long``), to which parts move (``words``, ``layers``, ``lower``), to
   how they may change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates or twice as
   many, every second domain, no SGD, general vectors beneath the words. All are changes of ``transfer``, with new heads;
   ``transfer_names`` adds those by name. The quick profile has the first two sources, and trains half as long.
@@ -65,8 +66,12 @@ METHODS = {
     "general": "Source on general vectors",
     "joint": "Source and skill together",
     "transfer": "Transfer, new heads",
+    "transfer_long": "Transfer, new heads, twice the updates",
     "transfer_names": "Transfer, heads from label names",
+    "names_long": "Transfer, heads from label names, twice the updates",
 }
+#: Methods that are trained for twice as long, and whose recipe that is.
+LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "transfer_names"}
 
 
 def shuffled(source: Source) -> Source:
@@ -171,9 +176,11 @@ def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDo
 
 def recipe_of(method: str, settings: Settings) -> Recipe:
     """Which of the tuned recipes a method is trained by: that of the start it is most like."""
-    if method == "scratch_long":
-        return settings.scratch.lasting(2 * settings.scratch.training.updates)
-    return settings.recipes()[{"words": "scratch"}.get(method, method if method in MOVED else "transfer")]
+    recipes = settings.recipes()
+    if method in LONG:
+        usual = recipes[LONG[method]]
+        return usual.lasting(2 * usual.training.updates)
+    return recipes[{"words": "scratch"}.get(method, method if method in MOVED else "transfer")]
 
 
 def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[str, Start]:
@@ -184,8 +191,9 @@ def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[
         settings: as tuned.
     """
     source, moved = networks["transfer"], settings.transfer
-    made = starts(source, settings) | {
-        "scratch_long": settings.scratch.start(source),
+    usual = starts(source, settings)
+    made = usual | {long: usual[method] for long, method in LONG.items()}
+    made |= {
         "words": settings.scratch.start(source, ("words",)),
         "layers": moved.start(source, LOWER),
         "lower": moved.start(source, ("words", "characters", "common")),

@@ -52,7 +52,7 @@ class Bench:
 
     @cached_property
     def slices(self) -> dict[str, np.ndarray]:
-        """The cell's :func:`slices_of`; more may be added before the first method is judged."""
+        """The cell's :func:`slices_of`."""
         return slices_of(self.cell)
 
     def keep(self, method: str, measured: Outcomes, costs: tuple[float, float, int], **figures: float) -> None:

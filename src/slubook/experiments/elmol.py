@@ -11,8 +11,9 @@ changes):
   Seed *s* draws training and dev sets.
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
   of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
-  the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger;
-  ``elmol_light`` reads all of it with half the states and half the filters over letters.
+  the very same text. ``elmol_1`` and ``elmol_10`` read that many parts in a hundred of it, the smaller in the larger,
+  for as many epochs as the others or for several times as many, whichever guesses the held-out requests best;
+  ``elmol_light`` reads all of it with half the states and a quarter of the filters over letters.
 - *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
   as long as there, for all methods alike.
 - *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
@@ -52,7 +53,7 @@ from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextua
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import TIMED, speed_tables
-from slubook.experiments.transfer import choose, new_labels
+from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.bilm import BiLMTraining
@@ -240,7 +241,7 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
         settings: of all.
     """
     source, bench = load_pretrained(plain), Bench(cell)
-    bench.slices["new_labels"], stamps = new_labels(cell.test, source), {plain.name: source.table.stamp}
+    stamps = {plain.name: source.table.stamp}
     for method in ("none", *networks):
         beneath = load_contextual(*networks[method]) if method in networks else source
         recipe = settings.recipe(method)

@@ -37,6 +37,7 @@ class Test:
         topic: what it is about, by the table of topics.
         ids: one per test utterance, [N].
         gold: how many slots each has, [N].
+        slices: named masks of them that no draw changes, [N] bool each; every row of the skill has them too.
     """
 
     __test__ = False  # not a test case of pytest's
@@ -45,6 +46,26 @@ class Test:
     topic: str
     ids: tuple[str, ...]
     gold: np.ndarray
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The test as it stands in a results file."""
+        test = {"corpus": self.corpus, "topic": self.topic, "ids": list(self.ids), "gold": encode(self.gold)}
+        return test | ({"slices": _encoded(self.slices)} if self.slices else {})
+
+    @classmethod
+    def from_json(cls, test: Mapping[str, Any]) -> Test:
+        """The test that :meth:`to_json` wrote."""
+        slices = _decoded(test.get("slices", {}))
+        return cls(test["corpus"], test["topic"], tuple(test["ids"]), decode(test["gold"]), slices)
+
+
+def _encoded(slices: Mapping[str, np.ndarray]) -> dict[str, str]:
+    return {name: encode(np.asarray(mask, dtype=int)) for name, mask in slices.items()}
+
+
+def _decoded(slices: Mapping[str, str]) -> dict[str, np.ndarray]:
+    return {name: decode(mask).astype(bool) for name, mask in slices.items()}
 
 
 @dataclass(frozen=True)
@@ -90,12 +111,12 @@ class Row:
         if self.figures:
             row["figures"] = {name: float(value) for name, value in self.figures.items()}
         if self.slices:
-            row["slices"] = {name: encode(np.asarray(mask, dtype=int)) for name, mask in self.slices.items()}
+            row["slices"] = _encoded(self.slices)
         return row
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], tests: Mapping[str, Test]) -> Row:
-        """The row that :meth:`to_json` wrote.
+        """The row that :meth:`to_json` wrote, with the slices of its test.
 
         Raises:
             ValueError: when its skill has no test, or a column has another length than the test.
@@ -104,7 +125,7 @@ class Row:
             raise ValueError(f"skill {row['skill']!r} has a row but no test")
         gold = tests[row["skill"]].gold
         outcomes = Outcomes.decode({**row["outcomes"], "gold": encode(gold)})
-        slices = {name: decode(mask).astype(bool) for name, mask in row.get("slices", {}).items()}
+        slices = _decoded(row.get("slices", {})) | dict(tests[row["skill"]].slices)
         if wrong := [name for name, mask in slices.items() if len(mask) != len(gold)]:
             raise ValueError(f"slice {wrong[0]!r} of skill {row['skill']!r} does not cover its {len(gold)} utterances")
         fields = {name: value for name, value in row.items() if name not in ("outcomes", "slices")}
@@ -169,15 +190,12 @@ class Results:
         keys = [row.key for row in self.rows]
         if len(set(keys)) < len(keys):
             raise ValueError(f"two rows measure {next(k for k in keys if keys.count(k) > 1)}: keep one of them")
-        tests = {
-            name: {"corpus": test.corpus, "topic": test.topic, "ids": list(test.ids), "gold": encode(test.gold)}
-            for name, test in self.tests.items()
-        }
+        tests = {name: test.to_json() for name, test in self.tests.items()}
         rows = [row.to_json() for row in self.rows]
         for row in rows:
             Row.from_json(row, self.tests)
         body = {"experiment": self.experiment, "stamp": dict(self.stamp), "tests": tests}
-        body |= {"slices": _move_slices(rows), "rows": rows}
+        body |= {"slices": _move_slices(rows, self.tests), "rows": rows}
         body["tables"] = json.loads(json.dumps(self.tables))  # as a reader will find them: string keys, lists
         body["stamp"][SEAL] = self.stamp[SEAL] = _seal(body)
         write_atomically(path, _one_row_a_line(body))
@@ -198,10 +216,7 @@ class Results:
                 raise RecordsError(
                     f"{path}: the content does not match its {SEAL}, so it was changed by hand: {remedy}"
                 )
-            tests = {
-                name: Test(t["corpus"], t["topic"], tuple(t["ids"]), decode(t["gold"]))
-                for name, t in body["tests"].items()
-            }
+            tests = {name: Test.from_json(test) for name, test in body["tests"].items()}
             masks = {(s["skill"], s["size"], s["seed"]): s["masks"] for s in body.get("slices", [])}
             rows = [Row.from_json(_with_slices(row, masks), tests) for row in body["rows"]]
             return cls(body["experiment"], body["stamp"], tests, rows, body["tables"])
@@ -220,11 +235,12 @@ def _cell(row: Mapping[str, Any]) -> tuple[str, int, int]:
     return row["skill"], row["size"], row["seed"]
 
 
-def _move_slices(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Take the slices out of the rows: one entry a (skill, size, seed) that has any."""
+def _move_slices(rows: Sequence[dict[str, Any]], tests: Mapping[str, Test]) -> list[dict[str, Any]]:
+    """Take the slices out of the rows: one entry a (skill, size, seed) that has any beside those of its test."""
     masks: dict[tuple[str, int, int], dict[str, str]] = {}
     for row in rows:
-        own = row.pop("slices", {})
+        of_test = tests[row["skill"]].slices
+        own = {name: mask for name, mask in row.pop("slices", {}).items() if name not in of_test}
         if masks.setdefault(_cell(row), own) != own:
             raise ValueError(f"methods of {_cell(row)} have different slices: they were not judged alike")
     return [{"skill": s, "size": n, "seed": k, "masks": own} for (s, n, k), own in masks.items() if own]

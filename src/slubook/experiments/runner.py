@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,8 @@ def run_cells(
     Its stamp gives the seconds of all sittings that wrote it (``wall_s``), of all cells ever measured for it
     (``cell_s``) and the peak memory. Its tables ``cells`` and ``origins`` say how many cells are done and planned, and
     on which distinct machines and word vectors they were measured: vectors trained from the same text and settings on
-    another machine differ in the last digits, so they count as another draw, and are told apart there.
+    another machine differ in the last digits, so they count as another draw, and are told apart there. ``sittings``
+    has the cells and seconds of each call that measured some and lived to write them.
 
     Args:
         identity: what is measured.
@@ -145,16 +146,19 @@ def run_cells(
     """
     store, earlier = identity.store(), earlier or load_earlier(out)
     known = earlier if identity.goes_on(earlier, out) else None
-    rows = _carried(known, keys, store)
-    origins = _origins(known, len(rows))
+    rows = _carried(known, keys, store, tests)
+    origins, before = _origins(known, len(rows)), {key for key in keys if key not in rows and store.has(key)}
     errors = measure([key for key in keys if key not in rows], task, store, how, identity.experiment)
     contents = {key: content for key in keys if key not in rows and (content := store.get(key))}
     rows |= {key: [Row.from_json(row, tests) for row in content["rows"]] for key, content in contents.items()}
     done = [key for key in dict.fromkeys([*keys, *rows]) if key in rows]
     every = [row for key in done for row in rows[key]]
     origins = add_origins(origins, contents.values())
-    before = known.tables.get("cells", {}).get("planned", 0) if known else 0
-    counts = {"done": len(done), "planned": max(before, len({*keys, *done}))}
+    planned = known.tables.get("cells", {}).get("planned", 0) if known else 0
+    counts = {"done": len(done), "planned": max(planned, len({*keys, *done}))}
+    sittings = list(known.tables.get("sittings", [])) if known else []
+    if now := len(contents.keys() - before):
+        sittings.append({"cells": now, "wall_s": round(time.time() - how.began, 1), "jobs": how.jobs})
     memory = [known.stamp["peak_memory_mb"]] if known else []
     stamped = stamp(
         identity.protocol,
@@ -168,7 +172,7 @@ def run_cells(
     )
     measured = {name: test for name, test in tests.items() if any(name == skill for skill, _, _ in done)}
     results = Results(identity.experiment, stamped, measured, every, dict(tables(every)))
-    results.tables |= {"cells": counts, "origins": origins}
+    results.tables |= {"cells": counts, "origins": origins, "sittings": sittings}
     if out is not None:
         results.save(out)
     if errors:
@@ -176,10 +180,13 @@ def run_cells(
     return results
 
 
-def _carried(known: Results | None, keys: Sequence[Key], store: CellStore) -> dict[Key, list[Row]]:
+def _carried(
+    known: Results | None, keys: Sequence[Key], store: CellStore, tests: Mapping[str, Test]
+) -> dict[Key, list[Row]]:
     """The cells of a results file. One that does not tell where they are from gives way to the store."""
     cells: dict[Key, list[Row]] = {}
     for row in known.rows if known else ():
+        row = replace(row, slices={**row.slices, **tests[row.skill].slices})
         cells.setdefault((row.skill, row.size, row.seed), []).append(row)
     if known and "origins" not in known.tables:
         return {key: rows for key, rows in cells.items() if key not in keys or not store.has(key)}

@@ -26,11 +26,12 @@ SIZES = (1, 32)
 #: Batches of each size, and how often each is read.
 TURNS, TIMES = {1: 100, 32: 12}, 5
 _WARM_UP = 3
-#: Tables of one ratio: its name, the runtime, and what is timed against ELMo, one utterance at a time.
+#: Tables of one ratio: its name, the runtime, the batch size, and what is timed against ELMo.
 RATIOS = (
-    ("speed_ratio", "torch", "elmol"),
-    ("speed_ratio_known", "torch_known", "elmol"),
-    ("speed_ratio_light", "onnx", "elmol_light"),
+    ("speed_ratio", "torch", 1, "elmol"),
+    ("speed_ratio_known", "torch_known", 1, "elmol"),
+    ("speed_ratio_light", "onnx", 1, "elmol_light"),
+    ("speed_ratio_light_many", "onnx", 32, "elmol_light"),
 )
 
 Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
@@ -46,8 +47,9 @@ def speed_tables(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]])
     Returns:
         ``speed``: for each runtime (``torch``, ``onnx``, ``onnx_int8``; and each with ``_known``, where the vectors of
         words are there already and letters need not be read) and batch size, what :func:`medians` says of milliseconds
-        an utterance. One utterance at a time, how many times as fast as ``elmo``: ``speed_ratio`` and
-        ``speed_ratio_known`` have ``elmol`` in torch, ``speed_ratio_light`` has ``elmol_light`` in ONNX Runtime.
+        an utterance. How many times as fast as ``elmo``: ``speed_ratio`` and ``speed_ratio_known`` have ``elmol`` in
+        torch, ``speed_ratio_light`` has ``elmol_light`` in ONNX Runtime, all one utterance at a time, and
+        ``speed_ratio_light_many`` by thirty-two.
     """
     seed_everything(0, threads=1)
     speed: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
@@ -66,9 +68,9 @@ def speed_tables(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]])
         for name, way in ways.items():
             speed[name + ending] = {str(n): medians(in_turns(way, of) / n, names) for n, of in batches.items()}
     found: dict[str, object] = {"speed": speed}
-    for table, runtime, model in RATIOS:
+    for table, runtime, size, model in RATIOS:
         if model in models:
-            found[table] = speed[runtime]["1"][f"{model}_ratio"]
+            found[table] = speed[runtime][str(size)][f"{model}_ratio"]
     return found
 
 
@@ -128,10 +130,10 @@ def medians(
     """
     draws = np.random.default_rng(seed).integers(len(times), size=(replicates, len(times)))
     drawn, point = np.median(times[draws], axis=1), np.median(times, axis=0)  # [replicates, R], [R]
-    columns, two = {name: (point[k], drawn[:, k]) for k, name in enumerate(names)}, names.index("elmo")
+    columns, elmo = {name: (point[k], drawn[:, k]) for k, name in enumerate(names)}, names.index("elmo")
     for k, name in enumerate(names):
-        if k != two:
-            columns[f"{name}_ratio"] = point[two] / point[k], drawn[:, two] / drawn[:, k]
+        if k != elmo:
+            columns[f"{name}_ratio"] = point[elmo] / point[k], drawn[:, elmo] / drawn[:, k]
     return {
         name: Interval(value, *np.quantile(replicated, (0.025, 0.975)), len(times)).figure()
         for name, (value, replicated) in columns.items()

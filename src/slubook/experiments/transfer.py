@@ -25,18 +25,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from slubook.corpora.drawn import drawn_skills
 from slubook.corpora.skillsets import QUICK_SIZE, quick_skills
-from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.sequential import both_ways, sequential_table, timed
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, load_pretrained, make_plan, own_domains
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.checkpoints import spoken
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
@@ -158,7 +154,6 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool =
     """One cell, in a worker: every method on one draw of one skill; ``twice`` for its networks by a plain loop, too."""
     source = load_pretrained(pretrained)
     bench, begun, recipes = Bench(cell), starts(source, settings), settings.recipes()
-    bench.slices["new_labels"] = new_labels(cell.test, source)
     bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
     figures = both_ways(begun, recipes, cell.train, cell.seed) if twice else {}
     for config, bank in banks(begun, recipes):
@@ -169,11 +164,3 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool =
 def starts(source: Pretrained, settings: Settings) -> dict[str, Start]:
     """The three ways to begin that chapter 2 compares."""
     return {method: recipe.start(source, MOVED[method]) for method, recipe in settings.recipes().items()}
-
-
-def new_labels(utterances: Sequence[Utterance], source: Pretrained) -> np.ndarray:
-    """Which utterances have an intent or a slot type whose name no source domain had, [N], bool."""
-    intents, types = set(source.about["intents"]), set(source.about["slot_types"])
-    return np.array(
-        [spoken(u.intent) not in intents or any(spoken(s.type) not in types for s in u.slots) for u in utterances]
-    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
+import numpy as np
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
@@ -23,7 +24,7 @@ from slubook.experiments.bench import Cell
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Identity, test_of
 from slubook.experiments.workers import Key
-from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
+from slubook.learning.checkpoints import kept_pretrained, pretrained_folder, spoken
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import (
     EMBEDDED_SOURCE,
@@ -165,8 +166,9 @@ class Plan:
         return Identity(experiment, protocol, self.chosen.profile, config, data)
 
     def tests(self) -> dict[str, Test]:
-        """The test set of each skill."""
-        return {skill.name: test_of(skill) for skill in self.chosen.distinct}
+        """The test set of each skill, with :func:`label_slices`."""
+        of = {s.name: self.about[self.pretrained[s.name]] for s in self.chosen.distinct}
+        return {s.name: replace(test_of(s), slices=label_slices(s.test, of[s.name])) for s in self.chosen.distinct}
 
     def groups(self) -> dict[str, str]:
         """The corpus of each skill, for intervals that draw corpora first."""
@@ -176,6 +178,25 @@ class Plan:
         """For the results: what was left out of each pretraining, its size and its seconds."""
         counted = ("left_out", "domains", "utterances", "updates", "seconds")
         return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
+
+
+def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Parts of a test set by whether the source had a label of the same name, [N] bool each.
+
+    ``new_intents`` have an intent that it had not; ``new_slots`` a slot type that it had not, ``known_slots`` have
+    slots, all of types that it had.
+
+    Args:
+        utterances: the test set.
+        about: of the pretrained network, the names of the source's ``intents`` and ``slot_types``.
+    """
+    intents, types = set(about["intents"]), set(about["slot_types"])
+    new = np.array([any(spoken(s.type) not in types for s in u.slots) for u in utterances])
+    return {
+        "new_intents": np.array([spoken(u.intent) not in intents for u in utterances]),
+        "new_slots": new,
+        "known_slots": np.array([bool(u.slots) for u in utterances]) & ~new,
+    }
 
 
 def own_domains(profile: str, corpora: Sequence[Path]) -> Chosen:
