@@ -57,6 +57,7 @@ published: $(INSTALLED)  ## the full profile again: downloads the public corpora
 		$(BIN)/slubook run $$chapter2 --profile full $(if $(MINUTES),--minutes $(MINUTES)) || exit; done
 	$(BIN)/slubook run benchmark --profile full $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/slubook run elmol --profile full $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/slubook run worth --profile full $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/slubook data passports
 	$(BIN)/python tests/test_readme.py
 

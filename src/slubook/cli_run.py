@@ -25,10 +25,11 @@ EXPERIMENTS = {
     "ablation": "slubook.experiments.ablation",
     "benchmark": "slubook.experiments.benchmark",
     "elmol": "slubook.experiments.elmol",
+    "worth": "slubook.experiments.worth",
     **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
 }
 #: Experiments that train a language model, for which a GPU is worth while: their ``run`` takes a ``device``, too.
-ON_DEVICE = ("benchmark", "elmol")
+ON_DEVICE = ("benchmark", "elmol", "worth")
 READY = [name for name, module in EXPERIMENTS.items() if module]
 PLANNED = [name for name in EXPERIMENTS if name not in READY]
 BACKENDS = ("loky", "dask")
@@ -48,7 +49,9 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda: for language models (benchmark, elmol).")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda: for language models (benchmark, elmol, worth).")
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of the results file.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")

@@ -21,6 +21,7 @@ DOWNLOADS |= dict.fromkeys(("arriving", "convergence"), DOWNLOADS["transfer"])
 DOWNLOADS["benchmark"] = ("snips_iob", "snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai", "taskmaster4")
 DOWNLOADS["ablation"] = (*DOWNLOADS["transfer"], "joshua_english", "nltk_general", "novels")
 DOWNLOADS["elmol"] = DOWNLOADS["skills"]
+DOWNLOADS["worth"] = DOWNLOADS["benchmark"]
 #: How tables call what :func:`costs` gives.
 LABELS = {
     "profile": "profile",

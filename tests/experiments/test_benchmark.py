@@ -42,7 +42,7 @@ def the_plan(toy_skill, tmp_path, monkeypatch) -> Plan:
     VectorTable("toy", {"read": 0, "add": 1}, rows, np.zeros((0, 8), np.float16)).save(table_folder("toy"))
     whole, said = Skill("toy", "toy", ("shopping",), tuple(test), (*train, *dev)), [words(u.text) for u in train]
     reader, counts = kept_bilm("toy", said, SMALL.bilm, said).reader, {"read": 2, "distinct": 2, "left": 2}
-    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts)
+    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts, said)
 
 
 def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):

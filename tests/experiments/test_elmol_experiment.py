@@ -126,7 +126,7 @@ def test_every_embedding_has_the_same_mean_norm_on_the_same_requests(texts):
 def test_a_small_share_is_read_as_often_as_serves_it_best(texts):
     read, about = texts.embedding("elmol10")
     tried, usual = about["tried"], READER.epochs
-    assert set(tried) == {usual, 3 * usual} and about["perplexity"] == tried[about["epochs"]]
+    assert set(tried) == {usual, 3 * usual, 9 * usual} and about["perplexity"] == tried[about["epochs"]]
     assert guessing(about["perplexity"]) == min(map(guessing, tried.values())) > 0
     assert read.name == f"toy-elmol10-{about['epochs'] // usual}" and guessing({}) == 0
     _, once = texts.embedding("elmol")
@@ -135,7 +135,7 @@ def test_a_small_share_is_read_as_often_as_serves_it_best(texts):
 
 def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, monkeypatch):
     seen = []
-    monkeypatch.setattr(elmol_sources, "kept_bilm", lambda *given: seen.append(given[4]) or pytest.fail("enough"))
+    monkeypatch.setattr(elmol_sources, "kept_bilm", lambda *given, seed: seen.append(given[4]) or pytest.fail("enough"))
     chosen = Chosen("quick", [])
     monkeypatch.setattr(elmol, "build_pool", lambda *rest: texts.pool)
     settings = Settings(small=READER)
@@ -155,17 +155,18 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     for method, schedules in (("elmol_frozen", ["frozen"] * 2), ("elmol_trained", ["at_once"] * 2)):
         assert HOW[method] == (embedding, *schedules)
     assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
-    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", "elmol_light", "elmol_1", "elmol_10"))
-    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_1", "elmol_10")} == {
+    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *elmol.AS))
+    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")} == {
         "elmol": Model(1, 1.0), "elmo": Model(2, 1.0), "elmol_light": Model(1, 1.0, light=True),
-        "elmol_1": Model(1, 0.01, epochs=(1, 4, 12)), "elmol_10": Model(1, 0.1, epochs=(1, 3)),
+        "elmol_1": Model(1, 0.01, epochs=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, epochs=(1, 3, 9)),
+        "elmol_again": Model(1, seed=1),
     }  # fmt: skip
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
     kinds, schedules = wanted(USED["full"], UnfreezingConfig(slack=0.3))
-    assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol1", "elmol10"]
-    assert len(schedules) == 9 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
+    assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol_again", "elmol1", "elmol10"]
+    assert len(schedules) == 10 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
     assert schedules["pool-frozen"] == ("pool", UnfreezingConfig("frozen", slack=0.3))
 
 

@@ -14,16 +14,31 @@ from slubook.experiments.elmol_sources import Read
 from slubook.experiments.records import RecordsError
 from slubook.experiments.transfer_sources import Chosen, Kept
 from slubook.experiments.trials import Round
-from slubook.experiments.tuning_elmol import ROUNDS, ElmolSearch, elmol_search
+from slubook.experiments.tuning_elmol import ROUNDS, ElmolSearch, elmol_search, second
 from slubook.experiments.tuning_transfer import DRAWS, SKILLS
 
 
-def test_every_method_has_six_trials_that_differ():
+def test_every_method_has_nine_trials_that_differ():
     assert set(ROUNDS) == set(METHODS) - set(AS) == set(Settings().recipes)
-    for method, rounds in ROUNDS.items():
-        recipes = [ElmolSearch().configured(method, changes) for r in rounds for changes in r.trials]
-        assert len({json.dumps(asdict(r)) for r in recipes}) == 6 and {r.seeds for r in rounds} == {DRAWS}
-        assert {r.training for r in recipes} == {START.training}, "one number of updates for all"
+    for method, [first] in ROUNDS.items():
+        for stands in first.trials:
+            rounds = [first, second(method, stands)]
+            recipes = [ElmolSearch().configured(method, changes) for r in rounds for changes in r.trials]
+            assert len({json.dumps(asdict(r)) for r in recipes}) == 9 and {r.seeds for r in rounds} == {DRAWS}
+            assert {r.training for r in recipes} == {START.training}, "one number of updates for all"
+            begun = ElmolSearch().configured(method, stands)
+            apart = [
+                [n for n in ("rate", "network", "reduced") if getattr(r, n) != getattr(begun, n)] for r in recipes[6:]
+            ]
+            learns = method in ("elmol", "elmo", "elmol_trained")
+            assert apart == [["rate"], ["rate"], ["reduced" if learns else "network"]]
+
+
+def test_round_two_looks_past_the_edge_where_the_best_stands():
+    for rate, others in ((0.6, (0.375, 0.24)), (1.0, (1.25, 0.8)), (1.6, (2.56, 4.0))):
+        tried = second("none", {"rate": rate, "network.dropout": 0.4}).trials
+        assert tuple(t["rate"] for t in tried[:2]) == others and {t["network.dropout"] for t in tried} == {0.4}
+    assert second("elmol_ulmfit", {"rate": 2.5}).trials[0]["rate"] == 4.0
 
 
 def test_fewer_requests_are_read_by_the_recipe_of_all():
@@ -48,7 +63,7 @@ def test_a_trial_is_judged_on_dev_over_what_its_method_reads(tiny, monkeypatch, 
     )
     monkeypatch.setattr(tuning_elmol, "load_pretrained", lambda kept: kept.name)
     monkeypatch.setattr(tuning_elmol, "load_contextual", lambda kept, read: f"{kept.name} over {read.name}")
-    rounds = {m: (Round(1, (7,), ({"rate": 0.3}, {"rate": 0.6})),) for m in ("none", "elmol")}
+    rounds = {m: (Round(1, (7,), ({"rate": 0.6}, {"rate": 1.0})),) for m in ("none", "elmol")}
     monkeypatch.setattr(tuning_elmol, "ROUNDS", rounds)
     networks = {
         "none": (Kept("plain", "a"), None),
@@ -58,13 +73,15 @@ def test_a_trial_is_judged_on_dev_over_what_its_method_reads(tiny, monkeypatch, 
     search = ElmolSearch([(own_skills(tiny.corpora)[0], 20)], networks)
     record = search.run(path)
     over = "plain-slowly over reader"
-    assert seen == [("plain", 0.3, 7), ("plain", 0.6, 7), (over, 0.3, 7), (over, 0.6, 7)]
+    first, later = ([s for s in seen if (s[2] == 7) is of] for of in (True, False))
+    assert first == [("plain", 0.6, 7), ("plain", 1.0, 7), (over, 0.6, 7), (over, 1.0, 7)]
+    assert later == [(b, r, draw) for b in ("plain", over) for r in (0.375, 0.24, 0.6) for draw in DRAWS]
     assert {f["chosen_error"] for f in record["methods"].values()} == {1.0}
     assert record["methods"]["elmol"]["stamp"]["data"].items() >= {
         "pretrained plain-slowly": "b", "embedding reader": "its key",
     }.items()  # fmt: skip
     assert record == search.load(path)
-    path.write_text(path.read_text().replace('"rate": 0.3', '"rate": 0.31', 1))
+    path.write_text(path.read_text().replace('"rate": 0.6', '"rate": 0.61', 1))
     with pytest.raises(RecordsError, match="slubook tune elmol"):
         search.load(path)
 

@@ -15,7 +15,7 @@ from slubook.experiments.trials import Round
 from slubook.experiments.tuning_transfer import (
     DRAWS,
     EDGES,
-    LAST,
+    LATE,
     LONG,
     RATES,
     ROUNDS,
@@ -38,9 +38,9 @@ class TestWhatIsTried:
         for method, rounds in ROUNDS.items():
             tried = [*rounds[0].trials, *second(method, {}).trials, *EDGES[method]]
             recipes = [TransferSearch().configured(method, changes) for changes in tried]
-            assert len(recipes) == 12 and 2 * START.training.updates == LONG
+            assert len(recipes) == 13 and 2 * START.training.updates == LONG
             usual = START.training.updates
-            assert [r.training.updates for r in recipes] == [*[usual] * 9, LONG, usual, usual]
+            assert [r.training.updates for r in recipes] == [*[usual] * 9, LONG, *[usual] * 3]
             assert [r.rate for r in recipes[:6]] == [*RATES[method]] * 2
 
     def test_no_published_run_uses_the_draws(self):
@@ -63,22 +63,23 @@ class TestWhatIsTried:
             assert len({json.dumps(r) for r in recipes}) == 5
         assert TransferSearch().configured("scratch", {}) == START
 
-    def test_round_three_goes_past_a_rate_and_a_dropout_that_was_chosen(self):
-        for method, (faster, less) in EDGES.items():
+    def test_late_rounds_go_past_a_rate_and_a_dropout_that_was_chosen(self):
+        for method, (faster, less, another) in EDGES.items():
             stands = Settings().recipes()[method]
-            past = [TransferSearch().configured(method, changes) for changes in (faster, less)]
+            past = [TransferSearch().configured(method, changes) for changes in (faster, less, another)]
             assert past[0] == replace(stands, rate=past[0].rate) and past[0].rate > stands.rate
             dropout = past[1].network.dropout
             assert past[1] == replace(stands, network=replace(stands.network, dropout=dropout))
             assert dropout < stands.network.dropout
+            assert past[2] in (replace(stands, rate=past[2].rate), replace(stands, fresh=Settings().scratch.rate))
 
 
 class TestChoice:
     def test_what_came_late_must_be_clearly_better(self):
-        stands, clear = trial(0.30, 1.0), trial(0.28, 1.6) | {"round": LAST}
+        stands, clear = trial(0.30, 1.0), trial(0.28, 1.6) | {"round": LATE}
         near = clear | {"errors": [0.40, 0.16, 0.28, 0.28]}
         assert best([stands, near]) is stands and best([stands, clear, near]) is clear
-        assert best([stands, clear, trial(0.2, 1.6, LONG) | {"round": LAST}]) is clear
+        assert best([stands, clear, trial(0.2, 1.6, LONG) | {"round": LATE + 1}]) is clear
 
     def test_the_least_error_but_never_the_longer_training(self):
         rows = [trial(0.30, 1.0), trial(0.28, 1.6), trial(0.20, 1.6, LONG)]
@@ -116,7 +117,7 @@ def test_only_what_the_skills_need_is_pretrained_and_trained_in_banks(small, tmp
     assert [len(starts) for starts in fitted[:2]] == [6] * 2, "two skills: all rates and methods at once"
     assert {(s.rate, s.parts) for s in fitted[0]} == {(r, MOVED[m]) for m in MOVED for r in RATES[m][:2]}
     methods = record["methods"]
-    assert list(methods) == list(MOVED) and {len(f["trials"]) for f in methods.values()} == {8}
+    assert list(methods) == list(MOVED) and {len(f["trials"]) for f in methods.values()} == {9}
     assert {f["config"]["training"]["updates"] for f in methods.values()} == {4}, "the longer is never chosen"
     for method, found in methods.items():
         stands = best([t for t in found["trials"] if t["round"] == 1])["changes"]

@@ -33,7 +33,7 @@ def test_vocabulary_of_a_skill():
 def test_ngram_order_zero_means_none():
     encoder = Encoder(TRAIN, ngram_order=0)
     assert encoder.ngrams == {}
-    assert encoder.encode(["add milk"], [None], 3).ngrams.shape == (1, 0)
+    assert encoder.encode(["add milk"], [None], 3).batch([0]).ngrams.shape == (1, 0)
 
 
 def test_known_and_unknown_words():
@@ -49,7 +49,7 @@ def test_known_and_unknown_words():
     assert z == UNKNOWN  # no training word has a z
     assert rest[0] == encoder.characters["e"]
     assert rest[4:] == [PAD] * (WORD_LENGTH - 5)
-    assert encoded.ngrams.sum() == 3  # add, <s> add, length=0
+    assert encoded.batch([0]).ngrams.sum() == len(encoded.ngrams[0]) == 3  # add, <s> add, length=0
 
 
 def test_long_words_are_cut():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments import elmol
+from slubook.experiments import elmol, worth
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.speed import RATIOS
 
@@ -75,6 +75,15 @@ def published(folder: Path, done: int) -> None:
     tables = {"cells": {"done": done, "planned": 5}, "train_seconds": {"none": 7200.0}, "embeddings": made}
     tables["pretraining"] = {"elmol-full-1": {"seconds": 3600.0}}
     Results("elmol", stamp, tests, rows(), tables | speed()).save(folder / "elmol.json")
+    stamp = stamp | {"protocol": worth.PROTOCOL}
+    saved = {"cells": tables["cells"], "train_seconds": {}, "capped": dict.fromkeys(worth.RATIOS, 0.75)}
+    saved |= {name: {"point": 11.0, "low": 9.0, "high": 13.0, "n": 5} for name in worth.RATIOS}
+    ones, made = np.ones(N, dtype=int), []
+    for method, size, seed in ((m, n, k) for m in worth.METHODS for n in (500, 1000) for k in range(5)):
+        right = (np.random.default_rng(seed).random(N) > 300 / size).astype(int)
+        made.append(Row("snips", method, size, seed, Outcomes(right, ones, ones, ones, 0 * ones)))
+    one = {"snips": Test("snips", "music", tuple(map(str, range(N))), ones)}
+    Results("worth", stamp, one, made, saved).save(folder / "worth.json")
 
 
 @pytest.fixture
@@ -105,15 +114,18 @@ def test_when_the_run_is_over_every_figure_and_verdict_is_there(shown, tmp_path)
     text, glued = shown()
     assert glued["state"] == "The run is over: 5 skills, 5 draws."
     assert "Not run yet." not in text and "rovisional" not in text
-    for figure in ("reductions", "sizes", "schedules", "share"):
+    for figure in ("reductions", "sizes", "schedules", "share", "worth"):
         assert f'id="elmol-{figure}"' in text
     assert (
         "than FastText of general text: **exceeded**" in text
         and "FastText of the same requests: **reproduced**" in text
     )
     assert "- One layer against two, times as fast: 2.0× [1.9×, 2.1×], **exceeded**" in text
-    assert "- elmol-data: the results lack a table 'data_ratio'" in text, "and nothing else lacks its figure"
-    assert text.count("the results lack a table") == 1
+    assert (
+        "Every claim has its figure." in text
+        and "<td>11.0 [9.0, 13.0]</td>" in text
+        and "<td>at least 11,000</td>" in text
+    )
 
 
 def test_what_the_published_tables_say(shown, tmp_path):

@@ -139,6 +139,7 @@ class Plan:
         table: the vectors of the pool, kept in the cache.
         reader: the language model of the pool, kept there by the same name.
         pool_counts: how many requests the pool read and kept.
+        measured: requests on which the norm of embeddings is measured.
     """
 
     whole: Skill
@@ -147,6 +148,7 @@ class Plan:
     table: VectorTable
     reader: BiLM
     pool_counts: Mapping[str, int]
+    measured: Sequence[Sequence[str]]
 
     def cell(self, seed: int) -> Cell:
         """The data of one seed: the same for all."""
@@ -174,8 +176,9 @@ def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
     pool = build_pool(sources, [u.text for u in (*dev, *whole.test)])
     name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
     table = kept_table(name, sentences, train_fasttext, FastTextConfig())
-    reader = kept_bilm(name, sentences, bilm, pool.measured(), device).reader
-    return Plan(whole, train, dev, table, reader, pool.counts)
+    measured = pool.measured()
+    reader = kept_bilm(name, sentences, bilm, measured, device).reader
+    return Plan(whole, train, dev, table, reader, pool.counts, measured)
 
 
 def run(

@@ -47,12 +47,14 @@ class Model:
         light: with half the states, and a quarter of the filters.
         epochs: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
             wins. A small share gives few updates in the usual time.
+        seed: of its training, and of that of the networks over it in stage one.
     """
 
     layers: int = 1
     share: float = 1.0
     light: bool = False
     epochs: tuple[int, ...] = (1,)
+    seed: int = 0
 
     def sizes(self, usual: BiLMConfig) -> BiLMConfig:
         """Its sizes; a light one has vectors of the usual width."""
@@ -68,8 +70,9 @@ MODELS = {
     "elmol": Model(),
     "elmo": Model(layers=2),
     "elmol_light": Model(light=True),
-    "elmol10": Model(share=0.1, epochs=(1, 3)),
-    "elmol1": Model(share=0.01, epochs=(1, 4, 12)),
+    "elmol10": Model(share=0.1, epochs=(1, 3, 9)),
+    "elmol1": Model(share=0.01, epochs=(1, 4, 12, 36)),
+    "elmol_again": Model(seed=1),
 }
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
@@ -134,13 +137,14 @@ class Texts:
         for times in made.epochs:
             name = f"{self.prefix}-{kind}" + (f"-{times}" if len(made.epochs) > 1 else "")
             config = replace(self.bilm, model=made.sizes(self.bilm.model), epochs=times * self.bilm.epochs)
-            model = kept_bilm(name, sentences, config, measured, self.device)
+            model = kept_bilm(name, sentences, config, measured, self.device, seed=made.seed)
             tried[config.epochs] = name, model, self._perplexity(model)
         epochs = min(tried, key=lambda e: guessing(tried[e][2]))
         name, model, told = tried[epochs]
         about = model.reader.about
         counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
         counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
+        counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
         return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted
 
     def _perplexity(self, model: LanguageModel) -> dict[str, dict[str, float]]:
@@ -179,9 +183,9 @@ class ContextSource:
 
     def about(self) -> dict[str, Any]:
         """What the network has seen; it is trained if need be, and kept in the cache."""
-        s = self.source
+        s, seed = self.source, MODELS[self.read.kind].seed if self.read.kind in MODELS else 0
         embedding = load_embedding(self.read)
-        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.unfreezing).about
+        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.unfreezing, seed).about
         return about | {"left_out": sorted(s.left_out)}
 
 

@@ -3,8 +3,9 @@
 ``slubook tune elmol`` keeps every trial in ``results/elmol_tuning.json``; what is chosen stands in the defaults of
 :class:`slubook.experiments.elmol.Settings`, and a test holds the two equal.
 
-- *Budget*: six trials for each method, three learning rates with both values of one setting more. Where the embedding
-  learns, that is how much slower it does; elsewhere, and where a schedule has rates of its own, dropout.
+- *Budget*: nine trials for each method. Six are three learning rates with two values of dropout. Three change one
+  thing each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and
+  down; and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
 - *Not tuned*: what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and the number of
@@ -41,22 +42,26 @@ from slubook.experiments.trials import Changes, Round, changed
 from slubook.experiments.tuning_transfer import DRAWS, SKILLS, best
 from slubook.learning.contextual import ContextRecipe
 
-RATES, DROPOUT, REDUCED = (0.3, 0.6, 1.0), ("network.dropout", (0.3, 0.4)), ("reduced", (0.5, 0.2))
-#: Each method's rates, and the other setting with its values.
-TRIED: dict[str, tuple[tuple[float, ...], tuple[str, tuple[float, ...]]]] = {
-    "none": (RATES, DROPOUT),
-    "fasttext_general": (RATES, DROPOUT),
-    "fasttext_pool": (RATES, DROPOUT),
-    "elmol": (RATES, REDUCED),
-    "elmo": (RATES, REDUCED),
-    "elmol_frozen": (RATES, DROPOUT),
-    "elmol_trained": (RATES, REDUCED),
-    "elmol_ulmfit": ((0.6, 1.0, 1.6), DROPOUT),
-}
+#: Round 1 tries every rate with every dropout; the last schedule has lower rates built in.
+RATES: dict[str, tuple[float, ...]] = {method: (0.6, 1.0, 1.6) for method in METHODS if method not in AS}
+RATES["elmol_ulmfit"] = (1.0, 1.6, 2.5)
+DROPOUT = (0.3, 0.4)
 ROUNDS = {
-    method: (Round(1, DRAWS, tuple({"rate": rate, name: value} for value in values for rate in rates)),)
-    for method, (rates, (name, values)) in TRIED.items()
+    method: (Round(1, DRAWS, tuple({"rate": rate, "network.dropout": d} for d in DROPOUT for rate in rates)),)
+    for method, rates in RATES.items()
 }
+
+
+def second(method: str, stands: Changes) -> Round:
+    """Round 2: one thing each changed of what round 1 chose."""
+    rate, rates = stands["rate"], RATES[method]
+    by = {rates[0]: (1 / 1.6, 1 / 2.5), rates[-1]: (1.6, 2.5)}.get(rate, (1.25, 0.8))
+    learns = method in HOW and HOW[method][2] in ("slowly", "at_once")
+    other: Changes = {"reduced": 0.2} if learns else {"network.word_dropout": 0.25}
+    changes = (*({"rate": round(rate * factor, 3)} for factor in by), other)
+    return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
+
+
 ABOUT = {
     "error": "share of dev utterances with a mistake in intent or slots",
     "choice": "the least dev error",
@@ -95,6 +100,10 @@ class ElmolSearch(Search):
     def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
         """The best trial of each method."""
         return {m: best(rows) for m, rows in trials.items()}
+
+    def later(self, trials: Mapping[str, Rows]) -> Mapping[str, Sequence[Round]]:
+        """Round 2, from what round 1 chose."""
+        return {method: [second(method, stands["changes"])] for method, stands in self.chosen(trials).items()}
 
     def skills(self) -> Sequence[tuple[Skill, int]]:
         """What is tuned on, each with its training size."""

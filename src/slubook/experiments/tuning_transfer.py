@@ -3,17 +3,18 @@
 ``slubook tune transfer`` keeps every trial in ``results/transfer_tuning.json``; what is chosen stands in the defaults
 of :class:`slubook.experiments.transfer.Settings`, and a test holds the two equal.
 
-- *Budget*: twelve trials for each of three networks, on the same skills and draws. Six are three learning rates, higher
-  from scratch than after transfer, each with two values of one setting more: dropout, or for new heads whether what
-  starts at random keeps the rate that is best from scratch. Three change one thing each of the best of those six; from
-  scratch, where nothing waits to be unfrozen, that is more dropout, less word dropout and a rate between. The last two
-  look past the edges where the best of those nine stood: a higher rate, and less dropout.
+- *Budget*: thirteen trials for each of three networks, on the same skills and draws. Six are three learning rates,
+  higher from scratch than after transfer, each with two values of one setting more: dropout, or for new heads whether
+  what starts at random has a higher rate. Three change one thing each of the best of those six; from scratch, where
+  nothing waits to be unfrozen, that is more dropout, less word dropout and a rate between. The last three look past the
+  edges where the best of those nine stood: a higher rate, less dropout, and for what starts at random the rate that is
+  best from scratch, or for scratch itself a rate between.
 - *Length*: four hundred updates for all, which two hundred skills leave room for. One trial of each is its best of
   round 1 for twice as long: it is there to be read, not to be chosen.
 - *Skills*: six of the two hundred, of four corpora, on two draws that no published run uses. All are of one group of
   pretraining, which leaves all their topics out.
 - *Choice*: for each network, the least dev error among its first nine trials of that length. The published run had
-  begun with them when the edges were looked at, so one of the last two takes its place only where it is clearly
+  begun with them when the edges were looked at, so one of the last three takes its place only where it is clearly
   better: by more than two standard errors of the paired difference. None is.
 - *Known before*: the dev errors of a like search on the same skills, on a source that still held other turns of their
   test dialogues; these rounds were made from what it had found, and all of it was measured again.
@@ -59,14 +60,21 @@ SECOND: dict[str, tuple[Changes, ...]] = {
     "transfer": ({"network.dropout": 0.3}, {"network.word_dropout": 0.25}, {"unfreezing": "gradual"}),
     "transfer_names": ({"network.dropout": 0.2}, {"network.word_dropout": 0.25}, {"unfreezing": "gradual"}),
 }
-#: Round 3 looks past the edges where the best of rounds 1 and 2 stood; it was made when these were known.
-LAST = 3
+#: Rounds from this one on look past the edges where the best of rounds 1 and 2 stood, and were made from these.
+LATE = 3
 EDGES: dict[str, tuple[Changes, ...]] = {
-    "scratch": ({"rate": 4.0, "network.dropout": 0.3}, {"rate": 2.5, "network.dropout": 0.2}),
+    "scratch": (
+        {"rate": 4.0, "network.dropout": 0.3}, {"rate": 2.5, "network.dropout": 0.2},
+        {"rate": 3.2, "network.dropout": 0.3},
+    ),
     "transfer": (
         {"rate": 1.6, "fresh": 1.6, "network.dropout": 0.3}, {"rate": 1.0, "fresh": 1.6, "network.dropout": 0.2},
+        {"rate": 1.0, "fresh": 2.5, "network.dropout": 0.3},
     ),
-    "transfer_names": ({"rate": 1.6, "network.dropout": 0.2}, {"rate": 1.0, "network.dropout": 0.1}),
+    "transfer_names": (
+        {"rate": 1.6, "network.dropout": 0.2}, {"rate": 1.0, "network.dropout": 0.1},
+        {"rate": 1.0, "fresh": 2.5, "network.dropout": 0.2},
+    ),
 }  # fmt: skip
 
 
@@ -82,10 +90,15 @@ def second(method: str, stands: Changes) -> Round:
     return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
 
 
+def edges(method: str) -> list[Round]:
+    """Rounds 3 and 4: past the edges."""
+    return [Round(LATE, DRAWS, EDGES[method][:2]), Round(LATE + 1, DRAWS, EDGES[method][2:])]
+
+
 ROUNDS: dict[str, tuple[Round, ...]] = {method: (_first(method),) for method in RATES}
 ABOUT = {
     "error": "share of dev utterances with a mistake in intent or slots",
-    "choice": "the least dev error among rounds 1 and 2; round 3 where it is clearly better; never the longer one",
+    "choice": "the least dev error among rounds 1 and 2; a later one where it is clearly better; never the longer",
     "not_tuned": "pretraining, sizes of layers, and the batch",
 }
 
@@ -126,9 +139,8 @@ class TransferSearch(Search):
         return {m: best(rows) for m, rows in trials.items()}
 
     def later(self, trials: Mapping[str, Rows]) -> Mapping[str, Sequence[Round]]:
-        """Round 2, from what round 1 chose, and round 3."""
-        chosen = self.chosen(trials)
-        return {m: [second(m, stands["changes"]), Round(LAST, DRAWS, EDGES[m])] for m, stands in chosen.items()}
+        """Round 2, from what round 1 chose, and the late ones."""
+        return {m: [second(m, stands["changes"]), *edges(m)] for m, stands in self.chosen(trials).items()}
 
     def skills(self) -> Sequence[tuple[Skill, int]]:
         """What is tuned on, each with its training size."""
@@ -180,15 +192,15 @@ def listed(skills: Sequence[Skill]) -> list[Skill]:
 
 
 def best(rows: Rows) -> Mapping[str, Any]:
-    """The first of the trials of the usual length with the least dev error; of round 3 only what is clearly better.
+    """The first of the trials of the usual length with the least dev error; of late ones only what is clearly better.
 
     Raises:
         ValueError: when there is none.
     """
     fit = [r for r in rows if r["changes"].get("training.updates") != LONG]
-    early = [r for r in fit if r["round"] < LAST]
+    early = [r for r in fit if r["round"] < LATE]
     if not early:
         raise ValueError(f"all trials are {LONG} updates long: none can be chosen")
     stands = min(early, key=lambda r: r["dev_error"])
-    better = [r for r in fit if r["round"] == LAST and clearly_better(r, stands)]
+    better = [r for r in fit if r["round"] >= LATE and clearly_better(r, stands)]
     return min(better or [stands], key=lambda r: r["dev_error"])

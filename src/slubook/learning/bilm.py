@@ -221,6 +221,7 @@ def kept_bilm(
     measured_on: Sequence[Sequence[str]],
     device: str = "cpu",
     folder: Path | None = None,
+    seed: int = 0,
 ) -> LanguageModel:
     """The language model ``name``: that which is kept if it had the same text and settings, else trained.
 
@@ -235,8 +236,9 @@ def kept_bilm(
             :func:`slubook.models.contextual.match_norm`.
         device: ``"cpu"`` or ``"cuda"``.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
+        seed: of everything drawn.
     """
-    folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on)
+    folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on, seed)
     if (folder / "reader" / saved.FACTS).is_file():
         kept = LanguageModel.load(folder)
         if kept.reader.about.get("kept_key") == key:
@@ -244,13 +246,15 @@ def kept_bilm(
     kind = "ELMoL" if config.model.layers == 1 else "ELMo"
     print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
     half = folder.with_name(f"{name}-{key}.safetensors")
-    model = train_bilm(name, sentences, config, keep=half, device=device)
+    model = train_bilm(name, sentences, config, seed, keep=half, device=device)
     match_norm(model.reader, measured_on)
     model.reader.about["kept_key"] = key
     model.save(folder)
     return LanguageModel.load(folder)
 
 
-def kept_key(sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]]) -> str:
+def kept_key(
+    sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]], seed: int = 0
+) -> str:
     """A hash of all that a kept language model depends on; it stands in its ``about``."""
-    return text_key([*sentences, *measured_on], (REVISION, config))
+    return text_key([*sentences, *measured_on], (REVISION, config, seed))

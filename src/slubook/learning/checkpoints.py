@@ -69,6 +69,7 @@ def kept_contextual(
     origin: str,
     config: PretrainingConfig,
     unfreezing: UnfreezingConfig,
+    seed: int = 0,
 ) -> ContextPretrained:
     """The pretrained network ``name`` over an embedding, as :func:`kept_pretrained` keeps others.
 
@@ -81,16 +82,17 @@ def kept_contextual(
         origin: a hash of what the embedding was made from.
         config: sizes, steps and rates.
         unfreezing: when the embedding may learn.
+        seed: of everything drawn.
     """
     folder = pretrained_folder(name)
-    parts = (pretrained_key(domains, config), origin, repr(unfreezing))
+    parts = (pretrained_key(domains, config), origin, repr((unfreezing, seed)))
     key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
     if (folder / "base" / "meta.json").is_file():
         kept = ContextPretrained.load(folder, embedding)
         if kept.about.get("key") == key:
             return kept
     start = _begin(name, domains)
-    network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing)
+    network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing, seed)
     network.base.about = _about(key, start, domains, config) | {"unfrozen": unfrozen}
     network.save(folder)
     return ContextPretrained.load(folder, embedding)

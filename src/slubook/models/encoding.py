@@ -54,7 +54,20 @@ class Batch:
 
 @dataclass
 class Encoded:
-    """Utterances of one skill, ready to be cut into batches."""
+    """Utterances of one skill, ready to be cut into batches.
+
+    Attributes:
+        tokens: of each utterance.
+        lexicon: the distinct words, V of them.
+        words: which of them stands where, one array an utterance.
+        vectors: generic vectors of the lexicon, one table a group, [G, V, D].
+        local: its rows in the skill's own table, [V].
+        chars: its characters, [V, L].
+        ngrams: which of the skill's F n-grams each utterance has.
+        features: F.
+        tags: gold tags, one array an utterance, or ``None``.
+        intents: gold intents, [N], or ``None``.
+    """
 
     tokens: list[list[Token]]
     lexicon: list[str]
@@ -62,14 +75,17 @@ class Encoded:
     vectors: Tensor
     local: Tensor
     chars: Tensor
-    ngrams: Tensor
+    ngrams: list[np.ndarray]
+    features: int
     tags: list[np.ndarray] | None
     intents: Tensor | None
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The utterances at ``rows`` as one padded batch."""
         picked, words, lengths = distinct_words([self.words[r] for r in rows])
-        select = torch.as_tensor(rows)
+        ngrams = np.zeros((len(rows), self.features), np.float32)
+        for i, r in enumerate(rows):
+            ngrams[i, self.ngrams[r]] = 1
         tags = None if self.tags is None else padded([self.tags[r] for r in rows])
         return Batch(
             self.vectors.index_select(1, picked),
@@ -77,9 +93,9 @@ class Encoded:
             self.chars[picked],
             words,
             lengths,
-            self.ngrams[select],
+            torch.from_numpy(ngrams),
             tags,
-            None if self.intents is None else self.intents[select],
+            None if self.intents is None else self.intents[torch.as_tensor(rows)],
         )
 
     def __len__(self) -> int:
@@ -160,10 +176,6 @@ class Encoder:
         lexicon = sorted({w for sentence in lower for w in sentence})
         place = {w: i for i, w in enumerate(lexicon)}
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
-        ngrams = np.zeros((len(texts), len(self.ngrams)), np.float32)
-        for i, sentence in enumerate(tokens if self.ngram_order else []):
-            found = (self.ngrams.get(f) for f in utterance_features(sentence, self.ngram_order))
-            ngrams[i, [k for k in found if k is not None]] = 1
         return Encoded(
             tokens,
             lexicon,
@@ -171,10 +183,15 @@ class Encoder:
             torch.from_numpy(np.stack(generic)),
             torch.tensor([self.local.get(w, 0) for w in lexicon]),
             spell(lexicon, self.characters),
-            torch.from_numpy(ngrams),
+            [self._ngrams_of(sentence) for sentence in tokens],
+            len(self.ngrams),
             None,
             None,
         )
+
+    def _ngrams_of(self, sentence: Sequence[Token]) -> np.ndarray:
+        found = utterance_features(sentence, self.ngram_order) if self.ngram_order else ()
+        return np.array([k for f in found if (k := self.ngrams.get(f)) is not None], np.int64)
 
     def encode_gold(self, utterances: Sequence[Utterance], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
         """As :meth:`encode`, with gold labels; those the skill has not seen count as outside, or its first intent."""

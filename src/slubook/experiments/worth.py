@@ -1,0 +1,236 @@
+"""Chapter 3's second experiment: how many labelled examples it is worth to have read requests that nobody labelled.
+
+Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2 had been measured; raise
+:data:`PROTOCOL` when its meaning changes):
+
+- *Data*: SNIPS with the test split of ``benchmark``; what papers train on, and their dev split, is the pool that
+  training and dev sets of 80 are drawn from, nested: seed *s* at 1,000 has the 500 utterances of seed *s*. One
+  assistant with seven intents; the paper's figure is of Amazon's own (quick: the embedded corpus of ``benchmark``).
+- *From scratch*: chapter 2's network without annotated source or embedding, at every size of :data:`SIZES`.
+- *With an embedding*: the same network, which also begins at random, over ELMoL or, as control, over FastText, at the
+  sizes of :data:`LABELLED`. Both have read ``benchmark``'s pool of requests: no text of the test split and none that
+  nearly repeats one, but most of SNIPS's training texts, without their labels.
+- *Settings*: for all the sizes, dropout, batch and updates of ``transfer``'s network from scratch, and never fewer than
+  :data:`UPDATES` updates nor eight epochs. Every network is trained at each rate of :data:`RATES`, and the dev set
+  chooses. ELMoL is frozen first and unfrozen slowly.
+- *Judged by*: the size at which the network from scratch makes as few mistakes (IRER, mean of the seeds) as the other
+  one does with so many labelled examples, between two sizes by a straight line over the logarithm of size, divided by
+  that number: ``data_ratio`` for ELMoL at 1,000, ``data_ratio_few`` at 500, ``data_ratio_pool`` for FastText at 1,000.
+  Where scratch with all of its data is still behind, the largest size counts, and the figure is a lower bound:
+  ``capped`` has the share of bootstrap replicates in which it was.
+- *Repeats*: the more of SNIPS is labelled, the more test utterances have a near-repeat there, which only scratch can
+  profit from; so ``data_ratio_apart`` counts test utterances without a near-repeat in the whole pool, ELMoL at 1,000.
+- *Interval*: the bootstrap draws seeds and test utterances, the same for all sizes and methods.
+
+Taught in chapter 3, *What a language model is worth*.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from slubook.corpora.dedupe import near_duplicates
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.skillsets import fingerprint
+from slubook.evaluation.intervals import Interval
+from slubook.experiments import benchmark, elmol, transfer
+from slubook.experiments.arriving import long_enough
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
+from slubook.experiments.search import dev_error
+from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.bilm import BiLMTraining, bilm_folder
+from slubook.learning.contextual import ContextStart, fit_contextual
+from slubook.learning.tables import table_folder
+from slubook.learning.transfer import Recipe, Start, fit_starts
+from slubook.learning.unfreezing import UnfreezingConfig
+from slubook.models.contextual import Embedding, WordVectors, match_norm
+from slubook.models.language_model import LanguageModel
+from slubook.models.vectors import VectorTable
+
+EXPERIMENT, PROTOCOL = "worth", 1
+SEEDS = 5
+BASELINE = "scratch"
+METHODS = {
+    "scratch": "From scratch",
+    "fasttext_pool": elmol.METHODS["fasttext_pool"],
+    "elmol": elmol.METHODS["elmol"],
+}
+#: Training utterances from scratch, by profile.
+SIZES = {"full": (250, 500, 1000, 2000, 4000, 8000, 12_000), "quick": (60, 120, 240, 480)}
+#: Training utterances with an embedding: the fewer, and those that the claim is read at.
+LABELLED = {"full": (500, 1000), "quick": (60, 120)}
+#: Updates at the least, by profile.
+UPDATES = {"full": 1000, "quick": 200}
+#: Multiples of the learning rate; dev chooses one for each network.
+RATES = (1.0, 2.5)
+#: Each table's method, which of :data:`LABELLED` it is read at, and the slice of the test set that is counted.
+RATIOS = {
+    "data_ratio": ("elmol", 1, None),
+    "data_ratio_few": ("elmol", 0, None),
+    "data_ratio_apart": ("elmol", 1, "apart"),
+    "data_ratio_pool": ("fasttext_pool", 1, None),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The network, the language model, and when that may learn."""
+
+    recipe: Recipe = field(default_factory=lambda: transfer.Settings().scratch)
+    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+
+
+class Places(NamedTuple):
+    """Where vectors and language model lie, the keys that they must have, and the vectors' scale."""
+
+    table: Path
+    table_key: str
+    scale: float
+    reader: Path
+    reader_key: str
+
+    def load(self) -> dict[str, Embedding]:
+        """Both embeddings, by method.
+
+        Raises:
+            RuntimeError: when another run has replaced one meanwhile.
+        """
+        vectors, reader = WordVectors(VectorTable.load(self.table)), LanguageModel.load(self.reader).reader
+        vectors.scale = torch.tensor([self.scale])
+        if (vectors.table.key, reader.about["kept_key"]) != (self.table_key, self.reader_key):
+            raise RuntimeError(f"what lies at {self.table} or {self.reader} was replaced: run this one again")
+        return {"fasttext_pool": vectors, "elmol": reader}
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+    the_plan: benchmark.Plan | None = None,
+    device: str = "cpu",
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.benchmark.run`."""
+    if corpora:
+        raise CorpusError(
+            f"experiment {EXPERIMENT!r} needs a corpus of thousands of examples, and is of one: not --corpus; "
+            "`slubook run elmol --corpus` compares embeddings on a corpus of yours"
+        )
+    how, earlier = How(jobs, until, backend), load_earlier(out)
+    small = benchmark.brief(benchmark.Settings()).bilm
+    settings = settings or (Settings(bilm=small) if profile == "quick" else Settings())
+    the_plan = the_plan or benchmark.plan(profile, settings.bilm, device)
+    whole, table, key = the_plan.whole, the_plan.table, the_plan.reader.about["kept_key"]
+    vectors = WordVectors(table)
+    match_norm(vectors, the_plan.measured)
+    places = Places(table_folder(table.name), table.key, float(vectors.scale), bilm_folder(table.name), key)
+    sizes, few, least = [n for n in SIZES[profile] if whole.allows(n)], LABELLED[profile], UPDATES[profile]
+
+    def task(key: Key) -> Task:
+        name, size, seed = key
+        cell = Cell(name, size, seed, *whole.draw(size, seed), whole.test)
+        return measure_cell, (cell, [*METHODS] if size in few else [BASELINE], places, settings, least)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        return {**worth_tables(rows, few), "train_seconds": train_seconds(rows)}
+
+    data = {whole.name: fingerprint(whole), f"vectors {table.name}": table.key, f"language model {table.name}": key}
+    config = {"profile": profile, **asdict(settings), "sizes": sizes, "labelled": few, "rates": RATES, "least": least}
+    keys = [(whole.name, size, seed) for seed in range(seeds or (SEEDS if profile == "full" else 1)) for size in sizes]
+    near = near_duplicates([u.text for u in whole.test], [u.text for u in whole.pool])
+    test = replace(test_of(whole), slices={"apart": ~near})
+    return run_cells(
+        Identity(EXPERIMENT, PROTOCOL, profile, config, data), keys, task, {whole.name: test}, how, out, earlier, tables
+    )
+
+
+def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: Settings, least: int) -> Measured:
+    """One cell, in a worker: some methods on one draw, each at the rate of :data:`RATES` that dev chooses.
+
+    Args:
+        cell: the draw.
+        methods: from scratch, or all.
+        places: of what the others read.
+        settings: of all.
+        least: updates at the least.
+    """
+    bench, embeddings = Bench(cell), places.load()
+    training = settings.recipe.training
+    recipe = settings.recipe.lasting(long_enough(max(least, training.updates), training.batch, cell.size))
+    for method in methods:
+        begun = time.perf_counter()
+        if method in embeddings:
+            schedule = replace(settings.unfreezing, how=elmol.HOW[method][2])
+            begins = [ContextStart(embeddings[method], schedule, rate) for rate in RATES]
+            tried = [fit_contextual(start, *cell.draw, recipe) for start in begins]
+        else:
+            tried = list(fit_starts({str(rate): Start(rate=rate) for rate in RATES}, *cell.draw, recipe).values())
+        errors = [dev_error(model, cell.dev) for model in tried]
+        best = errors.index(min(errors))
+        bench.judge(method, tried[best], time.perf_counter() - begun, rate=RATES[best])
+    return Measured(bench.rows, {places.table.name: embeddings["fasttext_pool"].table.stamp})
+
+
+def worth_tables(rows: Sequence[Row], labelled: Sequence[int], replicates: int = 2000) -> dict[str, Any]:
+    """The tables of :data:`RATIOS` and ``capped``; nothing for a method without rows, or before a draw is whole.
+
+    Args:
+        rows: of all methods.
+        labelled: the sizes that methods with an embedding have.
+        replicates: of the bootstrap.
+    """
+    sizes = sorted({r.size for r in rows if r.method == BASELINE})
+    of = {(r.method, r.size, r.seed): r for r in rows}
+    found: dict[str, Any] = {}
+    for table, (method, which, part) in RATIOS.items():
+        asked = [(method, labelled[which]), *((BASELINE, n) for n in sizes)]
+        seeds = [s for s in sorted({r.seed for r in rows}) if all((*key, s) in of for key in asked)]
+        if not seeds:
+            continue
+        counted = of[*asked[0], seeds[0]].slices[part] if part else slice(None)
+        mistakes = np.array([[1 - of[*key, s].outcomes.perfect[counted] for s in seeds] for key in asked])
+        point, drawn = mistakes.mean((1, 2)), resampled(mistakes, replicates)  # [1 + sizes], [replicates, 1 + sizes]
+        ratios = np.array([enough(row[1:], sizes, row[0]) for row in (point, *drawn)]) / labelled[which]
+        low, high = np.quantile(ratios[1:], (0.025, 0.975))
+        found[table] = Interval(float(ratios[0]), float(low), float(high), len(seeds)).figure()
+        found.setdefault("capped", {})[table] = float((drawn[:, 1:] > drawn[:, :1]).all(1).mean())
+    return found
+
+
+def resampled(mistakes: np.ndarray, replicates: int, seed: int = 0) -> np.ndarray:
+    """Mean mistakes [replicates, K] over seeds and utterances that are drawn anew, from [K, seeds, N]."""
+    rng, (_, seeds, n) = np.random.default_rng(seed), mistakes.shape
+    of_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, replicates) / seeds  # [R, seeds]
+    of_texts = rng.multinomial(n, [1 / n] * n, replicates) / n  # [R, N]
+    return np.einsum("ksn,rs,rn->rk", mistakes, of_seeds, of_texts, optimize=True)
+
+
+def enough(errors: Sequence[float], sizes: Sequence[int], goal: float) -> float:
+    """The training size at which errors, falling with size, reach the goal; the largest where they never do.
+
+    Args:
+        errors: at each of the sizes.
+        sizes: ascending.
+        goal: an error.
+    """
+    at = next((k for k, error in enumerate(errors) if error <= goal), None)
+    if at is None or at == 0:
+        return float(sizes[-1] if at is None else sizes[0])
+    (before, after), (small, large) = (errors[at - 1], errors[at]), np.log(sizes[at - 1 : at + 1])
+    return float(np.exp(small + (large - small) * (before - goal) / (before - after)))
