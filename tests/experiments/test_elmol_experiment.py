@@ -15,6 +15,7 @@ from slubook.experiments.elmol import (
     LARGE,
     METHODS,
     SIZES,
+    SPEED,
     USED,
     Settings,
     deal,
@@ -25,6 +26,7 @@ from slubook.experiments.elmol import (
 )
 from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
+from slubook.learning import bilm, checkpoints
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
 from slubook.learning.fasttext import FastTextConfig
@@ -95,6 +97,23 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     pool = elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "", made)
     with pytest.raises(RuntimeError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
         load_contextual(Kept("elmol-corpus-0-pool-frozen", "another"), pool)
+
+
+def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once(arguments, monkeypatch):
+    monkeypatch.setitem(USED, "corpus", ("elmol", "elmol_again", "elmo"))
+    timed = []
+    monkeypatch.setattr(
+        elmol, "speed_tables", lambda models, said: timed.append([*models]) or dict.fromkeys(SPEED, 1.0)
+    )
+    seeds, train, pretrain = [], bilm.train_bilm, checkpoints.pretrain_contextual
+    monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: seeds.append(("one", a[3])) or train(*a, **k))
+    monkeypatch.setattr(checkpoints, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a))
+    done = run(**arguments)
+    assert sorted(seeds) == [("one", 0)] * 2 + [("one", 1)] + [("two", 0)] * 4 + [("two", 1)] * 2
+    about = done.tables["embeddings"]
+    assert about["elmol"]["perplexity"] != about["elmol_again"]["perplexity"]
+    run(**{**arguments, "seeds": 2})
+    assert timed == [["elmo", "elmol"]], "and not again, when the run goes on"
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import worth
 from slubook.experiments.benchmark import Plan
 from slubook.experiments.records import Results, Row
-from slubook.experiments.transfer import Settings as ChapterTwo
 from slubook.experiments.workers import CellsFailed
 from slubook.experiments.worth import METHODS, RATES, RATIOS, Settings, enough, resampled, worth_tables
 from slubook.learning.bilm import BiLMTraining, kept_bilm
@@ -143,7 +142,3 @@ def test_seeds_and_utterances_are_drawn_alike_for_all():
     mistakes[:, :, :10] = 1
     drawn = resampled(mistakes, 100)
     assert (drawn[:, 0] == drawn[:, 1]).all() and drawn.std() > 0 and drawn.mean() == pytest.approx(0.2, abs=0.02)
-
-
-def test_the_network_is_chapter_twos_from_scratch():
-    assert Settings().recipe == ChapterTwo().scratch

@@ -110,6 +110,8 @@ def test_a_model_is_trained_again_only_when_its_text_or_settings_change(tmp_path
     for text, config, measured in ((TALK[1:], few, TALK[:5]), (TALK, FAST, TALK[:5]), (TALK, few, TALK)):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
             kept_bilm("t", text, config, measured)
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        kept_bilm("t", TALK, few, TALK[:5], seed=1)
 
 
 class TestPerplexity:

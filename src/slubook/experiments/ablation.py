@@ -1,6 +1,8 @@
 """Chapter 2's fourth experiment: what it is in pretraining that helps, one change at a time.
 
-Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+Protocol (decided before any test figure of this experiment was looked at; ``transfer``, whose skills and draws these
+are, had been measured in part when its rows of twice the updates were added; raise :data:`PROTOCOL` when its meaning
+changes):
 
 - *Skills*: of the two hundred, those of three of the six pretrained networks (:data:`NETWORKS`), since every change of
   the source takes a pretraining a network; of these the first of every second domain, none that was tuned on (quick:
@@ -45,7 +47,7 @@ from slubook.learning.tables import table_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.models.pretrained import LOWER, Pretrained
 
-EXPERIMENT, PROTOCOL = "ablation", 3
+EXPERIMENT, PROTOCOL = "ablation", 4
 SEEDS = 5
 #: The networks whose skills are learned: the three with most domains.
 NETWORKS = ("full-2", "full-3", "full-5")

@@ -87,8 +87,7 @@ class Beneath(NamedTuple):
     reader: BiLM
 
 
-#: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands of them
-#: occur here, and the encoder holds which utterance has which as a dense matrix, which would take gigabytes.
+#: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands occur.
 DNN_CONFIG = DNNConfig(
     NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
     TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),

@@ -8,7 +8,8 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   near-duplicates of any test utterance, and without the other turns of its dialogue. Pretraining is done once for a
   group of skills, with all their topics out.
 - *Settings*: of each start by itself, tuned on equal budgets, on dev sets of draws that no published seed uses, before
-  the full profile was run (:mod:`slubook.experiments.tuning_transfer`; ``results/transfer_tuning.json``). All are
+  the full profile was run (:mod:`slubook.experiments.tuning_transfer`; ``results/transfer_tuning.json``). Three late
+  trials each, made while it ran, would have had to be clearly better, and changed nothing. All are
   trained for as many updates as two hundred skills leave room for; twice as many, from scratch, are a row of
   ``ablation``, and a claim of its own.
 - *Speed*: for every fortieth skill of the first draw, some updates are also made by a plain loop, one network at a

@@ -15,7 +15,7 @@ of :class:`slubook.experiments.transfer.Settings`, and a test holds the two equa
   pretraining, which leaves all their topics out.
 - *Choice*: for each network, the least dev error among its first nine trials of that length. The published run had
   begun with them when the edges were looked at, so one of the last three takes its place only where it is clearly
-  better: by more than two standard errors of the paired difference. None is.
+  better: by more than two standard errors of the paired difference.
 - *Known before*: the dev errors of a like search on the same skills, on a source that still held other turns of their
   test dialogues; these rounds were made from what it had found, and all of it was measured again.
 - *Not tuned*: pretraining, sizes of layers, the batch.

@@ -17,7 +17,8 @@ Protocol (decided before any test figure of this experiment was looked at; chapt
   one does with so many labelled examples, between two sizes by a straight line over the logarithm of size, divided by
   that number: ``data_ratio`` for ELMoL at 1,000, ``data_ratio_few`` at 500, ``data_ratio_pool`` for FastText at 1,000.
   Where scratch with all of its data is still behind, the largest size counts, and the figure is a lower bound:
-  ``capped`` has the share of bootstrap replicates in which it was.
+  ``capped`` has the share of bootstrap replicates in which it was. Where scratch is as good at its smallest size, that
+  counts, and the figure is an upper bound.
 - *Repeats*: the more of SNIPS is labelled, the more test utterances have a near-repeat there, which only scratch can
   profit from; so ``data_ratio_apart`` counts test utterances without a near-repeat in the whole pool, ELMoL at 1,000.
 - *Interval*: the bootstrap draws seeds and test utterances, the same for all sizes and methods.
@@ -227,7 +228,7 @@ def enough(errors: Sequence[float], sizes: Sequence[int], goal: float) -> float:
     Args:
         errors: at each of the sizes.
         sizes: ascending.
-        goal: an error.
+        goal: an error; where it is reached at once, the smallest size counts, and may be too many.
     """
     at = next((k for k, error in enumerate(errors) if error <= goal), None)
     if at is None or at == 0:
