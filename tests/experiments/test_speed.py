@@ -38,7 +38,7 @@ def test_a_light_one_is_timed_beside_them(monkeypatch):
     assert made["speed_ratio_light_many"] == made["speed"]["onnx"]["32"]["elmol_light_ratio"]
     assert made["speed_ratio_light"]["point"] > 1 and "elmo_ratio" not in made["speed"]["onnx"]["1"]
     light = sizes["elmol_light"].sizes(SMALL)
-    assert (light.hidden, light.width, light.filters, light.layers) == (5, 8, ((1, 3), (2, 4)), 1)
+    assert (light.hidden, light.width, light.filters, light.layers) == (4, 8, ((1, 3), (2, 4)), 1)
 
 
 def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(monkeypatch):

@@ -13,7 +13,7 @@ learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes
   of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
   the very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in
   a hundred, the smaller in the larger, for as many epochs as the others or for several times as many, whichever guesses
-  the held-out requests best. ``elmol_light`` reads all, with half the states, half of the filters over one to three
+  the held-out requests best. ``elmol_light`` reads all, with 80 states for 192, half of the filters over one to three
   letters, and none over more. ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a
   yardstick, since no interval holds what one training of a language model owes to luck.
 - *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
@@ -79,7 +79,7 @@ METHODS = {
     "fasttext_pool": "FastText of the same requests",
     "elmol": "ELMoL",
     "elmo": "ELMo",
-    "elmol_light": "ELMoL, half as wide",
+    "elmol_light": "ELMoL, light",
     "elmol_again": "ELMoL by another seed",
     "elmol_1": "ELMoL of 1 % of the requests",
     "elmol_10": "ELMoL of 10 % of the requests",

@@ -44,7 +44,7 @@ class Model:
     Attributes:
         layers: LSTM layers.
         share: of the pool, that it is trained on.
-        light: with half the states, half of the filters over one to three letters, and none over more.
+        light: with five twelfths of the states, half of the filters over one to three letters, and none over more.
         epochs: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
             wins. A small share gives few updates in the usual time.
         seed: of its training, and of that of the networks over it in stage one.
@@ -62,7 +62,7 @@ class Model:
         if not self.light:
             return made
         filters = tuple((window, max(1, n // 2)) for window, n in usual.filters if window <= 3)
-        return replace(made, hidden=max(1, usual.hidden // 2), filters=filters)
+        return replace(made, hidden=max(1, 5 * usual.hidden // 12), filters=filters)
 
 
 #: The language models.
