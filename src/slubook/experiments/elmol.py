@@ -111,8 +111,6 @@ USED = {
 GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
-#: The tables of speed.
-SPEED = ("speed", *(name for name, *_ in RATIOS))
 #: Updates of a pretraining that is not full.
 QUICK_UPDATES = 400
 
@@ -175,8 +173,10 @@ def run(
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         known = earlier.tables if earlier and identity.made(earlier) else {}
-        speed = {name: known[name] for name in SPEED if name in known}
-        if len(speed) < len(SPEED) and "elmo" in timed:  # measured once, on the machine that began
+        needed = ["speed", *(name for name, *_, model in RATIOS if model in timed)] if "elmo" in timed else []
+        if set(needed) <= known.keys():  # measured once, on the machine that began
+            speed = {name: known[name] for name in needed}
+        else:
             speed = speed_tables(timed, texts.measured())
         unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
         seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
