@@ -15,10 +15,12 @@ from slubook.experiments.convergence import (
     UPDATES,
     WARM_UP,
     Curve,
+    first_at,
+    gather,
+    pace,
     pace_tables,
     paid_back,
-    paired_figures,
-    ratio_of_means,
+    ratio,
     steady,
 )  # fmt: skip
 from slubook.experiments.records import Row
@@ -108,15 +110,19 @@ def test_the_full_profile_learns_one_skill_of_every_second_domain_and_none_that_
     assert [s.name for s in more["pick"](skills)] == ["b/x#1", "c/z#0"]
 
 
+def quotient(means):
+    return means[0] / means[1]
+
+
 def test_the_ratio_is_of_means_over_skills_and_its_interval_draws_corpora():
     values = {"a": np.array([[100, 20], [300, 60.0]]), "b": np.array([[600, 60.0]])}
-    found = ratio_of_means(values, {"a": "x", "b": "y"}, replicates=500)
+    found = ratio(values, {"a": "x", "b": "y"}, quotient, replicates=500)
     assert found["point"] == pytest.approx((200 + 600) / (40 + 60)) and found["n"] == 2
     assert (found["low"], found["high"]) == (pytest.approx(5), pytest.approx(10)), "one corpus alone, drawn twice"
     alike = {k: np.array([[50, 10.0]] * 3) for k in "abc"}
-    same = ratio_of_means(alike, dict.fromkeys("abc", "x"), replicates=50)
+    same = ratio(alike, dict.fromkeys("abc", "x"), quotient, replicates=50)
     assert same["low"] == same["point"] == same["high"] == 5.0
-    assert found == ratio_of_means(dict(reversed(values.items())), {"a": "x", "b": "y"}, replicates=500)
+    assert found == ratio(dict(reversed(values.items())), {"a": "x", "b": "y"}, quotient, replicates=500)
 
 
 def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatch):
@@ -124,13 +130,14 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     rows = [
         Row("s", method, 100, seed, Outcomes(gold, gold, gold, gold, 0 * gold), figures={
             "updates_to_scratch_best": updates + seed, "seconds_to_scratch_best": updates / 10,
-            "updates_to_near_best": updates / 2, "reached_scratch_best": reached})
+            "updates_to_near_best": updates / 2, "reached_scratch_best": reached} | {
+            f"dev_{u}": max(0.1, 0.5 - u / updates / 2.5) for u in KEPT})
         for seed in (1, 0)
         for method, updates, reached in (
             ("transfer", 40, 1.0), ("scratch", 200, 1.0), ("scratch_again", 200, 1.0), ("transfer_names", 600, 0.0)
         )
     ]  # fmt: skip
-    pairs = paired_figures(rows, "updates_to_scratch_best", "scratch", "transfer")
+    pairs = gather(rows, [("scratch", "updates_to_scratch_best"), ("transfer", "updates_to_scratch_best")])
     assert pairs["s"].tolist() == [[201, 41], [200, 40]]
     plan = Plan(Chosen("full", ()), {}, {"full-0": {"seconds": 50.0}, "full-1": {"seconds": 70.0}}, range(2))
     monkeypatch.setattr(Plan, "groups", lambda self: {"s": "corpus"})
@@ -139,12 +146,25 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     assert tables["seconds_ratio"]["point"] == pytest.approx(5)
     assert tables["convergence_ratio_control"]["point"] == 1
     assert tables["near_ratio"]["point"] == pytest.approx(5)
+    assert tables["mean_ratio"]["point"] == pytest.approx(200 / 50), "read between updates 30 and 50"
+    assert tables["mean_ratio_names"]["point"] == pytest.approx(200 / 600) and tables["mean_near_control"]["point"] == 1
     assert tables["never_reached"] == {"scratch": 0, "scratch_again": 0, "transfer": 0, "transfer_names": 2}
     assert tables["late"] == 0
     assert pace_tables(rows, plan, 223)["late"] == 0.5, "201 of 223 updates are more than nine tenths, 200 hardly"
     assert tables["paid_back"]["transfer"] == {"pretraining_s": 60.0, "saved_s": 16.0, "skills": 4}
     assert tables["paid_back"]["transfer_names"]["skills"] is None, "it saves nothing"
     assert pace_tables([], plan, 600) == {}
+
+
+def test_mean_curves_are_read_between_kept_updates_and_an_end_counts_where_the_goal_is_not_reached():
+    curve = np.array([0.5, 0.3, 0.35, 0.1])
+    assert first_at(curve, [10, 20, 30, 50], 0.6) == 10 and first_at(curve, [10, 20, 30, 50], 0.05) == 50
+    assert first_at(curve, [10, 20, 30, 50], 0.3) == 20
+    assert first_at(curve, [10, 20, 30, 50], 0.2) == pytest.approx(42)
+    means = np.array([0.5, 0.3, 0.2, 0.5, 0.2, 0.1])
+    assert pace(means, [10, 20, 60], 0.0) == pytest.approx(60 / 20)
+    assert pace(means, [10, 20, 60], 0.05) == pytest.approx(40 / (10 + 10 * 5 / 6))
+    assert pace(means[[3, 4, 5, 0, 1, 2]], [10, 20, 60], 0.0) == 1, "the other never gets there"
 
 
 def test_a_part_of_a_skill_is_a_skill_more():

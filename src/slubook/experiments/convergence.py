@@ -21,6 +21,9 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   a few updates that warm the process up, and the clock stops while dev error is measured.
 - *Judged by*: the mean from scratch divided by the mean after transfer (``convergence_ratio``), and an interval that
   draws corpora, domains of these, skills, and seeds.
+- *Mean curves*, added after the curves had been seen: a reading in one cell is a lucky one, the mean over all cells
+  hardly. ``mean_ratio`` asks when the mean dev error first is as low as the mean from scratch ever gets, ``mean_near``
+  when it is within a point of that, between two kept updates by a straight line.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +69,8 @@ METHODS = {
 }
 #: What a seed is raised by for the second network from scratch.
 ANOTHER = 10_000
-#: The easier goal is so many dev utterances above the lowest dev error.
-NEAR = 2
+#: The easier goal is so many dev utterances above the lowest dev error; on mean curves, so much error.
+NEAR, NEAR_MEAN = 2, 0.01
 
 
 def steady(update: int) -> float:
@@ -187,8 +191,13 @@ def pace_tables(rows: Sequence[Row], the_plan: Plan, updates: int) -> dict[str, 
     compared = {"convergence": "updates_to_scratch_best", "seconds": "seconds_to_scratch_best"}
     for name, figure in {**compared, "near": "updates_to_near_best"}.items():
         for method, ending in ENDINGS.items():
-            values = paired_figures(rows, figure, BASELINE, method)
-            found[f"{name}_ratio{ending}"] = ratio_of_means(values, the_plan.groups())
+            values = gather(rows, [(BASELINE, figure), (method, figure)])
+            found[f"{name}_ratio{ending}"] = ratio(values, the_plan.groups(), lambda means: means[0] / means[1])
+    kept = [u for u in KEPT if u <= updates]
+    for method, ending in ENDINGS.items():
+        values = gather(rows, [(m, f"dev_{u}") for m in (BASELINE, method) for u in kept])
+        for name, above in {"mean_ratio": 0.0, "mean_near": NEAR_MEAN}.items():
+            found[name + ending] = ratio(values, the_plan.groups(), partial(pace, kept=kept, above=above))
     of = {m: [r.figures for r in rows if r.method == m] for m in METHODS}
     mean = {m: float(np.mean([f["seconds_to_scratch_best"] for f in figures])) for m, figures in of.items()}
     once = float(np.mean([about["seconds"] for about in the_plan.about.values()]))
@@ -204,33 +213,64 @@ def paid_back(pretraining: float, saved: float) -> dict[str, float | None]:
     return {"pretraining_s": pretraining, "saved_s": saved, "skills": skills}
 
 
-def paired_figures(rows: Sequence[Row], name: str, baseline: str, method: str) -> dict[str, np.ndarray]:
-    """A figure of two methods in every cell of each skill, [seeds, 2]."""
-    cells: dict[str, dict[tuple[int, int], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+def gather(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
+    """Figures of methods, a column for each (method, figure), in every cell of each skill, [seeds, columns]."""
+    cells: dict[str, dict[tuple[int, int], dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        cells[row.skill][row.size, row.seed][row.method] = row.figures[name]
-    return {s: np.array([[c[baseline], c[method]] for c in found.values()]) for s, found in cells.items()}
+        cells[row.skill][row.size, row.seed][row.method] = row
+    return {
+        skill: np.array([[cell[method].figures[name] for method, name in columns] for cell in found.values()])
+        for skill, found in cells.items()
+    }
 
 
-def ratio_of_means(
-    values: Mapping[str, np.ndarray], groups: Mapping[str, str], replicates: int = 2000, seed: int = 0
+def pace(means: np.ndarray, kept: Sequence[int], above: float) -> float:
+    """Updates from scratch for each update of another network, until the mean curves reach one goal.
+
+    Args:
+        means: mean dev error from scratch at each kept update, then that of the other network, [2 x kept].
+        kept: the updates.
+        above: how far above the lowest mean from scratch the goal lies.
+    """
+    scratch, other = means.reshape(2, -1)
+    goal = scratch.min() + above
+    return first_at(scratch, kept, goal) / first_at(other, kept, goal)
+
+
+def first_at(curve: np.ndarray, updates: Sequence[int], goal: float) -> float:
+    """Where a curve of straight lines first is as low as the goal; the last update where it never is."""
+    low = np.flatnonzero(curve <= goal + 1e-9)
+    if not len(low) or low[0] == 0:
+        return float(updates[0] if len(low) else updates[-1])
+    a, b = low[0] - 1, low[0]
+    share = min(1.0, (curve[a] - goal) / (curve[a] - curve[b]))
+    return float(updates[a] + share * (updates[b] - updates[a]))
+
+
+def ratio(
+    values: Mapping[str, np.ndarray],
+    groups: Mapping[str, str],
+    of: Callable[[np.ndarray], float],
+    replicates: int = 2000,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """The first mean divided by the second, and its 95 % percentile interval.
+    """A ratio of means over skills, and its 95 % percentile interval.
 
     Every skill counts alike. Corpora are drawn first, then their domains, skills of these, and seeds.
 
     Args:
-        values: of each skill, [seeds, 2].
+        values: of each skill, [seeds, columns].
         groups: the corpus of each skill.
+        of: the ratio, from the mean of each column, [columns].
         replicates: of the bootstrap.
         seed: of the draws.
     """
-    rng, sums = np.random.default_rng(seed), np.zeros((replicates, 2))
+    means = np.mean([cells.mean(0) for cells in values.values()], axis=0)
+    rng, sums = np.random.default_rng(seed), np.zeros((replicates, len(means)))
     drawn = draw_skills(sorted(values), groups, replicates, rng)
-    for times, (_, pairs) in zip(drawn.T, sorted(values.items()), strict=True):
+    for times, (_, cells) in zip(drawn.T, sorted(values.items()), strict=True):
         owner = np.repeat(np.arange(replicates), times)  # the replicate of each draw, [draws]
-        seeds = rng.integers(len(pairs), size=(len(owner), len(pairs)))
-        sums += by_owner(owner, pairs[seeds].mean(1), replicates)
-    first, second = np.mean([pairs.mean(0) for pairs in values.values()], axis=0)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    return Interval(first / second, low, high, len(values)).figure()
+        seeds = rng.integers(len(cells), size=(len(owner), len(cells)))
+        sums += by_owner(owner, cells[seeds].mean(1), replicates)
+    low, high = np.quantile([of(row) for row in sums / len(values)], (0.025, 0.975))
+    return Interval(of(means), low, high, len(values)).figure()
