@@ -60,12 +60,12 @@ def skill_compare(
         own.check(one, folds)
     if asked_for is None and folds < own.FOLDS:
         typer.echo(f"{folds} folds instead of {own.FOLDS}: every fold needs two different samples", err=True)
+    beneath = answer.Beneath(vectors, elmol or "auto")
+    own_elmol.check(beneath.elmol)
     requested = {name for name, given in (("transfer", transfer), ("elmol", elmol)) if given}
     methods = [m for m in answer.METHODS if m in requested or m not in answer.ON_REQUEST]
     n = len(skills) * folds * seeds * len(methods)
     typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
-    beneath = answer.Beneath(vectors, elmol or "auto")
-    own_elmol.check(beneath.elmol)
     bases = {m: answer.METHODS[m].basis(beneath, skills) for m in methods}
     report = compare(skills, bases, folds, seeds)
     kept = {

@@ -9,8 +9,9 @@ from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import ablation
 from slubook.experiments.ablation import LONG, METHODS, USED, VARIANTS, recipe_of, reductions, starts_from
+from slubook.experiments.bench import Cell
 from slubook.experiments.records import Row
-from slubook.experiments.transfer import Settings
+from slubook.experiments.transfer import Settings, choose
 from slubook.experiments.transfer_sources import Source
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks
@@ -28,7 +29,7 @@ NETWORKS = {"transfer": network("a", "b"), **{kind: network("a", "b") for kind i
 
 def test_every_method_is_there_and_changes_one_thing_of_transfer():
     starts = starts_from(NETWORKS, SETTINGS)
-    assert {*starts, "joint"} == set(METHODS)
+    assert {*starts, "joint", "scratch_general"} == set(METHODS)
     usual = Start(NETWORKS["transfer"], LOWER_LAYERS, 0.6, dropout=SETTINGS.transfer.network.dropout)
     assert starts["transfer"] == usual
     assert starts["scratch"] == starts["scratch_long"] == replace(usual, parts=(), rate=1.6)
@@ -53,7 +54,7 @@ def test_networks_with_the_same_characters_and_the_same_recipe_share_a_bank():
     starts = starts_from(NETWORKS, SETTINGS)
     made = banks(starts, {name: recipe_of(name, SETTINGS) for name in starts})
     assert [set(bank) for _, bank in made[1:]] == [set(LONG), {"half"}]
-    assert set(made[0][1]) == set(METHODS) - {"half", "joint", *LONG}
+    assert set(made[0][1]) == set(METHODS) - {"half", "joint", "scratch_general", *LONG}
     assert made[1][0].training.updates == 2 * made[0][0].training.updates
     for changed, together in (
         ({"dropout": 0.1}, set(made[0][1])),
@@ -90,7 +91,8 @@ def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatc
         lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
     )  # fmt: skip
     done = ablation.run(**tiny.arguments(out=tiny.out))
-    assert set(done.methods) == set(METHODS) - {"general", "double", "without_sgd"} and done.skills == [
+    left_out = {"general", "scratch_general", "double", "without_sgd"}
+    assert set(done.methods) == set(METHODS) - left_out and done.skills == [
         "mine/flight",
         "mine/hotel",
         "mine/taxi",
@@ -106,6 +108,25 @@ def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatc
     assert set(done.tables["against_scratch"]) == set(done.methods) - {"scratch"}
     assert set(done.tables["against_transfer"]) == set(done.methods) - {"transfer"}
     assert done.tables["against_scratch"]["transfer"]["n"] == 3
+
+
+def test_on_general_vectors_scratch_learns_by_the_rate_that_dev_chooses(tiny, monkeypatch, tmp_path):
+    table = VectorTable("g", {"a": 0, "to": 1}, np.ones((2, 7), np.float16), np.zeros((0, 7), np.float16))
+    table.save(tmp_path / "g")
+    monkeypatch.setattr(ablation, "table_folder", lambda name: tmp_path / name.replace("full-general", "g"))
+    skill = choose("quick", tiny.corpora).distinct[0]
+    train, dev = skill.draw(30, 0)
+    cell, begun, errors = Cell(skill.name, 30, 0, train, dev, skill.test), {}, iter([0.5, 0.2])
+    fit = ablation.fit_starts
+    monkeypatch.setattr(ablation, "fit_starts", lambda starts, *rest: begun.update(starts) or fit(starts, *rest))
+    monkeypatch.setattr(ablation, "dev_error", lambda model, dev: next(errors))
+    recipe = Recipe().lasting(4)
+    source = replace(network(*sorted({c for u in train for c in u.text})), config=recipe.network)
+    model = ablation.fit_on_general(source, cell, recipe)
+    assert [start.rate for start in begun.values()] == list(ablation.RATES)
+    assert all(start.parts == () and start.table.name == "g" for start in begun.values())
+    assert model.table.dim == 7 and next(errors, None) is None
+    assert len(model.predict([u.text for u in skill.test])) == len(skill.test)
 
 
 def test_reductions_are_those_of_the_ledger_and_keep_their_sign():

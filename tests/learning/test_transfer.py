@@ -187,6 +187,12 @@ class TestStart:
         with pytest.raises(ValueError, match=says):
             Start(known if given else None, parts, unfreezing=unfreezing)
 
+    def test_words_have_one_table(self, known):
+        assert Start(known, ("words",)).vectors is known.table and Start(known, ("common",)).vectors is None
+        assert Start(known, ("common",), table=known.table).vectors is Start(table=known.table).vectors is known.table
+        with pytest.raises(ValueError, match="give no other one"):
+            Start(known, ("words",), table=known.table)
+
 
 def differences(network: StackedNetwork, before: StackedNetwork) -> set[str]:
     """The parts in which two single networks differ."""

@@ -14,6 +14,9 @@ changes):
   ``transfer_names`` adds those by name. The quick profile has the first two sources, and trains half as long.
 - *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
   layers start at random learns at the rate of one from scratch, whatever words it was given.
+- *Vectors beneath scratch* (``scratch_general``): the network from scratch over the same general vectors that
+  ``general`` has beneath its source. Dev chooses one of two rates (:data:`RATES`) in every cell, since those of
+  ``transfer`` were tuned for words that start at random.
 - *Joint training* (``joint``): one network from scratch learns source and skill together, in a pretraining for every
   cell. It is short: every second update is of the skill, as many as the others have, and as many are of the source,
   of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining,
@@ -36,18 +39,21 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.convergence import STEP
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.search import dev_error
 from slubook.experiments.transfer import MOVED, Settings, config_of, plan, starts
 from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained, one_a_domain
 from slubook.experiments.tuning_transfer import SKILLS
 from slubook.experiments.vectors import GENERAL, general_table
 from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.learning.dnn import DNN
 from slubook.learning.joint import fit_joint
 from slubook.learning.source import SourceDomain
 from slubook.learning.tables import table_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.models.pretrained import LOWER, Pretrained
+from slubook.models.vectors import VectorTable
 
-EXPERIMENT, PROTOCOL = "ablation", 4
+EXPERIMENT, PROTOCOL = "ablation", 5
 SEEDS = 5
 #: The networks whose skills are learned: the three with most domains.
 NETWORKS = ("full-2", "full-3", "full-5")
@@ -55,6 +61,7 @@ BASELINE = "scratch"
 METHODS = {
     "scratch": "From scratch",
     "scratch_long": "From scratch, twice the updates",
+    "scratch_general": "From scratch, on general vectors",
     "words": "Word representations only",
     "layers": "Layers only, no words",
     "lower": "Words and common layer, tasks' layers reset",
@@ -74,6 +81,8 @@ METHODS = {
 }
 #: Methods that are trained for twice as long, and whose recipe that is.
 LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "transfer_names"}
+#: Multiples of the learning rate, from which dev chooses for the network from scratch on general vectors.
+RATES = (1.0, 2.5)
 
 
 def shuffled(source: Source) -> Source:
@@ -173,7 +182,23 @@ def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDo
     for config, bank in banks(begun, recipes):
         bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
     bench.learn_together(lambda: {"joint": fit_joint(source, *cell.draw, settings.scratch, settings.pretraining)})
+    if "general" in kept:
+        bench.learn_together(lambda: {"scratch_general": fit_on_general(networks["transfer"], cell, settings.scratch)})
     return Measured(bench.rows, {kept[kind].name: network.table.stamp for kind, network in networks.items()})
+
+
+def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
+    """A network from scratch over vectors of general English, by the better of :data:`RATES` on dev.
+
+    Args:
+        source: whose characters it reads, as all do; nothing moves.
+        cell: the draw.
+        recipe: of the network from scratch.
+    """
+    table = VectorTable.load(table_folder(GENERAL))
+    recipe = replace(recipe, network=replace(recipe.network, dim=table.dim))
+    begun = {str(rate): replace(recipe.start(source), rate=rate, table=table) for rate in RATES}
+    return min(fit_starts(begun, *cell.draw, recipe).values(), key=lambda model: dev_error(model, cell.dev))
 
 
 def recipe_of(method: str, settings: Settings) -> Recipe:

@@ -18,6 +18,7 @@ from slubook.models.encoding import Encoder
 from slubook.models.network import NetworkConfig
 from slubook.models.pretrained import LOWER, MOVABLE, Pretrained
 from slubook.models.stacked import PARTS, StackedNetwork
+from slubook.models.vectors import VectorTable
 from slubook.profiles import seed_everything
 
 #: When parts that moved may change: always, never, or one after the other from the top (Howard and Ruder, 2018).
@@ -37,6 +38,7 @@ class Start:
         unfreezing: one of :data:`UNFREEZING`, for the parts that moved.
         fresh: as ``rate``, for the parts that start at random; ``None`` for the same.
         dropout: instead of the configured one; ``None`` for that.
+        table: of word vectors, for a start that takes over no words.
     """
 
     pretrained: Pretrained | None = None
@@ -45,6 +47,7 @@ class Start:
     unfreezing: str = "all"
     fresh: float | None = None
     dropout: float | None = None
+    table: VectorTable | None = None
 
     def __post_init__(self) -> None:
         if self.unfreezing not in UNFREEZING:
@@ -53,11 +56,13 @@ class Start:
             raise ValueError(f"part {min(unknown)!r} cannot move: choose from {', '.join(MOVABLE)}")
         if self.parts and self.pretrained is None:
             raise ValueError("parts move from a pretrained network: give one, or no parts")
+        if self.table and "words" in self.parts:
+            raise ValueError("words move with the table of the pretrained network: give no other one")
 
     @property
-    def carries_words(self) -> bool:
-        """Whether the word table moves."""
-        return "words" in self.parts
+    def vectors(self) -> VectorTable | None:
+        """The table beneath its words: the source's where they move, else its own or none."""
+        return self.pretrained.table if self.pretrained and "words" in self.parts else self.table
 
     def speed(self, part: str, progress: float) -> float:
         """How fast ``part`` changes at ``progress`` in (0, 1] of the training, as a multiple of the configured rate.
@@ -157,7 +162,7 @@ def fit_starts(
     config = config or TransferConfig()
     seed_everything(seed, threads=1)
     encoder = Encoder(train_set, config.network.ngram_order, _characters(starts))
-    tables = [s.pretrained.table if s.pretrained and s.carries_words else None for s in starts.values()]
+    tables = [start.vectors for start in starts.values()]
     usual = config.network.dropout
     dropout = [usual if start.dropout is None else start.dropout for start in starts.values()]
     network = StackedNetwork(encoder, config.network, [t is None for t in tables], dropout)
