@@ -111,9 +111,23 @@ def test_results_without_slices(results):
     assert not pages.has_slices(bare, "fresh") and pages.has_slices(results, "fresh", "seen")
 
 
+def test_sources_and_all_but_the_one_that_gains_most(results):
+    third = [replace(row, skill=f"c{row.skill}") for row in results.rows if row.skill in ("s3", "s4")]
+    tests = results.tests | {f"c{name}": replace(results.tests[name], corpus="c") for name in ("s3", "s4")}
+    *lines, rest = pages.source_lines(replace(results, rows=[*results.rows, *third], tests=tests), PAIR, NAMES)
+    assert len(lines) == 3 and rest["source"].startswith("all but ")
+    best = rest["source"].removeprefix("all but ")
+    points = {line["source"]: float(line["fewer mistakes"].split()[0]) for line in lines}
+    assert points[best] == max(points.values())
+
+
 def test_sources(results):
     b, a = pages.source_lines(results, PAIR, NAMES)
-    assert (b["source"], a["source"]) == ("b", "a") and b["in"].endswith("of 2") and a["in"].endswith("of 4")
+    assert (
+        (b["source"], a["source"]) == ("b", "a")
+        and b["skills won"].endswith("of 2")
+        and a["skills won"].endswith("of 4")
+    )
     mine = [row for row in results.rows if row.skill in ("s0", "s1")]
     assert b["fewer mistakes"] == compare(mine, "irer", *PAIR).percent(" %")
 
@@ -130,11 +144,11 @@ def claim(**changes) -> Claim:
 def test_verdicts():
     waiting = Assessed(claim(), "not run yet", reason="nothing was run")
     assert pages.sentence(waiting, "Fewer") == "- Fewer: not run yet."
-    assert pages.verdict_line(waiting)["wins"] == "–"
+    assert pages.verdict_line(waiting)["skills won"] == "–"
     measured = Assessed(claim(caveat="Mind it."), "reproduced", Interval(0.2, 0.1, 0.3, 4), True, "the point does")
     assert pages.sentence(measured, "Fewer") == "- Fewer: 20.0 % [10.0, 30.0], **reproduced**: the point does. Mind it."
     compared = replace(measured, interval=Comparison(0.2, 0.1, 0.3, 4, 3, 0, 0.2, 0, 0.1))
     assert pages.verdict_line(compared) == {
-        "claim": "skills-a", "claimed": "15.0 %", "measured": "20.0 % [10.0, 30.0]", "wins": "3 of 4",
+        "role": "primary", "claim": "c", "claimed": "15.0 %", "measured": "20.0 % [10.0, 30.0]", "skills won": "3 of 4",
         "verdict": "reproduced (stale)", "because": "the point does",
     }  # fmt: skip

@@ -147,25 +147,37 @@ def slice_line(results: Results, pair: tuple[str, str], sizes: Sizes, slice: str
     there, elsewhere = (gain(results, *pair, sizes, slice=name) for name in (slice, against))
     more = gain(results, *pair, sizes, slice=slice, against=against)
     return {
-        f"fewer mistakes, {slice}": there.percent(" %"),
-        f"fewer mistakes, {against}": elsewhere.percent(" %"),
+        f"fewer mistakes, {slice.replace('_', ' ')}": there.percent(" %"),
+        f"fewer mistakes, {against.replace('_', ' ')}": elsewhere.percent(" %"),
         "difference in points": more.percent(),
         "larger in": wins(more),
     }
 
 
 def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, str]) -> list[dict[str, str]]:
-    """One row a source: both methods' errors on its skills, and the gain; intervals draw the skills of the source."""
+    """One row a source: both methods' errors on its skills, and the gain; then all but the source that gains most.
+
+    Intervals draw the domains of the source, then skills; the last row's draw the sources first.
+    """
+    groups = results.groups()
+    of = {source: [s for s, corpus in groups.items() if corpus == source] for source in dict.fromkeys(groups.values())}
+    found = {source: better for source, some in of.items() if (better := _gain_on(results, pair, some))}
+    if len(found) > 2:
+        best = max(found, key=lambda source: found[source].point)
+        rest = [s for s in groups if s not in of[best]]
+        of[f"all but {best}"], found[f"all but {best}"] = rest, _gain_on(results, pair, rest)
     lines = []
-    for source in dict.fromkeys(results.groups().values()):
-        own = [skill for skill, corpus in results.groups().items() if corpus == source]
-        rows = results.select(pair, skills=own)
-        if rows:
-            better = compare(rows, "irer", *pair)
-            errors = np.mean(list(skill_errors(rows, "irer", pair).values()), axis=0)
-            shown = {names[m]: f"{100 * e:.1f} %" for m, e in zip(pair, errors, strict=True)}
-            lines.append({"source": source, **shown, "fewer mistakes": better.percent(" %"), "in": wins(better)})
+    for source, better in found.items():
+        errors = skill_errors(results.select(pair, skills=of[source]), "irer", pair).values()
+        shown = {names[m]: f"{100 * e:.1f} %" for m, e in zip(pair, np.mean(list(errors), axis=0), strict=True)}
+        lines.append({"source": source, **shown, "fewer mistakes": better.percent(" %"), "skills won": wins(better)})
     return lines
+
+
+def _gain_on(results: Results, pair: tuple[str, str], skills: Sequence[str]) -> Comparison | None:
+    """The gain on some skills, with an interval that draws sources, domains, skills; ``None`` without any row."""
+    rows = results.select(pair, skills=skills)
+    return compare(rows, "irer", *pair, groups=results.groups()) if rows else None
 
 
 def share(rows: Sequence[Row], slice: str) -> float:
@@ -182,10 +194,11 @@ def near_repeats(results: Results | None) -> float | None:
 def verdict_line(row: ledger.Assessed) -> dict[str, str]:
     """A row of a chapter's table of verdicts."""
     return {
-        "claim": row.claim.id,
+        "role": row.claim.role,
+        "claim": row.claim.claim,
         "claimed": ledger.show_claimed(row.claim.claimed),
         "measured": ledger.show_measured(row),
-        "wins": wins(row.interval) if isinstance(row.interval, Comparison) else "–",
+        "skills won": wins(row.interval) if isinstance(row.interval, Comparison) else "–",
         "verdict": row.verdict + (" (stale)" if row.stale else ""),
         "because": row.reason,
     }

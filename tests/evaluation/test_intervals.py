@@ -245,6 +245,12 @@ def test_percent():
     assert interval.percent() == "12.3 [-5.0, 20.0]" and interval.percent(" %", "+.0f") == "+12 % [-5, +20]"
 
 
+def test_rounding_does_not_hide_on_which_side_of_nought_an_end_lies():
+    assert Interval(0.094, 0.0004, 0.173, 3).percent() == "9.4 [0.04, 17.3]"
+    assert Interval(-0.073, -0.157, -0.0004, 3).percent(form="+.1f") == "-7.3 [-15.7, -0.04]"
+    assert Interval(0.0, -0.000001, 0.000001, 3).percent() == "0.0 [0.0, 0.0]"
+
+
 def test_sizes_are_averaged_and_selected():
     rows = [row("a", m, w, size) for m, size, w in (("old", 100, [1, 1]), ("old", 300, [1, 0]))]
     assert mean_error(rows, "irer", "old", [100, 300], replicates=20).point == 0.75

@@ -15,14 +15,10 @@ from slubook.experiments.convergence import (
     UPDATES,
     WARM_UP,
     Curve,
-    first_at,
-    gather,
-    pace,
     pace_tables,
-    paid_back,
-    ratio,
     steady,
 )  # fmt: skip
+from slubook.experiments.pace import first_at, gather, of_means, own_pace, pace, paid_back
 from slubook.experiments.records import Row
 from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Plan
@@ -116,13 +112,13 @@ def quotient(means):
 
 def test_the_ratio_is_of_means_over_skills_and_its_interval_draws_corpora():
     values = {"a": np.array([[100, 20], [300, 60.0]]), "b": np.array([[600, 60.0]])}
-    found = ratio(values, {"a": "x", "b": "y"}, quotient, replicates=500)
+    found = of_means(values, {"a": "x", "b": "y"}, quotient, replicates=500)
     assert found["point"] == pytest.approx((200 + 600) / (40 + 60)) and found["n"] == 2
     assert (found["low"], found["high"]) == (pytest.approx(5), pytest.approx(10)), "one corpus alone, drawn twice"
     alike = {k: np.array([[50, 10.0]] * 3) for k in "abc"}
-    same = ratio(alike, dict.fromkeys("abc", "x"), quotient, replicates=50)
+    same = of_means(alike, dict.fromkeys("abc", "x"), quotient, replicates=50)
     assert same["low"] == same["point"] == same["high"] == 5.0
-    assert found == ratio(dict(reversed(values.items())), {"a": "x", "b": "y"}, quotient, replicates=500)
+    assert found == of_means(dict(reversed(values.items())), {"a": "x", "b": "y"}, quotient, replicates=500)
 
 
 def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatch):
@@ -151,9 +147,19 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     assert tables["never_reached"] == {"scratch": 0, "scratch_again": 0, "transfer": 0, "transfer_names": 2}
     assert tables["late"] == 0
     assert pace_tables(rows, plan, 223)["late"] == 0.5, "201 of 223 updates are more than nine tenths, 200 hardly"
-    assert tables["paid_back"]["transfer"] == {"pretraining_s": 60.0, "saved_s": 16.0, "skills": 4}
+    assert tables["paid_back"]["transfer"] == {
+        "pretraining_s": 60.0, "saved_s": 16.0, "skills": 4, "low_s": 16.0, "high_s": 16.0,
+    }  # fmt: skip
+    assert tables["fair_ratio"] == tables["convergence_ratio"], "here, both networks from scratch are equally fast"
+    assert tables["fair_ratio_control"]["point"] == 1 and tables["own_near"]["point"] > 1
     assert tables["paid_back"]["transfer_names"]["skills"] is None, "it saves nothing"
     assert pace_tables([], plan, 600) == {}
+
+
+def test_a_figure_of_means_is_of_means_however_many_skills_are_drawn():
+    values = {f"{c}/{k}": np.full((2, 1), 3.0) for c, n in (("x", 1), ("y", 5)) for k in range(n)}
+    found = of_means(values, {s: s[0] for s in values}, lambda means: means[0], replicates=50)
+    assert found["low"] == pytest.approx(3) and found["high"] == pytest.approx(3), "x drawn twice is two skills, y ten"
 
 
 def test_mean_curves_are_read_between_kept_updates_and_an_end_counts_where_the_goal_is_not_reached():
@@ -164,6 +170,10 @@ def test_mean_curves_are_read_between_kept_updates_and_an_end_counts_where_the_g
     means = np.array([0.5, 0.3, 0.2, 0.5, 0.2, 0.1])
     assert pace(means, [10, 20, 60], 0.0) == pytest.approx(60 / 20)
     assert pace(means, [10, 20, 60], 0.05) == pytest.approx(40 / (10 + 10 * 5 / 6))
+    assert own_pace(means, [10, 20, 60], 0.1) == pytest.approx(20 / 20)
+    assert own_pace(means, [10, 20, 60], 0.0) == 1 and own_pace(means, [10, 20, 60], 0.3) == pytest.approx(
+        10 / (10 + 10 / 3)
+    )
     assert pace(means[[3, 4, 5, 0, 1, 2]], [10, 20, 60], 0.0) == 1, "the other never gets there"
 
 

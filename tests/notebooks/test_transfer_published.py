@@ -31,8 +31,8 @@ DEV = {f"dev_{u}": 1 / u for u in convergence.KEPT}
 def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int, **figures: float) -> list[Row]:
     """Made-up outcomes: a method keeps so many of the mistakes from scratch, the same ones at every size."""
     draw, made, ones = np.random.default_rng(0), [], np.ones(N, dtype=int)
-    slices = {"new_intents": np.arange(N) < 19, "new_slots": np.arange(N) < 8, "known_slots": np.arange(N) >= 8}
-    slices["fresh"] = np.arange(N) < 15
+    slices = {"new_intents": np.arange(N) < 19, "new_slots": np.arange(N) < 8, "fresh": np.arange(N) < 15}
+    slices |= {"known_slots": (np.arange(N) >= 8) & (np.arange(N) < 16), "no_slots": np.arange(N) >= 16}
     for skill, size, seed in ((s, n, k) for s in SKILLS for n in sizes[s] for k in range(seeds)):
         wrong = draw.permutation(N) < 12
         for method in methods:
@@ -84,7 +84,7 @@ def shown(published_cells):
 
 def test_before_anything_is_measured(shown):
     text, glued = shown()
-    assert glued["state"].startswith("Not measured yet: transfer, arriving, convergence, ablation, so there is")
+    assert glued["state"].startswith("transfer: not measured yet; arriving: not measured yet; convergence:")
     assert "There is no verdict yet: there are no published results" in text and text.count("Not run yet.") >= 10
     assert "- Fewer mistakes after transfer than from scratch, on two hundred skills: not run yet." in text
     assert "Provisional" not in text and "Plotly" not in text
@@ -93,7 +93,7 @@ def test_before_anything_is_measured(shown):
 def test_while_runs_last_there_are_figures_and_no_verdict(shown, tmp_path):
     published(tmp_path, done=4)
     text, glued = shown()
-    assert glued["state"].startswith("Transfer lasts (4 of 5 cells; figures are provisional): 4 skills, 5 draws")
+    assert glued["state"].startswith("transfer: lasts (4 of 5 cells; figures are provisional), 4 skills, 5 draws")
     assert "*Provisional, from 4 of 5 cells.*" in text and "So far, transfer leaves" in text
     assert "Every claim has its figure." in text and "<td>provisional</td>" in text
     assert "Not run yet." not in text and "**exceeded**" not in text and "<td>exceeded</td>" not in text

@@ -19,6 +19,8 @@ from slubook.evaluation.resampling import bootstrap, measured_error
 LEVEL = 0.95
 #: Less than one utterance can make: what differs by less is a tie that rounding has hidden.
 TIE = 1e-9
+#: Less than this, in percent, is shown as nought.
+HIDDEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ class Interval:
     n_skills: int
 
     def percent(self, unit: str = "", form: str = ".1f") -> str:
-        """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted."""
-        point, low, high = (f"{100 * value:{form}}" for value in (self.point, self.low, self.high))
+        """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
+
+        Where rounding would hide on which side of nought a number lies, it has more digits.
+        """
+        point, low, high = (_shown(100 * value, form) for value in (self.point, self.low, self.high))
         return f"{point}{unit} [{low}, {high}]"
 
     def figure(self) -> dict[str, float]:
@@ -60,6 +65,13 @@ class Comparison(Interval):
     p_wilcoxon: float
 
 
+def _shown(value: float, form: str) -> str:
+    text = f"{value:{form}}"
+    if float(text) != 0:
+        return text
+    return f"{value:{'+' * form.startswith('+')}.1g}" if abs(value) > HIDDEN else f"{0.0:{form}}"
+
+
 def _relative(baseline: np.ndarray, proposed: np.ndarray) -> np.ndarray:
     """(baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
     gained, safe = baseline - proposed, np.where(baseline == 0, 1.0, baseline)
@@ -74,7 +86,7 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
+def ends(values: np.ndarray) -> tuple[float, float]:
     """The percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, tail, method="lower"), np.quantile(values, 1 - tail, method="higher")
@@ -120,7 +132,7 @@ def mean_error(
     """
     skills = collect(rows, [method], sizes, slice)
     errors, means = bootstrap(skills, metric, groups, replicates, seed)
-    return Interval(float(errors.mean()), *_ends(means[:, 0]), len(skills))
+    return Interval(float(errors.mean()), *ends(means[:, 0]), len(skills))
 
 
 def compare(
@@ -210,7 +222,7 @@ def _comparison(point: np.ndarray, drawn: np.ndarray, *, differences: np.ndarray
     defined = each[np.isfinite(each)]
     return Comparison(
         float(point),
-        *_ends(drawn),
+        *ends(drawn),
         n_skills=len(each),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),

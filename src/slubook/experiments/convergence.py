@@ -23,15 +23,16 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
   draws corpora, domains of these, skills, and seeds.
 - *Mean curves*, added after the curves had been seen: a reading in one cell is a lucky one, the mean over all cells
   hardly. ``mean_ratio`` asks when the mean dev error first is as low as the mean from scratch ever gets, ``mean_near``
-  when it is within a point of that, between two kept updates by a straight line.
+  when it is within a point of that, between two kept updates by a straight line; ``own_near`` has each network's own
+  lowest mean for a goal. ``fair_ratio`` counts as ``convergence_ratio`` does, but from the second network from scratch,
+  which shares no more of the goal's luck than the others.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +40,9 @@ from typing import Any
 
 import numpy as np
 
-from slubook.evaluation.intervals import Interval
-from slubook.evaluation.resampling import by_owner, draw_skills
 from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.pace import gather, of_means, own_pace, pace, paid_back
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.transfer import Settings, config_of, plan, starts
@@ -175,6 +175,8 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int)
 
 #: The tables' names for what is compared with scratch.
 ENDINGS = {"transfer": "", "transfer_names": "_names", "scratch_again": "_control"}
+#: How mean curves are read, and how far above the lowest the goal lies.
+MEAN_CURVES = {"mean_ratio": (pace, 0.0), "mean_near": (pace, NEAR_MEAN), "own_near": (own_pace, NEAR_MEAN)}
 
 
 def pace_tables(rows: Sequence[Row], the_plan: Plan, updates: int) -> dict[str, Any]:
@@ -192,85 +194,22 @@ def pace_tables(rows: Sequence[Row], the_plan: Plan, updates: int) -> dict[str, 
     for name, figure in {**compared, "near": "updates_to_near_best"}.items():
         for method, ending in ENDINGS.items():
             values = gather(rows, [(BASELINE, figure), (method, figure)])
-            found[f"{name}_ratio{ending}"] = ratio(values, the_plan.groups(), lambda means: means[0] / means[1])
+            found[f"{name}_ratio{ending}"] = of_means(values, the_plan.groups(), lambda means: means[0] / means[1])
     kept = [u for u in KEPT if u <= updates]
     for method, ending in ENDINGS.items():
+        values = gather(rows, [("scratch_again", compared["convergence"]), (method, compared["convergence"])])
+        found["fair_ratio" + ending] = of_means(values, the_plan.groups(), lambda means: means[0] / means[1])
         values = gather(rows, [(m, f"dev_{u}") for m in (BASELINE, method) for u in kept])
-        for name, above in {"mean_ratio": 0.0, "mean_near": NEAR_MEAN}.items():
-            found[name + ending] = ratio(values, the_plan.groups(), partial(pace, kept=kept, above=above))
+        for name, (read, above) in MEAN_CURVES.items():
+            found[name + ending] = of_means(values, the_plan.groups(), partial(read, kept=kept, above=above))
     of = {m: [r.figures for r in rows if r.method == m] for m in METHODS}
-    mean = {m: float(np.mean([f["seconds_to_scratch_best"] for f in figures])) for m, figures in of.items()}
     once = float(np.mean([about["seconds"] for about in the_plan.about.values()]))
     found["never_reached"] = {m: sum(not f["reached_scratch_best"] for f in figures) for m, figures in of.items()}
     found["late"] = float(np.mean([f["updates_to_scratch_best"] > 0.9 * updates for f in of[BASELINE]]))
-    found["paid_back"] = {m: paid_back(once, mean[BASELINE] - mean[m]) for m in ("transfer", "transfer_names")}
+    found["paid_back"] = {}
+    for method in ("transfer", "transfer_names"):
+        values = gather(rows, [(BASELINE, compared["seconds"]), (method, compared["seconds"])])
+        saved = of_means(values, the_plan.groups(), lambda means: means[0] - means[1])
+        ends = {"low_s": saved["low"], "high_s": saved["high"]}
+        found["paid_back"][method] = paid_back(once, saved["point"]) | ends
     return found
-
-
-def paid_back(pretraining: float, saved: float) -> dict[str, float | None]:
-    """After how many skills one pretraining's seconds are saved again; ``None`` when nothing is saved."""
-    skills = math.ceil(pretraining / saved) if saved > 0 else None
-    return {"pretraining_s": pretraining, "saved_s": saved, "skills": skills}
-
-
-def gather(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> dict[str, np.ndarray]:
-    """Figures of methods, a column for each (method, figure), in every cell of each skill, [seeds, columns]."""
-    cells: dict[str, dict[tuple[int, int], dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        cells[row.skill][row.size, row.seed][row.method] = row
-    return {
-        skill: np.array([[cell[method].figures[name] for method, name in columns] for cell in found.values()])
-        for skill, found in cells.items()
-    }
-
-
-def pace(means: np.ndarray, kept: Sequence[int], above: float) -> float:
-    """Updates from scratch for each update of another network, until the mean curves reach one goal.
-
-    Args:
-        means: mean dev error from scratch at each kept update, then that of the other network, [2 x kept].
-        kept: the updates.
-        above: how far above the lowest mean from scratch the goal lies.
-    """
-    scratch, other = means.reshape(2, -1)
-    goal = scratch.min() + above
-    return first_at(scratch, kept, goal) / first_at(other, kept, goal)
-
-
-def first_at(curve: np.ndarray, updates: Sequence[int], goal: float) -> float:
-    """Where a curve of straight lines first is as low as the goal; the last update where it never is."""
-    low = np.flatnonzero(curve <= goal + 1e-9)
-    if not len(low) or low[0] == 0:
-        return float(updates[0] if len(low) else updates[-1])
-    a, b = low[0] - 1, low[0]
-    share = min(1.0, (curve[a] - goal) / (curve[a] - curve[b]))
-    return float(updates[a] + share * (updates[b] - updates[a]))
-
-
-def ratio(
-    values: Mapping[str, np.ndarray],
-    groups: Mapping[str, str],
-    of: Callable[[np.ndarray], float],
-    replicates: int = 2000,
-    seed: int = 0,
-) -> dict[str, float]:
-    """A ratio of means over skills, and its 95 % percentile interval.
-
-    Every skill counts alike. Corpora are drawn first, then their domains, skills of these, and seeds.
-
-    Args:
-        values: of each skill, [seeds, columns].
-        groups: the corpus of each skill.
-        of: the ratio, from the mean of each column, [columns].
-        replicates: of the bootstrap.
-        seed: of the draws.
-    """
-    means = np.mean([cells.mean(0) for cells in values.values()], axis=0)
-    rng, sums = np.random.default_rng(seed), np.zeros((replicates, len(means)))
-    drawn = draw_skills(sorted(values), groups, replicates, rng)
-    for times, (_, cells) in zip(drawn.T, sorted(values.items()), strict=True):
-        owner = np.repeat(np.arange(replicates), times)  # the replicate of each draw, [draws]
-        seeds = rng.integers(len(cells), size=(len(owner), len(cells)))
-        sums += by_owner(owner, cells[seeds].mean(1), replicates)
-    low, high = np.quantile([of(row) for row in sums / len(values)], (0.025, 0.975))
-    return Interval(of(means), low, high, len(values)).figure()

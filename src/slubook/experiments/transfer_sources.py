@@ -184,18 +184,20 @@ def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> d
     """Parts of a test set by whether the source had a label of the same name, [N] bool each.
 
     ``new_intents`` have an intent that it had not; ``new_slots`` a slot type that it had not, ``known_slots`` have
-    slots, all of types that it had.
+    slots, all of types that it had; ``no_slots`` have none.
 
     Args:
         utterances: the test set.
         about: of the pretrained network, the names of the source's ``intents`` and ``slot_types``.
     """
     intents, types = set(about["intents"]), set(about["slot_types"])
+    some = np.array([bool(u.slots) for u in utterances])
     new = np.array([any(spoken(s.type) not in types for s in u.slots) for u in utterances])
     return {
         "new_intents": np.array([spoken(u.intent) not in intents for u in utterances]),
         "new_slots": new,
-        "known_slots": np.array([bool(u.slots) for u in utterances]) & ~new,
+        "known_slots": some & ~new,
+        "no_slots": ~some,
     }
 
 
