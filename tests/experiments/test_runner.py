@@ -40,14 +40,14 @@ class Run:
     def __init__(self, tmp_path):
         self.cache, self.out, self.asked = tmp_path / "cache", tmp_path / "results" / "skills.json", []
 
-    def __call__(self, seeds=2, *, identity=IDENTITY, file=True, bad=(), **how):
+    def __call__(self, seeds=2, *, identity=IDENTITY, file=True, bad=(), jobs=1, **how):
         self.asked, out = [], self.out if file else None
 
         def task(key):
             self.asked.append(key)
             return measured, (*key, bad)
 
-        return run_cells(identity, keys(seeds), task, TESTS, How(1, **how), out, load_earlier(out))
+        return run_cells(identity, keys(seeds), task, TESTS, How(jobs, **how), out, load_earlier(out))
 
     def empty_cache(self):
         for cell in self.cache.rglob("*.json"):
@@ -199,7 +199,9 @@ def test_the_stamp_is_that_of_all_sittings(run, monkeypatch):
     assert [origin["cells"] for origin in (here, there)] == [2, 2]
     assert here["vectors"] == there["vectors"] == {"pool": "stamp-1"}
     assert again.stamp["cell_s"] == round(here["cell_s"] + there["cell_s"], 1)
-    assert run(2).tables["origins"] == [here, there], "a run with nothing to do changes nothing"
+    idle = run(2, jobs=2)
+    assert idle.tables["origins"] == [here, there], "a run with nothing to do changes nothing"
+    assert idle.stamp["threads"] == 1, "nor does it say how many processes measured"
 
 
 def test_a_file_without_origins_gives_way_to_the_cache(run):

@@ -166,7 +166,7 @@ def run_cells(
         identity.data,
         sorted({seed for _, _, seed in done}),
         time.time() - how.began + (known.stamp["wall_s"] if known else 0.0),
-        how.jobs,
+        max((sitting["jobs"] for sitting in sittings), default=how.jobs),
         max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
         sum(origin["cell_s"] for origin in origins),
     )
