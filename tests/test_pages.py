@@ -149,6 +149,6 @@ def test_verdicts():
     assert pages.sentence(measured, "Fewer") == "- Fewer: 20.0 % [10.0, 30.0], **reproduced**: the point does. Mind it."
     compared = replace(measured, interval=Comparison(0.2, 0.1, 0.3, 4, 3, 0, 0.2, 0, 0.1))
     assert pages.verdict_line(compared) == {
-        "role": "primary", "claim": "c", "claimed": "15.0 %", "measured": "20.0 % [10.0, 30.0]", "skills won": "3 of 4",
+        "claim": "c (primary)", "claimed": "15.0 %", "measured": "20.0 % [10.0, 30.0]", "skills won": "3 of 4",
         "verdict": "reproduced (stale)", "because": "the point does",
     }  # fmt: skip

@@ -194,8 +194,7 @@ def near_repeats(results: Results | None) -> float | None:
 def verdict_line(row: ledger.Assessed) -> dict[str, str]:
     """A row of a chapter's table of verdicts."""
     return {
-        "role": row.claim.role,
-        "claim": row.claim.claim,
+        "claim": f"{row.claim.claim.rstrip('.')} ({row.claim.role})",
         "claimed": ledger.show_claimed(row.claim.claimed),
         "measured": ledger.show_measured(row),
         "skills won": wins(row.interval) if isinstance(row.interval, Comparison) else "–",
