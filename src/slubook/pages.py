@@ -96,6 +96,7 @@ def gain(
     *,
     slice: str | None = None,
     against: str | None = None,
+    skills: Sequence[str] | None = None,
     **how: Any,
 ) -> Comparison:
     """How many of the baseline's mistakes the proposal removes; ``against``: less how many it removes there.
@@ -107,10 +108,12 @@ def gain(
         sizes: one, several, or all.
         slice: count these test utterances only.
         against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare_slices`.
+        skills: count these only.
         how: other arguments of :func:`slubook.evaluation.intervals.compare`.
     """
     how = {"groups": results.groups(), "slice": slice, **how}
-    pair = (results.rows, how.pop("metric", "irer"), baseline, proposed, sizes)
+    rows = results.select([baseline, proposed], skills=skills)
+    pair = (rows, how.pop("metric", "irer"), baseline, proposed, sizes)
     return compare(*pair, **how) if against is None else compare_slices(*pair, **how, against=against)
 
 
@@ -161,23 +164,17 @@ def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, st
     """
     groups = results.groups()
     of = {source: [s for s, corpus in groups.items() if corpus == source] for source in dict.fromkeys(groups.values())}
-    found = {source: better for source, some in of.items() if (better := _gain_on(results, pair, some))}
+    found = {s: gain(results, *pair, skills=some) for s, some in of.items() if results.select(pair, skills=some)}
     if len(found) > 2:
         best = max(found, key=lambda source: found[source].point)
         rest = [s for s in groups if s not in of[best]]
-        of[f"all but {best}"], found[f"all but {best}"] = rest, _gain_on(results, pair, rest)
+        of[f"all but {best}"], found[f"all but {best}"] = rest, gain(results, *pair, skills=rest)
     lines = []
     for source, better in found.items():
         errors = skill_errors(results.select(pair, skills=of[source]), "irer", pair).values()
         shown = {names[m]: f"{100 * e:.1f} %" for m, e in zip(pair, np.mean(list(errors), axis=0), strict=True)}
         lines.append({"source": source, **shown, "fewer mistakes": better.percent(" %"), "skills won": wins(better)})
     return lines
-
-
-def _gain_on(results: Results, pair: tuple[str, str], skills: Sequence[str]) -> Comparison | None:
-    """The gain on some skills, with an interval that draws sources, domains, skills; ``None`` without any row."""
-    rows = results.select(pair, skills=skills)
-    return compare(rows, "irer", *pair, groups=results.groups()) if rows else None
 
 
 def share(rows: Sequence[Row], slice: str) -> float:
