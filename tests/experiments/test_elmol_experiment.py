@@ -87,21 +87,23 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     again = run(**arguments)
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
 
-    read = elmol_sources.Read("elmol", "elmol-corpus-elmol", 1.0, "another", "another")
-    with pytest.raises(RuntimeError, match="elmol-corpus-elmol was replaced by another run"):
+    read = elmol_sources.Read("elmol", "elmol-corpus-elmol-1", 1.0, "another", "another")
+    with pytest.raises(RuntimeError, match="elmol-corpus-elmol-1 was replaced by another run"):
         load_embedding(read)
-    with pytest.raises(RuntimeError, match="word vectors elmol-corpus-pool were replaced by another run"):
-        load_embedding(elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "", "another"))
-    made = VectorTable.load(table_folder("elmol-corpus-pool")).key
-    pool = elmol_sources.Read("pool", "elmol-corpus-pool", 1.0, "", made)
+    with pytest.raises(RuntimeError, match="word vectors elmol-corpus-pool-1 were replaced by another run"):
+        load_embedding(elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", "another"))
+    made = VectorTable.load(table_folder("elmol-corpus-pool-1")).key
+    pool = elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", made)
     with pytest.raises(RuntimeError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
         load_contextual(Kept("elmol-corpus-0-pool-frozen", "another"), pool)
 
 
 def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once(arguments, monkeypatch):
     monkeypatch.setitem(USED, "corpus", ("elmol", "elmol_again", "elmo"))
-    timed, made = [], ("speed", "speed_ratio", "speed_ratio_known")
-    monkeypatch.setattr(elmol, "speed_tables", lambda models, said: timed.append([*models]) or dict.fromkeys(made, 1.0))
+    timed, made = [], ("speed", "exported", "speed_ratio", "speed_ratio_known")
+    monkeypatch.setattr(
+        elmol, "speed_tables", lambda models, said, n: timed.append([*models, n]) or dict.fromkeys(made, 1.0)
+    )
     seeds, train, pretrain = [], bilm.train_bilm, checkpoints.pretrain_contextual
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: seeds.append(("one", a[3])) or train(*a, **k))
     monkeypatch.setattr(checkpoints, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a))
@@ -111,7 +113,7 @@ def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once
     assert about["elmol"]["perplexity"] != about["elmol_again"]["perplexity"]
     again = run(**{**arguments, "seeds": 2})
     assert set(made) < again.tables.keys() and "speed_ratio_light" not in again.tables
-    assert timed == [["elmo", "elmol"]], "and not again, when the run goes on"
+    assert timed == [["elmo", "elmol", 3]], "and not again, when the run goes on"
 
 
 @pytest.fixture
@@ -122,32 +124,44 @@ def texts(tmp_path, monkeypatch):
     return Texts("toy", Pool(tuple(said), ("music",) * len(said), {}), ["play a record"], READER, FAST)
 
 
-def test_every_embedding_has_the_same_mean_norm_on_the_same_requests(texts):
+def test_every_embedding_has_the_same_norm_on_the_same_requests(texts):
     kinds = ["pool", "elmol", "elmo", "elmol10"]
     reads, about = texts.embeddings(kinds, 1)
     for kind in kinds:
-        embedding, norms = load_embedding(reads[kind]), []
+        embedding, mixed = load_embedding(reads[kind]), []
         assert isinstance(embedding, BiLM) is (kind in MODELS) and (kind in MODELS or kind in TABLES)
         for said in map(words, texts.pool.texts):
             with torch.no_grad():
                 places, length = torch.arange(len(said)).unsqueeze(0), torch.tensor([len(said)])
                 states = embedding(embedding.spell(said), places, length)
-            norms += states[0].mean(1).norm(dim=1).tolist()
-        assert sum(norms) / len(norms) == pytest.approx(1, abs=1e-3), kind
+            mixed.append(states[0].mean(1))
+        every = torch.cat(mixed)
+        assert (every - every.mean(0)).norm(dim=1).mean() == pytest.approx(1, abs=1e-3), kind
     assert [load_embedding(reads[k]).layers for k in kinds] == [1, 2, 3, 2]
     assert about["elmol"]["sentences"] == len(texts.pool.texts) > 3 * about["elmol10"]["sentences"] > 0
     assert about["elmol"]["perplexity"]["requests"]["words"] == 3 and "perplexity" not in about["pool"]
     assert len({read.key for read in reads.values()}) == 4
 
 
-def test_a_small_share_is_read_as_often_as_serves_it_best(texts):
-    read, about = texts.embedding("elmol10")
+def test_in_the_full_run_requests_are_read_as_often_as_serves_a_model_best(texts, monkeypatch):
+    monkeypatch.setattr(elmol_sources, "general_sentences", lambda: [["a", "song", "of", "old"]])
+    _, usually = texts.embedding("elmol10")
+    assert set(usually["tried"]) == {READER.epochs} and "general" not in usually["perplexity"]
+    full = replace(texts, full=True)
+    read, about = full.embedding("elmol10")
     tried, usual = about["tried"], READER.epochs
     assert set(tried) == {usual, 3 * usual, 9 * usual} and about["perplexity"] == tried[about["epochs"]]
     assert guessing(about["perplexity"]) == min(map(guessing, tried.values())) > 0
     assert read.name == f"toy-elmol10-{about['epochs'] // usual}" and guessing({}) == 0
-    _, once = texts.embedding("elmol")
-    assert set(once["tried"]) == {usual}
+    assert about["perplexity"]["general"]["words"] == 4
+    _, again = full.embedding("elmol_again")
+    assert set(again["tried"]) == {3 * usual}
+
+
+def test_a_table_of_words_read_for_longer_is_another_one(texts):
+    one, two = (replace(texts, fasttext=replace(FAST, epochs=n)).embedding("pool") for n in (1, 2))
+    assert (one[0].name, two[0].name) == ("toy-pool-1", "toy-pool-2") and one[0].made != two[0].made
+    assert (one[1]["epochs"], two[1]["epochs"]) == (1, 2)
 
 
 def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, monkeypatch):
@@ -174,16 +188,17 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
     assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *elmol.AS))
     assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")} == {
-        "elmol": Model(1, 1.0), "elmo": Model(2, 1.0), "elmol_light": Model(1, 1.0, light=True),
+        "elmol": Model(epochs=(1, 3)), "elmo": Model(2, epochs=(1, 3)), "elmol_light": Model(light=True, epochs=(3,)),
         "elmol_1": Model(1, 0.01, epochs=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, epochs=(1, 3, 9)),
-        "elmol_again": Model(1, seed=1),
+        "elmol_again": Model(epochs=(3,), seed=1),
     }  # fmt: skip
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
-    kinds, schedules = wanted(USED["full"], UnfreezingConfig(slack=0.3))
+    settings = Settings(unfreezing=UnfreezingConfig(slack=0.3), stage_one={"slowly": 0.2})
+    kinds, schedules = wanted(USED["full"], settings)
     assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol_again", "elmol1", "elmol10"]
-    assert len(schedules) == 10 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3))
+    assert len(schedules) == 10 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3, reduced=0.2))
     assert schedules["pool-frozen"] == ("pool", UnfreezingConfig("frozen", slack=0.3))
 
 

@@ -1,26 +1,27 @@
 """Tuning of chapter 3: equal budgets, every method by itself on what it reads, and the choice that the code holds."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
 
 from slubook.corpora.skillsets import own_skills
 from slubook.corpora.utterance import Prediction
-from slubook.experiments import tuning_elmol
+from slubook.experiments import elmol, tuning_elmol
 from slubook.experiments.elmol import AS, GROUPS, METHODS, PROTOCOL, START, Settings, variant_of
 from slubook.experiments.elmol_sources import Read
 from slubook.experiments.records import RecordsError
 from slubook.experiments.transfer_sources import Chosen, Kept
 from slubook.experiments.trials import Round
-from slubook.experiments.tuning_elmol import ROUNDS, ElmolSearch, elmol_search, second
+from slubook.experiments.tuning_elmol import OTHERWISE, ROUNDS, ElmolSearch, elmol_search, second
 from slubook.experiments.tuning_transfer import DRAWS, SKILLS
+from slubook.learning.fasttext import FastTextConfig
 
 
 def test_every_method_has_nine_trials_that_differ():
-    assert set(ROUNDS) == set(METHODS) - set(AS) == set(Settings().recipes)
-    for method, [first] in ROUNDS.items():
+    assert set(ROUNDS) - set(OTHERWISE) == set(METHODS) - set(AS) == set(Settings().recipes)
+    for method, [first] in ((m, r) for m, r in ROUNDS.items() if m not in OTHERWISE):
         for stands in first.trials:
             rounds = [first, second(method, stands)]
             recipes = [ElmolSearch().configured(method, changes) for r in rounds for changes in r.trials]
@@ -94,17 +95,35 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
         made.update(sources=sources, schedules=schedules)
         return {name: {"key": f"key of {name}"} for name in names}
 
-    reads = SimpleNamespace(embeddings=lambda kinds, jobs: ({kind: f"read {kind}" for kind in kinds}, {}))
+    @dataclass(frozen=True)
+    class Reads:
+        fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+
+        def embeddings(self, kinds, jobs):
+            return {kind: f"read {kind}" for kind in kinds}, {}
+
+        def embedding(self, kind):
+            return f"read {kind} of {self.fasttext.epochs} epochs", {}
+
     skills = [(SimpleNamespace(name=name), 100) for name in (*SKILLS, "another#0")]
     of = {s.name: "elmol-full-3" if s.name in SKILLS else "elmol-full-1" for s, _ in skills}
     sources = [SimpleNamespace(name=f"elmol-full-{k}") for k in range(6)]
     monkeypatch.setattr(tuning_elmol, "choose", lambda profile: Chosen(profile, skills))
-    monkeypatch.setattr(tuning_elmol, "texts_of", lambda chosen, settings: reads)
+    monkeypatch.setattr(tuning_elmol, "texts_of", lambda chosen, settings: Reads())
     monkeypatch.setattr(tuning_elmol, "folds_of", lambda *given: (of, sources))
     monkeypatch.setattr(tuning_elmol, "pretrain_all", pretrain_all)
     search = elmol_search()
     assert [s.name for s in made["sources"]] == ["elmol-full-3"] and 3 not in GROUPS
-    assert set(made["schedules"]) == {variant_of(m) for m in ROUNDS if m != "none"}
+    usual = {variant_of(m) for m in ROUNDS if m != "none" and m not in OTHERWISE}
+    assert set(made["schedules"]) == usual | set(OTHERWISE)
+    for name, other in OTHERWISE.items():
+        kept, read = search.networks[name]
+        before, usually = made["schedules"][name][1], made["schedules"][variant_of(other.method)][1]
+        assert kept == Kept(f"elmol-full-3-{name}", f"key of elmol-full-3-{name}")
+        assert before == (replace(usually, reduced=other.reduced) if other.reduced else usually)
+        kind = elmol.HOW[other.method][0]
+        assert read == (f"read {kind} of {other.epochs} epochs" if other.epochs else f"read {kind}")
+        assert (before, read) != (usually, f"read {kind}"), "something else than the usual"
     assert [s.name for s, _ in search.listed] == [*SKILLS] and set(search.networks) == set(ROUNDS)
     assert search.networks["elmol_trained"] == (
         Kept("elmol-full-3-elmol-at_once", "key of elmol-full-3-elmol-at_once"), "read elmol",
@@ -119,7 +138,11 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
 
 @pytest.mark.skipif(not ElmolSearch().record.is_file(), reason="chapter 3 has not been tuned yet")
 def test_the_defaults_are_what_tuning_chose():
-    methods = ElmolSearch().load(ElmolSearch().record)["methods"]
-    defaults = {method: asdict(recipe) for method, recipe in Settings().recipes.items()}
-    assert {m: found["config"] for m, found in methods.items()} == json.loads(json.dumps(defaults))
-    assert {found["stamp"]["protocol"] for found in methods.values()} == {PROTOCOL}
+    methods, settings = ElmolSearch().load(ElmolSearch().record)["methods"], Settings()
+    defaults = {method: asdict(recipe) for method, recipe in settings.recipes.items()}
+    found = {m: one["config"] for m, one in methods.items() if m not in OTHERWISE}
+    assert found == json.loads(json.dumps(defaults)) and set(methods) == set(ROUNDS)
+    assert {one["stamp"]["protocol"] for one in methods.values()} == {PROTOCOL}
+    for name, other in OTHERWISE.items():
+        usual, otherwise = ([t["dev_error"] for t in methods[m]["trials"][:3]] for m in (other.method, name))
+        assert min(usual) <= min(otherwise), f"{name} is better: make it the usual"

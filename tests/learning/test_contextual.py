@@ -200,9 +200,21 @@ class TestRule:
             assert network.unfrozen == unfrozen and len(unfreezing.since) == unfrozen
 
     def test_lower_layers_learn_less(self):
-        unfreezing = Unfreezing(Looks(), UnfreezingConfig(reduced=0.5, lower=0.4), 10)
+        unfreezing = Unfreezing(Looks(), UnfreezingConfig("at_once", reduced=0.5, lower=0.4), 10)
         parts = ("heads", "common", "context", "embedding 0", "embedding 1", "embedding 2")
         assert [unfreezing.speed(part, 1) for part in parts] == pytest.approx([1, 1, 1, 0.5, 0.2, 0.08])
+
+    def test_the_rate_of_a_layer_that_was_unfrozen_on_the_way_climbs_from_nought(self):
+        unfreezing = Unfreezing(Looks(), UnfreezingConfig(latest=0.5, reduced=0.5, lower=0.4, rise=0.1), 100)
+        assert unfreezing.speed("embedding 0", 50) == 0, "frozen"
+        unfreezing.look(1.0, 50)
+        climbing = [unfreezing.speed("embedding 0", u) for u in (51, 55, 60, 61, 100)]
+        assert climbing == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.5]) and unfreezing.speed("embedding 1", 60) == 0
+        unfreezing.look(1.0, 60)
+        assert unfreezing.speed("embedding 1", 65) == pytest.approx(0.5 * 0.5 * 0.4)
+        suddenly = Unfreezing(Looks(), UnfreezingConfig(latest=0.5, rise=0.0), 100)
+        suddenly.look(1.0, 50)
+        assert suddenly.speed("embedding 0", 51) == 0.5
 
     def test_gradual_unfreezes_one_layer_an_epoch_from_the_top_each_slower_than_the_one_above(self):
         network = Looks()

@@ -4,36 +4,43 @@ Protocol (decided before any test figure of this experiment was looked at; chapt
 learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes):
 
 - *Skills*: of chapter 2's two hundred, the first of each domain in two of its six groups (:data:`GROUPS`), so that few
-  pretrainings are needed. The two were chosen by what they hold, five corpora and the only skill that has room for
-  2,000 examples, before anything was trained. Each is learned at one size of :data:`SIZES`, dealt so that each size
-  has about as many skills as there is room for, and the one with room at 2,000 examples as well, there by the methods
-  that no schedule or share of the pool tells apart (quick: two embedded skills; ``--corpus``: each domain of the file).
-  Seed *s* draws training and dev sets.
-- *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any
-  of the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads
-  the very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in
-  a hundred, the smaller in the larger, for as many epochs as the others or for several times as many, whichever guesses
-  the held-out requests best. ``elmol_light`` reads all, with 80 states for 192, half of the filters over one to three
-  letters, and none over more. ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a
-  yardstick, since no interval holds what one training of a language model owes to luck.
-- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half
-  as long as there, for all methods alike.
-- *Network*: for all the same, chapter 2's, which reads the embedding beside its words. The mean norm of every
-  embedding over the tokens of the same requests is the same. A word that the annotated source never had keeps its
-  vector; one that no table has is read by FastText's n-grams or by ELMoL's characters. ``none`` is chapter 2's network.
+  pretrainings are needed. The two were chosen, before anything was trained, by what they hold: five corpora, and a
+  skill with room for 2,000 examples, the only such one that is learned. Each is learned at one size of :data:`SIZES`,
+  dealt so that each size has about as many skills as there is room for, and the one with room at 2,000 examples as
+  well, there by the methods that no schedule or share of the pool tells apart (quick: two embedded skills;
+  ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
+- *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any of
+  the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads the
+  very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in a
+  hundred, the smaller in the larger. Each language model is trained for several numbers of epochs, and the one that
+  guesses the held-out requests best is taken; FastText's number is chosen on dev. ``elmol_light`` reads all, for three
+  times the usual epochs, with 80 states for 192, half of the filters over one to three letters, and none over more.
+  ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a yardstick, since no interval holds
+  what one training of a language model owes to luck; it is as long as that of the light one. Turns of test dialogues
+  other than the test utterance stay in the pool.
+- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half as
+  long as there, for all methods alike.
+- *Network*: for all the same, chapter 2's, which reads the embedding beside its words. Every embedding is scaled so
+  that its vectors lie, on average over the tokens of the same requests, 1 from their mean. A word that the annotated
+  source never had keeps its vector; one that no table has is read by FastText's n-grams or by ELMoL's characters.
+  ``none`` is chapter 2's network.
 - *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.learning.unfreezing`);
   ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
-  the new skill, from the network of ``elmol``. All have equally many updates.
+  the new skill, from the network of ``elmol``. All have equally many updates. Rates of layers count from the highest,
+  so ELMo's letters and its lower LSTM learn more slowly than ELMoL's.
 - *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
 - *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
   uses and skills of another group (:mod:`slubook.experiments.tuning_elmol`; ``results/elmol_tuning.json``). The light
-  ELMoL, the one of another seed and those of fewer requests have the settings of ELMoL. The language model and both
-  pretrainings have their defaults, which were fixed by their cost before anything was trained.
+  ELMoL, the one of another seed and those of fewer requests have the settings of ELMoL. Chosen on the same dev sets:
+  the epochs of FastText, and how much slower an embedding learns in stage one, once for *slowly* and once for *at
+  once*, both by ELMoL. The sizes of the language models and all else of both pretrainings have their defaults, which
+  were fixed by their cost before anything was trained.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
 - *Speed*: ELMo, ELMoL and the light one as trained, reading alone (:mod:`slubook.experiments.speed`); the claim is read
-  in torch, one utterance at a time, letters included. A service that keeps the vectors of the words it has met, and the
-  light one exported, are rows of their own. The quick profile trains no ELMo and leaves this out.
+  in torch, one utterance at a time, letters included, from three processes one after the other. A service that keeps
+  the vectors of the words it has met, and the light one exported, are rows of their own. The quick profile trains no
+  ELMo and leaves this out.
 - *Not here*: how many labelled examples a language model is worth; that is :mod:`slubook.experiments.worth`.
 """
 
@@ -54,7 +61,7 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
-from slubook.experiments.speed import RATIOS, TIMED, speed_tables
+from slubook.experiments.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
@@ -123,7 +130,16 @@ START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
 
 @dataclass(frozen=True)
 class Settings:
-    """The configuration of every method on the new skill, and of what comes before."""
+    """The configuration of every method on the new skill, and of what comes before.
+
+    Attributes:
+        recipes: of methods on the new skill.
+        pretraining: of all networks.
+        bilm: of the language models in the full run; ``small`` those of others.
+        fasttext: of the table of the pool.
+        unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
+        stage_one: for a schedule of stage one, the rate of the embedding's highest layer.
+    """
 
     recipes: Mapping[str, ContextRecipe] = field(
         default_factory=lambda: dict.fromkeys((m for m in METHODS if m not in AS), START)
@@ -133,6 +149,11 @@ class Settings:
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+    stage_one: Mapping[str, float] = field(default_factory=lambda: {"slowly": 0.5, "at_once": 0.5})
+
+    def pretrained(self, how: str) -> UnfreezingConfig:
+        """The schedule ``how`` of stage one."""
+        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(how, self.unfreezing.reduced))
 
     def recipe(self, method: str) -> ContextRecipe:
         """How a method is trained on a new skill."""
@@ -159,7 +180,7 @@ def run(
     chosen = choose(profile, corpora)
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
-    kinds, schedules = wanted(USED[chosen.profile], settings.unfreezing)
+    kinds, schedules = wanted(USED[chosen.profile], settings)
     texts = texts_of(chosen, settings, device)
     reads, embeddings = texts.embeddings(kinds, jobs)
     about = pretrain_all(sources, reads, schedules, jobs)
@@ -173,16 +194,18 @@ def run(
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         known = earlier.tables if earlier and identity.made(earlier) else {}
-        needed = ["speed", *(name for name, *_, model in RATIOS if model in timed)] if "elmo" in timed else []
+        ratios = [name for name, *_, model in RATIOS if model in timed]
+        needed = ["speed", "exported", *ratios] if "elmo" in timed else []
         if set(needed) <= known.keys():  # measured once, on the machine that began
             speed = {name: known[name] for name in needed}
         else:
-            speed = speed_tables(timed, texts.measured())
+            speed = speed_tables(timed, texts.measured(), PROCESSES)
         unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
         seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
         return seen | {"train_seconds": train_seconds(rows)} | speed
 
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, **asdict(settings)})
+    made = {method: HOW[method] for method in USED[chosen.profile]}
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, "methods": made, **asdict(settings)})
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 
@@ -221,11 +244,9 @@ def variant_of(method: str) -> str:
     return f"{kind}-{source}"
 
 
-def wanted(
-    methods: Sequence[str], unfreezing: UnfreezingConfig
-) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
+def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
     """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    schedules = {variant_of(m): (HOW[m][0], replace(unfreezing, how=HOW[m][1])) for m in methods}
+    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(HOW[m][1])) for m in methods}
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
@@ -237,7 +258,8 @@ def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
         own = [u.text for s in chosen.distinct for u in s.pool] if chosen.own else []
         pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
     left, held_out = pool.held_out()
-    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext, device)
+    full = chosen.profile == "full"
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext, device, full)
 
 
 def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:

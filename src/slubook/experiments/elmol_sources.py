@@ -46,7 +46,7 @@ class Model:
         share: of the pool, that it is trained on.
         light: with five twelfths of the states, half of the filters over one to three letters, and none over more.
         epochs: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
-            wins. A small share gives few updates in the usual time.
+            wins. A small share gives few updates in the usual time. The quick profiles try the first only.
         seed: of its training, and of that of the networks over it in stage one.
     """
 
@@ -67,12 +67,12 @@ class Model:
 
 #: The language models.
 MODELS = {
-    "elmol": Model(),
-    "elmo": Model(layers=2),
-    "elmol_light": Model(light=True),
+    "elmol": Model(epochs=(1, 3)),
+    "elmo": Model(layers=2, epochs=(1, 3)),
+    "elmol_light": Model(light=True, epochs=(3,)),
     "elmol10": Model(share=0.1, epochs=(1, 3, 9)),
     "elmol1": Model(share=0.01, epochs=(1, 4, 12, 36)),
-    "elmol_again": Model(seed=1),
+    "elmol_again": Model(epochs=(3,), seed=1),
 }
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
@@ -104,6 +104,8 @@ class Texts:
         bilm: settings of the language models; the number of layers is set for each.
         fasttext: settings of the tables.
         device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
+        full: whether this is the full run: language models are tried at their several lengths of training, and judged
+            on general English, too.
     """
 
     prefix: str
@@ -112,6 +114,7 @@ class Texts:
     bilm: BiLMTraining
     fasttext: FastTextConfig
     device: str = "cpu"
+    full: bool = False
 
     def measured(self) -> list[list[str]]:
         """The texts on which norms are measured, the same for all embeddings."""
@@ -122,7 +125,7 @@ class Texts:
         measured = self.measured()
         if kind in MODELS:
             return self._language_model(kind, MODELS[kind], measured)
-        name = f"{self.prefix}-pool" if kind == "pool" else GENERAL
+        name = f"{self.prefix}-pool-{self.fasttext.epochs}" if kind == "pool" else GENERAL
         if kind == "pool":
             table = kept_table(name, self.pool.sentences(), train_fasttext, self.fasttext)
         else:
@@ -130,12 +133,13 @@ class Texts:
         vectors = WordVectors(table)
         match_norm(vectors, measured)
         origin = text_key(measured, table.key)
-        return Read(kind, name, float(vectors.scale), origin, table.key), {"words": len(table.index)}
+        counted = {"words": len(table.index), "epochs": (self.fasttext if kind == "pool" else FastTextConfig()).epochs}
+        return Read(kind, name, float(vectors.scale), origin, table.key), counted
 
     def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
         sentences, tried = self.pool.part(made.share).sentences(), {}
-        for times in made.epochs:
-            name = f"{self.prefix}-{kind}" + (f"-{times}" if len(made.epochs) > 1 else "")
+        for times in made.epochs if self.full else (1,):
+            name = f"{self.prefix}-{kind}-{times}"
             config = replace(self.bilm, model=made.sizes(self.bilm.model), epochs=times * self.bilm.epochs)
             model = kept_bilm(name, sentences, config, measured, self.device, seed=made.seed)
             tried[config.epochs] = name, model, self._perplexity(model)
@@ -149,7 +153,7 @@ class Texts:
 
     def _perplexity(self, model: LanguageModel) -> dict[str, dict[str, float]]:
         found = {"requests": perplexity(model, [words(t) for t in self.held_out])} if self.held_out else {}
-        if self.prefix == "elmol-full":
+        if self.full:
             found["general"] = perplexity(model, general_sentences())
         return found
 

@@ -3,13 +3,16 @@
 ``slubook tune elmol`` keeps every trial in ``results/elmol_tuning.json``; what is chosen stands in the defaults of
 :class:`slubook.experiments.elmol.Settings`, and a test holds the two equal.
 
-- *Budget*: nine trials for each method. Six are three learning rates with two values of dropout. Three change one
-  thing each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and
-  down; and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
+- *Budget*: nine trials for each method. Six are three learning rates with two values of dropout. Three change one thing
+  each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
+  and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
+- *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
+  (:data:`OTHERWISE`): FastText that read the requests longer, or an embedding that learned more slowly in stage one.
+  The usual is what came out best of the three.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
-- *Not tuned*: what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and the number of
-  updates.
+- *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
+  the number of updates.
 
 Taught in chapter 3, *The protocol*.
 """
@@ -17,7 +20,7 @@ Taught in chapter 3, *The protocol*.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
@@ -50,6 +53,35 @@ ROUNDS = {
     method: (Round(1, DRAWS, tuple({"rate": rate, "network.dropout": d} for d in DROPOUT for rate in rates)),)
     for method, rates in RATES.items()
 }
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """A method over something else.
+
+    Attributes:
+        method: which.
+        epochs: of its FastText table; ``None`` for the usual.
+        reduced: in stage one, the rate of the embedding's highest layer; ``None`` for the usual.
+    """
+
+    method: str
+    epochs: int | None = None
+    reduced: float | None = None
+
+
+OTHERWISE = {
+    "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
+    "fasttext_pool_45": Otherwise("fasttext_pool", epochs=45),
+    "elmol_slower": Otherwise("elmol", reduced=0.1),
+    "elmol_trained_slower": Otherwise("elmol_trained", reduced=0.1),
+}
+ROUNDS |= {name: (Round(1, DRAWS, ROUNDS[other.method][0].trials[:3]),) for name, other in OTHERWISE.items()}
+
+
+def method_of(name: str) -> str:
+    """The method of :data:`slubook.experiments.elmol.METHODS` that is tried under a name."""
+    return OTHERWISE[name].method if name in OTHERWISE else name
 
 
 def second(method: str, stands: Changes) -> Round:
@@ -103,7 +135,8 @@ class ElmolSearch(Search):
 
     def later(self, trials: Mapping[str, Rows]) -> Mapping[str, Sequence[Round]]:
         """Round 2, from what round 1 chose."""
-        return {method: [second(method, stands["changes"])] for method, stands in self.chosen(trials).items()}
+        chosen = self.chosen(trials).items()
+        return {method: [second(method, stands["changes"])] for method, stands in chosen if method not in OTHERWISE}
 
     def skills(self) -> Sequence[tuple[Skill, int]]:
         """What is tuned on, each with its training size."""
@@ -120,9 +153,8 @@ class ElmolSearch(Search):
         kept, read = self.networks[cell.method]
         beneath = load_contextual(kept, read) if read else load_pretrained(kept)
         (train, dev), recipe = cell.skill.draw(cell.size, cell.seed), self.configured(cell.method, cell.changes)
-        return [
-            dev_error(learned(cell.method, beneath, recipe, (train, dev, cell.seed), self.settings.unfreezing), dev)
-        ]
+        draw, method = (train, dev, cell.seed), method_of(cell.method)
+        return [dev_error(learned(method, beneath, recipe, draw, self.settings.unfreezing), dev)]
 
 
 def elmol_search(jobs: int = 1) -> ElmolSearch:
@@ -139,15 +171,26 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
     listed = [(s, n) for s, n in chosen.skills if s.name in SKILLS]
     if len(group := {of[s.name] for s, _ in listed}) != 1:
         raise ValueError(f"the skills to tune on are of several groups: {', '.join(sorted(group))}")
-    tried = [m for m in METHODS if m in HOW and m not in AS]
-    kinds, schedules = wanted(tried, settings.unfreezing)
-    reads, _ = texts_of(chosen, settings).embeddings(kinds, jobs)
-    about = pretrain_all([s for s in sources if s.name in group], reads, schedules, jobs)
-    [name] = group
-    if name in {sources[k].name for k in GROUPS}:
-        raise ValueError(f"the skills to tune on are of {name}, which the published run learns: choose others")
-    networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(name, about[name]["key"]), None)}
-    for method in tried:
-        own = f"{name}-{variant_of(method)}"
-        networks[method] = Kept(own, about[own]["key"]), reads[HOW[method][0]]
+    [own] = group
+    if own in {sources[k].name for k in GROUPS}:
+        raise ValueError(f"the skills to tune on are of {own}, which the published run learns: choose others")
+    texts, tried = texts_of(chosen, settings), [m for m in METHODS if m in HOW and m not in AS]
+    kinds, schedules = wanted(tried, settings)
+    reads, _ = texts.embeddings(kinds, jobs)
+    for name, other in OTHERWISE.items():
+        kind, how, _ = HOW[other.method]
+        unfreezing = settings.pretrained(how)
+        if other.epochs:
+            longer = replace(texts, fasttext=replace(texts.fasttext, epochs=other.epochs))
+            reads[name], _ = longer.embedding(kind)
+            kind = name
+        if other.reduced:
+            unfreezing = replace(unfreezing, reduced=other.reduced)
+        schedules[name] = kind, unfreezing
+    about = pretrain_all([s for s in sources if s.name == own], reads, schedules, jobs)
+    networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(own, about[own]["key"]), None)}
+    for method in (*tried, *OTHERWISE):
+        variant = method if method in OTHERWISE else variant_of(method)
+        name = f"{own}-{variant}"
+        networks[method] = Kept(name, about[name]["key"]), reads[schedules[variant][0]]
     return ElmolSearch(listed, networks, settings)

@@ -35,7 +35,7 @@ from slubook.models.output_words import OutputWords
 from slubook.profiles import cache_dir, seed_everything
 
 #: Of the training: raise it when the same text and settings come to train another model.
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def kept_bilm(
         name: of the model.
         sentences: tokens of each text.
         config: sizes, steps and rates.
-        measured_on: the texts on which the vectors' mean norm is brought to 1; see
+        measured_on: the texts on which the norm of the vectors is brought to 1; see
             :func:`slubook.models.contextual.match_norm`.
         device: ``"cpu"`` or ``"cuda"``.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.

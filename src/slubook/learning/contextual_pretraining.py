@@ -6,6 +6,7 @@ Taught in chapter 3, *Build it*.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -83,5 +84,6 @@ def pretrain_contextual(
             state.look(float(np.mean(losses)), update)
             losses.clear()
 
-    learn(model, name, c, rng, list(zip(model.network.embedding.parts(), state.rates, strict=True)), watch)
+    layers = enumerate(model.network.embedding.parts())
+    learn(model, name, c, rng, [(part, partial(state.speed, f"embedding {k}")) for k, part in layers], watch)
     return model.eval().finished_with_embedding(name), state.since

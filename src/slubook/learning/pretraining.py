@@ -244,7 +244,7 @@ def learn(
     name: str,
     c: PretrainingConfig,
     rng: np.random.Generator,
-    slower: Sequence[tuple[list[nn.Parameter], float]] = (),
+    paces: Sequence[tuple[list[nn.Parameter], Callable[[int], float]]] = (),
     watch: Callable[[int, float], None] | None = None,
 ) -> None:
     """The updates of :func:`pretrain`, which change the model in place.
@@ -252,15 +252,14 @@ def learn(
     Args:
         model, name, c: as there.
         rng: draws domains and utterances.
-        slower: parameters that learn at another rate, as a multiple of the configured one.
+        paces: parameters that learn at another rate: at each update, a multiple of the configured one.
         watch: called with the update and its loss.
     """
     sizes = np.array([len(d.words) for d in model.domains]) ** c.power
     unused = {f"network.{n}" for n in PARTS["heads"]}
     parameters = [p for n, p in model.named_parameters() if n not in unused]
-    apart = {id(p) for group, _ in slower for p in group}
-    groups = [{"params": [p for p in parameters if id(p) not in apart], "lr": c.rate}]
-    groups += [{"params": group, "lr": c.rate * factor} for group, factor in slower]
+    apart = {id(p) for group, _ in paces for p in group}
+    groups = [{"params": [p for p in parameters if id(p) not in apart]}, *({"params": group} for group, _ in paces)]
     optimizer = torch.optim.AdamW(groups, c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True)
     schedule = one_cycle(optimizer, c.updates, last=50)
     model.train()
@@ -273,6 +272,8 @@ def learn(
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters, 5.0)
+                for group, (_, speed) in zip(optimizer.param_groups[1:], paces, strict=True):
+                    group["lr"] *= speed(update)
                 optimizer.step()
             schedule.step()
             if watch:

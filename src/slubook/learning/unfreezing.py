@@ -4,7 +4,8 @@ The rule, *slowly*: a loss is watched at regular intervals, on a new skill that 
 that of the batches since the last look. The network *begins to converge* at the first look at which that loss is not at
 least ``slack`` lower than the best before, and at the latest after ``latest`` of the training; a new skill without dev
 utterances, just then. Then the highest layer of the embedding is unfrozen, and one more at each further look. Layers
-learn at reduced rates, the lower the less.
+learn at reduced rates, the lower the less. A layer begins as a network does: over ``rise`` of the training, its rate
+climbs from nought, since an optimiser that knows nothing of a weight yet takes a full step in whatever direction.
 
 The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, at the same reduced rates
 but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the whole network
@@ -45,6 +46,7 @@ class UnfreezingConfig:
         latest: the share of the training after which the highest layer is unfrozen in any case.
         reduced: the rate of the embedding's highest layer, as a multiple of the network's.
         lower: the rate of each layer as a multiple of the one above.
+        rise: the share of the training in which the rate of a layer that was unfrozen on the way climbs from nought.
     """
 
     how: str = "slowly"
@@ -52,6 +54,7 @@ class UnfreezingConfig:
     latest: float = 0.5
     reduced: float = 0.5
     lower: float = 0.4
+    rise: float = 0.05
 
     def __post_init__(self) -> None:
         if self.how not in SCHEDULES:
@@ -95,7 +98,13 @@ class Unfreezing:
 
     def speed(self, part: str, update: int) -> float:
         """How fast a part of the network changes at ``update``, as a multiple of the rate; see :func:`paces_of`."""
-        return self.rates[int(part.split()[1])] if part.startswith("embedding") else 1.0
+        if not part.startswith("embedding"):
+            return 1.0
+        layer = int(part.split()[1])
+        if layer >= len(self.since):
+            return 0.0
+        begun, rise = self.since[layer], self.config.rise
+        return self.rates[layer] * (min(1.0, (update / self.updates - begun) / rise) if begun and rise else 1.0)
 
 
 class Gradual(Unfreezing):

@@ -131,13 +131,14 @@ def vectors_of(embedding: Embedding, spelled: Tensor, sentences: Sequence, batch
 
 @torch.no_grad()
 def match_norm(embedding: Embedding, sentences: Sequence[Sequence[str]]) -> None:
-    """Scale an embedding, in place, so that what an even mix of its layers gives has a mean norm of 1 over tokens.
+    """Scale an embedding, in place: what an even mix of its layers gives lies, on average, 1 from its mean over tokens.
 
-    The layers are first brought to one mean norm each. A larger scale alone learns faster and can pass for a better
-    embedding: all that are compared are measured on the same sentences.
+    What all tokens have in common tells none from another, so the norm is that of what is left without it. The layers
+    are first brought to one such norm each. A larger scale alone learns faster and can pass for a better embedding: all
+    that are compared are measured on the same sentences.
 
     Raises:
-        ValueError: when there are no words, or all their vectors are zero.
+        ValueError: when there are no words, or all their vectors are equal.
     """
     lexicon = sorted({w for s in sentences for w in s})
     place = {w: i for i, w in enumerate(lexicon)}
@@ -145,9 +146,12 @@ def match_norm(embedding: Embedding, sentences: Sequence[Sequence[str]]) -> None
     if not rows:
         raise ValueError("match_norm: no words to measure the norm on")
     states = torch.cat(vectors_of(embedding, embedding.spell(lexicon), rows))  # [N, K, D]
+    if not states.any():
+        raise ValueError("match_norm: the embedding knows none of the words")
+    states -= states.mean(0)
     each = states.norm(dim=2).mean(0)  # [K]
     if not each.all():
-        raise ValueError("match_norm: the embedding knows none of the words")
+        raise ValueError("match_norm: the embedding has the same vector for all of the words")
     mixed = (states / each.unsqueeze(1)).mean(1).norm(dim=1).mean()
     embedding.scale /= each * mixed
 
