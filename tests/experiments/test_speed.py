@@ -1,5 +1,6 @@
 """Timing in turns: who goes when, what is divided by what, and that every runtime is measured."""
 
+import os
 import time
 
 import numpy as np
@@ -14,6 +15,12 @@ SMALL = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=8, hidden=10, lon
 SAID = [["play", "some", "jazz"], ["stop"], ["turn", "the", "lights", "off"]]
 
 
+def os_number(readers, sentences):
+    """Instead of times, the number of the process."""
+    ways = [f"{way}{ending}" for ending in ("", "_known") for way in ("torch", "onnx", "onnx_int8")]
+    return {(way, n): np.full((1, len(readers)), float(os.getpid())) for way in ways for n in speed.SIZES}
+
+
 def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_one(monkeypatch):
     monkeypatch.setattr(speed, "TURNS", {1: 6, 32: 2})
     elmol, elmo = BiLM("abc", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "layers": 6}))
@@ -21,7 +28,9 @@ def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_
     assert {name: list(sizes) for name, sizes in made["speed"].items()} == {
         f"{name}{ending}": ["1", "32"] for ending in ("", "_known") for name in ("torch", "onnx", "onnx_int8")
     }
-    assert set(made) == {"speed", "speed_ratio", "speed_ratio_known"}, "no light one was given"
+    assert set(made) == {"speed", "exported", "speed_ratio", "speed_ratio_known"}, "no light one was given"
+    whole, eight = made["exported"]["onnx"], made["exported"]["onnx_int8"]
+    assert set(whole) == {"elmo", "elmol"} and all(0 <= whole[m] < 1e-5 < eight[m] < 0.1 for m in whole)
     assert made["speed_ratio_known"] == made["speed"]["torch_known"]["1"]["elmol_ratio"] != made["speed_ratio"]
     one = made["speed"]["torch"]["1"]
     assert made["speed_ratio"] == one["elmol_ratio"] and one["elmol_ratio"]["n"] == 6
@@ -63,12 +72,32 @@ def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(m
 
 
 def test_medians_and_their_interval():
-    times = np.stack([np.full(50, 2.0), np.r_[np.full(49, 3.0), 900.0]], 1)
+    times = np.stack([np.full(50, 2.0), np.r_[np.full(49, 3.0), 900.0]], 1)[None]
     found = medians(times, ["elmol", "elmo"])
     assert found["elmol"] == {"point": 2.0, "low": 2.0, "high": 2.0, "n": 50}
     assert found["elmol_ratio"]["point"] == found["elmol_ratio"]["low"] == 1.5, "one slow turn does no harm"
-    wide = medians(np.stack([np.ones(50), np.linspace(1, 3, 50)], 1), ["elmol", "elmo"])["elmol_ratio"]
+    wide = medians(np.stack([np.ones(50), np.linspace(1, 3, 50)], 1)[None], ["elmol", "elmo"])["elmol_ratio"]
     assert 1 < wide["low"] < wide["point"] < wide["high"] < 3
+
+
+def test_the_luck_of_a_process_is_in_the_interval():
+    times = np.stack([np.stack([np.ones(50), np.full(50, slow)], 1) for slow in (2.0, 3.0, 4.0)])
+    found = medians(times, ["elmol", "elmo"])["elmol_ratio"]
+    assert (found["point"], found["low"], found["high"], found["n"]) == (3.0, 2.0, 4.0, 150)
+
+
+def test_new_processes_measure_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(speed, "measure", os_number)
+    made = speed_tables({"elmo": BiLM("abc", SMALL), "elmol": BiLM("abc", SMALL)}, SAID, processes=2)
+    one = made["speed"]["torch"]["1"]["elmol"]
+    assert one["n"] == 2 and one["low"] < one["high"], "two processes, two numbers"
+
+
+def test_a_graph_that_answers_otherwise_is_not_timed(monkeypatch):
+    other = BiLM("abc", SMALL)
+    monkeypatch.setattr(speed, "to_onnx", lambda reader, to_onnx=speed.to_onnx: to_onnx(other))
+    with pytest.raises(RuntimeError, match="elmo: ONNX Runtime answers otherwise than torch"):
+        speed.differences({"elmo": BiLM("abc", SMALL)}, SAID)
 
 
 def test_batches_hold_the_sentences_and_begin_again_at_the_end():

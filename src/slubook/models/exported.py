@@ -136,7 +136,10 @@ class ExportedReader:
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
     def __call__(self, spelled: np.ndarray, words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """From [U, L] (or [U, W] of known words), [B, T] and [B] to [B, T, K, 2W], as the model does."""
+        """From [U, L] (or [U, W] of known words), [B, T] and [B] to [B, T, K, 2W], as the model does.
+
+        Where there is padding, the answer has vectors of the boundary, the model's has zeros.
+        """
         inside = np.arange(words.shape[1]) < lengths[:, None]
         framed = np.pad(np.where(inside, words, len(spelled)), ((0, 0), (1, 1)), constant_values=len(spelled))
         given = {"framed": framed.T.copy(), "lengths": (lengths + 2).astype(np.int32)}
