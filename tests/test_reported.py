@@ -79,6 +79,6 @@ def test_ahead_asks_for_both_figures(results):
 
 def test_every_model_has_a_label_and_says_what_it_stands_on(results):
     assert list(METHODS) == list(MODELS)
-    assert set(BENEATH) == {"dnn_pool", "elmol"}
+    assert set(BENEATH) == {"dnn_pool", "fasttext_pool", "elmol"}
     over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
     assert measured_line(over, "elmol", "ELMoL")["beneath"] == "language model of requests"

@@ -9,7 +9,7 @@ import typer
 
 
 def tune(
-    experiment: Annotated[str, typer.Argument(help="skills, transfer or elmol.")],
+    experiment: Annotated[str, typer.Argument(help="skills, transfer, elmol or benchmark.")],
     method: Annotated[
         list[str] | None, typer.Option(help="Tune this one only; may be given again; not for transfer.")
     ] = None,
@@ -23,10 +23,11 @@ def tune(
     """
     from slubook.corpora.skillsets import public_skills
     from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
+    from slubook.experiments.tuning_benchmark import BenchmarkSearch, benchmark_search
     from slubook.experiments.tuning_elmol import ElmolSearch, elmol_search
     from slubook.experiments.tuning_transfer import TransferSearch, transfer_search
 
-    searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch}
+    searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch, "benchmark": BenchmarkSearch}
     if experiment not in searches:
         raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(searches)}")
     search = searches[experiment]()
@@ -42,6 +43,8 @@ def tune(
         search = transfer_search(jobs)
     elif experiment == "elmol":
         search = elmol_search(jobs)
+    elif experiment == "benchmark":
+        search = benchmark_search(jobs)
     else:
         skills = public_skills()
         search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)

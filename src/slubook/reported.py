@@ -49,7 +49,7 @@ class Reported(BaseModel):
     def line(self) -> dict[str, str]:
         """The row as the page shows it; ``?`` marks what was not confirmed."""
         shown = {
-            column: "–" if (value := getattr(self, name)) is None else f"{value:.1f}" + "?" * (name in self.unconfirmed)
+            column: "–" if (value := getattr(self, name)) is None else f"{value}" + "?" * (name in self.unconfirmed)
             for name, column in COLUMNS.items()
         }
         source = f'<a href="{self.paper}">reported</a>'
@@ -102,6 +102,6 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
 
 
 def ahead(results: Results, method: str, rows: Sequence[Reported]) -> list[str]:
-    """The reported models whose intent accuracy and slot F1 the method's means both reach."""
-    mine = {figure: 100 * accuracy(results, method, figure).point for figure in ("intent", "slot_f1")}
+    """The reported models whose intent accuracy and slot F1 the method's means both reach, to two decimals."""
+    mine = {figure: round(100 * accuracy(results, method, figure).point, 2) for figure in ("intent", "slot_f1")}
     return [row.model for row in rows if all(value >= getattr(row, figure) for figure, value in mine.items())]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import words
 from slubook.experiments import benchmark
-from slubook.experiments.benchmark import MODELS, Plan, Settings
+from slubook.experiments.benchmark import MODELS, Contextual, Plan, Settings
 from slubook.experiments.records import RecordsError, Results
 from slubook.learning.bilm import BiLMTraining, kept_bilm
 from slubook.learning.dnn import DNNConfig
@@ -23,14 +24,15 @@ from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
 
 EMPTY, LANGUAGE_MODEL = Pool((), (), {}), SimpleNamespace(reader=None)
+DNN_CONFIG = DNNConfig(
+    NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
+    TrainingConfig(updates=20, evaluations=4),
+)
 SMALL = Settings(
     MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.0, 0.05),), max_iterations=20),
-    DNNConfig(
-        NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
-        TrainingConfig(updates=20, evaluations=4),
-    ),
+    DNN_CONFIG,
+    replace(Contextual.of(DNN_CONFIG), unfreezing=UnfreezingConfig(latest=0.25)),
     BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
-    UnfreezingConfig(latest=0.25),
 )
 
 
@@ -57,6 +59,8 @@ def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):
     assert learned["dnn_pool"]["parameters"] == learned["dnn_scratch"]["parameters"] > 0
     assert learned["elmol"]["beneath"] == sum(p.numel() for p in the_plan.reader.parameters())
     assert learned["elmol"]["parameters"] > learned["dnn_scratch"]["parameters"]
+    own, over = learned["elmol"]["parameters"], learned["fasttext_pool"]["parameters"]
+    assert 0 < own - over < 1000 and learned["fasttext_pool"]["beneath"] == 16, "they differ in what takes it in"
     assert both.tables["language_model"]["sentences"] == 40
     assert "language model toy" in both.stamp["data"]
     assert all(row.bytes > 0 and {"fresh", "unseen"} <= row.slices.keys() for row in both.rows)

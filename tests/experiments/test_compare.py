@@ -253,11 +253,11 @@ class TestOverELMoL:
         assert other.in_words().count("without those that are also yours") == 2
 
     def test_a_language_model_from_elsewhere_and_the_best_of_the_cache(self, stage_one, tmp_path):
-        folders = [tmp_path / "mine", bilm_folder(own_elmol.FULL)]
+        folders = [tmp_path / "mine", bilm_folder(own_elmol.FULL[0])]
         for seed, folder in enumerate(folders):
             train_bilm("toy", [["read", "it", "read", "it"]] * 3, READER, seed).save(folder)
         mine, best = own_elmol.language_model(str(folders[0]), []), own_elmol.language_model("auto", [])
-        assert mine.key != best.key and mine.read == f"the language model in {folders[0]}"
+        assert mine.key != best.key and mine.read.startswith(f"the language model in {folders[0]} (which may have read")
         assert best.read == "a language model of the public requests of chapter 3"
         over = own_elmol.contextual(str(folders[0]), [])
         assert over.folder.parts[-3] == f"embedded-elmol-{mine.key}" and over.in_words().startswith(

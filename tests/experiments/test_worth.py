@@ -1,5 +1,7 @@
 """The experiment *worth*: how far labelled examples go with and without a language model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,11 +9,22 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments import worth
+from slubook.experiments import transfer, worth
 from slubook.experiments.benchmark import Plan
+from slubook.experiments.benchmark import Settings as Benchmark
 from slubook.experiments.records import Results, Row
 from slubook.experiments.workers import CellsFailed
-from slubook.experiments.worth import METHODS, RATES, RATIOS, Settings, enough, resampled, worth_tables
+from slubook.experiments.worth import (
+    METHODS,
+    RATIOS,
+    Settings,
+    Way,
+    brief_ways,
+    enough,
+    resampled,
+    usual_ways,
+    worth_tables,
+)
 from slubook.learning.bilm import BiLMTraining, kept_bilm
 from slubook.learning.tables import table_folder
 from slubook.learning.training import TrainingConfig
@@ -20,11 +33,14 @@ from slubook.models.bilm import BiLMConfig
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
 
+NARROW = Recipe(
+    NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.1),
+    TrainingConfig(batch=4, updates=10, evaluations=2),
+)
+WIDE = replace(NARROW, network=replace(NARROW.network, hidden=9), training=replace(NARROW.training, updates=0))
+RATES = (1.0, 2.5)
 SMALL = Settings(
-    Recipe(
-        NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.1),
-        TrainingConfig(batch=4, updates=10, evaluations=2),
-    ),
+    (Way(NARROW, RATES, 8), Way(WIDE, (0.5,), 12)),
     BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
 )
 
@@ -62,24 +78,35 @@ def test_scratch_is_learned_at_every_size_and_the_others_where_they_are_few(how,
     assert done.tables["cells"] == {"done": 6, "planned": 6}, "9,000 are more than there are"
     sizes = {m: [r.size for r in done.select([m], seeds=[0])] for m in METHODS}
     assert sizes == {"scratch": [6, 12, 24], "fasttext_pool": [6, 12], "elmol": [6, 12]}
-    assert {(len(f[2]), f[-1].training.updates) for f in fitted} == {(6, 20), (12, 24), (24, 48)}, "or eight epochs"
-    assert [f[1] for f in fitted[:5]] == [[(rate, None, ()) for rate in RATES], *RATES, *RATES]
-    assert [f[0] for f in fitted[:5]] == ["scratch", "frozen", "frozen", "slowly", "slowly"]
-    assert len({repr(f[-1]) for f in fitted if len(f[2]) == 6}) == 1, "one recipe for all"
-    assert {r.figures["rate"] for r in done.rows} <= set(RATES)
-    trained = [{u.id for u in f[2]} for f in fitted if f[0] == "scratch" and f[4] == 0]
+    lengths = {(f[-1].network.hidden, len(f[2]), f[-1].training.updates) for f in fitted}
+    assert lengths == {(8, 6, 20), (8, 12, 24), (8, 24, 48), (9, 6, 20), (9, 12, 36), (9, 24, 72)}, "or enough epochs"
+    assert [f[1] for f in fitted[:2]] == [[(rate, None, ()) for rate in RATES], [(0.5, None, ())]]
+    assert [f[1] for f in fitted[2:8]] == [*RATES, 0.5] * 2
+    assert [f[0] for f in fitted[:8]] == ["scratch"] * 2 + ["frozen"] * 3 + ["slowly"] * 3
+    assert len({repr(f[-1]) for f in fitted if len(f[2]) == 6}) == 2, "two recipes, the same for all"
+    assert {(r.figures["way"], r.figures["rate"]) for r in done.rows} <= {(0, 1.0), (0, 2.5), (1, 0.5)}
+    trained = [{u.id for u in f[2]} for f in fitted if f[0] == "scratch" and f[4] == 0][::2]
     assert trained[0] < trained[1] < trained[2]
     assert set(done.tables["capped"]) == set(RATIOS) < set(done.tables)
     again = Results.load(how["out"])
     assert again.tables["data_ratio"]["n"] == 2 and not again.rows[0].slices["apart"][-1]
 
 
-def test_of_two_rates_dev_chooses(how, monkeypatch):
-    errors = iter([0.3, 0.2, 0.2, 0.2, 0.1, 0.4] + [0.5] * 99)
+def test_of_all_ways_dev_chooses_the_first_of_the_best(how, monkeypatch):
+    errors = iter([0.3, 0.2, 0.2, 0.3, 0.4, 0.2, 0.1, 0.4, 0.1] + [0.5] * 99)
     monkeypatch.setattr(worth, "dev_error", lambda model, dev: next(errors))
     done = worth.run(**{**how, "seeds": 1})
-    chosen = {r.method: r.figures["rate"] for r in done.select(sizes=[6])}
-    assert chosen == {"scratch": RATES[1], "fasttext_pool": RATES[0], "elmol": RATES[0]}
+    chosen = {r.method: (r.figures["way"], r.figures["rate"]) for r in done.select(sizes=[6])}
+    assert chosen == {"scratch": (0, 2.5), "fasttext_pool": (1, 0.5), "elmol": (0, 1.0)}
+
+
+def test_the_ways_are_chapter_twos_and_the_benchmarks():
+    (narrow, wide), tuned = usual_ways(), Benchmark().contextual
+    assert narrow.recipe == transfer.Settings().scratch and wide.recipe.network == tuned.network
+    assert wide.recipe.training.batch == tuned.training.batch and wide.recipe.network.layers == 3
+    assert wide.lasting(1000, 250).training.updates == 1000
+    assert wide.lasting(1000, 12_000).training.updates == 16 * 12_000 // tuned.training.batch
+    assert [way.recipe for way in brief_ways()] == [narrow.recipe]
 
 
 def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how):

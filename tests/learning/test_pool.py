@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+from slubook.corpora.dedupe import near_duplicates, opened
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
 from slubook.learning import pool as pools
@@ -20,6 +21,15 @@ def test_the_pool_holds_no_test_utterance_nor_a_near_duplicate(monkeypatch):
     assert pool.counts["read"] == 4 and pool.counts["distinct"] == 3
     exact = build_pool(["mine"], ["play some JAZZ music for us now"])
     assert set(exact.texts) == {"turn the heating off"}
+
+
+def test_a_test_that_is_spelled_without_apostrophes_is_not_known_either():
+    said = ("I'd like a table at the Unseen Bean", "add it to cristina’s endorphin rush playlist", "what's on")
+    tests = ["i d like a table at the unseen bean", "add it to cristina s endorphin rush playlist"]
+    pool = Pool(said, ("",) * 3, {"read": 3})
+    assert not near_duplicates(said, tests)[0], "by its words, the first is another text"
+    assert pool.unlike(tests).texts == ("what's on",) and pool.unlike([]).texts == said
+    assert opened("I'd like") == "I d like"
 
 
 def test_a_pool_without_a_topic_drops_turns_that_also_serve_another():

@@ -26,6 +26,11 @@ def normalise(text: str) -> str:
     return " ".join(word for word in kept if any(c.isalnum() for c in word))
 
 
+def opened(text: str) -> str:
+    """``text`` with a space for each apostrophe: some corpora write *I d like* where others write *I'd like*."""
+    return re.sub(r"['’`]", " ", text)
+
+
 def near_duplicates(texts: Sequence[str], references: Sequence[str], threshold: float = 0.8) -> np.ndarray:
     """Which texts have a near-duplicate among the references.
 

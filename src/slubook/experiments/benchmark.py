@@ -2,20 +2,20 @@
 
 Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
 
-- *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw
-  of the embedded corpus ``assistant-en``, to show the machinery.
-- *Settings*: chosen on the dev split. Of the networks by half a dozen runs of seed 0 that differed in dropout, width,
-  batch and updates, both networks alike; MaxEnt-CRF chooses its regularisation at each fit. Dev also chooses a
-  network's epoch, as in most papers. The network over ELMoL has the settings chosen for the others, the language model
-  and the schedule of unfreezing their defaults: nothing was tuned for it. Early prototypes, other code than this, were
-  judged on the test split; nothing here was chosen by them.
+- *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw of
+  the embedded corpus ``assistant-en``, to show the machinery.
+- *Settings*: chosen on the dev split, by equal numbers of trials for chapter 1's network and for chapter 3's
+  (:mod:`slubook.experiments.tuning_benchmark`; ``results/benchmark_tuning.json``); MaxEnt-CRF chooses its
+  regularisation at each fit. Dev also chooses a network's epoch, as in most papers. The language model is trained for
+  as long as chapter 3's longest. Early prototypes, other code than this, were judged on the test split; nothing here
+  was chosen by them.
 - *Seeds*: five for networks, which start and shuffle by them. MaxEnt-CRF has nothing random, so its rows are equal.
 - *Vectors*: FastText on the pool of public requests, without every text that equals or nearly equals one of the test or
-  dev split. Nothing is learned from text of elsewhere.
-- *ELMoL*: a language model of one layer that reads the very same requests. Its vectors have a mean norm of 1 over the
-  tokens of some of them, as the word vectors have over words. Chapter 3's network reads it beside words of its own that
-  start at random, without other annotated data; it is frozen first and unfrozen slowly
-  (:mod:`slubook.learning.unfreezing`).
+  dev split, apostrophes aside, which the split writes as spaces. Nothing is learned from text of elsewhere.
+- *ELMoL*: a language model of one layer that reads the very same requests. Chapter 3's network reads it beside words of
+  its own that start at random, without other annotated data; it is frozen first and unfrozen slowly
+  (:mod:`slubook.learning.unfreezing`). ``fasttext_pool`` is that network over FastText, scaled alike, so that the two
+  differ in the embedding and in nothing else.
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
   error rate of the book; beside them numbers learned, numbers in what stands beneath, seconds, and bytes.
 
@@ -29,13 +29,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, Self
 
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill, fingerprint, skills_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.beneath import Beneath, Places
 from slubook.experiments.elmol_sources import SMALL
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
@@ -51,7 +52,7 @@ from slubook.learning.training import TrainingConfig
 from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.base import NLUModel
 from slubook.models.bilm import BiLM
-from slubook.models.language_model import LanguageModel
+from slubook.models.contextual import Embedding, WordVectors, match_norm
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -63,10 +64,11 @@ METHODS = {
     "maxent_crf": "MaxEnt-CRF",
     "dnn_scratch": "DNN, no pretrained vectors",
     "dnn_pool": "DNN, FastText of the pool",
-    "elmol": "DNN, ELMoL of the pool",
+    "fasttext_pool": "chapter 3's network, FastText of the pool",
+    "elmol": "chapter 3's network, ELMoL of the pool",
 }
 #: What the models that stand on something stand on, for the page.
-BENEATH = {"dnn_pool": "vectors of requests", "elmol": "language model of requests"}
+BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
@@ -80,13 +82,6 @@ class Counted(NLUModel, Protocol):
         ...
 
 
-class Beneath(NamedTuple):
-    """What was learned from the pool of requests: word vectors, and a language model."""
-
-    table: VectorTable
-    reader: BiLM
-
-
 #: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands occur.
 DNN_CONFIG = DNNConfig(
     NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
@@ -95,18 +90,31 @@ DNN_CONFIG = DNNConfig(
 
 
 @dataclass(frozen=True)
+class Contextual:
+    """Chapter 3's network, its training, and when the embedding may learn."""
+
+    network: NetworkConfig
+    training: TrainingConfig
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+
+    @classmethod
+    def of(cls, config: DNNConfig) -> Self:
+        """The same sizes and training, with three layers: a common one, and one a task."""
+        return cls(replace(config.network, layers=3), config.training)
+
+    def over(self, embedding: Embedding) -> ContextDNN:
+        """The network over an embedding."""
+        return ContextDNN(config=DNNConfig(self.network, self.training), start=ContextStart(embedding, self.unfreezing))
+
+
+@dataclass(frozen=True)
 class Settings:
     """What was chosen on dev."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=lambda: DNN_CONFIG)
-    bilm: BiLMTraining = field(default_factory=BiLMTraining)
-    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
-
-    @property
-    def contextual(self) -> DNNConfig:
-        """The same network with chapter 3's three layers: a common one, and one a task."""
-        return replace(self.dnn, network=replace(self.dnn.network, layers=3))
+    contextual: Contextual = field(default_factory=lambda: Contextual.of(DNN_CONFIG))
+    bilm: BiLMTraining = field(default_factory=lambda: BiLMTraining(epochs=15))
 
 
 #: How each model is made, from the settings and what was learned from the pool.
@@ -114,17 +122,19 @@ MODELS: Mapping[str, Callable[[Settings, Beneath], Counted]] = {
     "maxent_crf": lambda settings, beneath: MaxEntCRF(settings.maxent),
     "dnn_scratch": lambda settings, beneath: DNN(None, settings.dnn),
     "dnn_pool": lambda settings, beneath: DNN(beneath.table, settings.dnn),
-    "elmol": lambda settings, beneath: ContextDNN(
-        config=settings.contextual, start=ContextStart(beneath.reader, settings.unfreezing)
-    ),
+    "fasttext_pool": lambda settings, beneath: settings.contextual.over(beneath.vectors),
+    "elmol": lambda settings, beneath: settings.contextual.over(beneath.reader),
 }
 
 
 def brief(settings: Settings) -> Settings:
     """The same models, soon trained: fewer updates, one regularisation of each kind, a small language model."""
     linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
-    training = replace(settings.dnn.training, updates=QUICK_UPDATES)
-    return Settings(linear, replace(settings.dnn, training=training), replace(SMALL, epochs=1), settings.unfreezing)
+    dnn, contextual = (
+        replace(made, training=replace(made.training, updates=QUICK_UPDATES))
+        for made in (settings.dnn, settings.contextual)
+    )
+    return Settings(linear, dnn, contextual, replace(SMALL, epochs=1))
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,13 @@ class Plan:
     pool_counts: Mapping[str, int]
     measured: Sequence[Sequence[str]]
 
+    def places(self) -> Places:
+        """Where workers find vectors and language model; see :func:`slubook.models.contextual.match_norm`."""
+        vectors, name = WordVectors(self.table), self.table.name
+        match_norm(vectors, self.measured)
+        key = self.reader.about["kept_key"]
+        return Places(table_folder(name), self.table.key, float(vectors.scale), bilm_folder(name), key)
+
     def cell(self, seed: int) -> Cell:
         """The data of one seed: the same for all."""
         return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
@@ -172,7 +189,8 @@ def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
     else:
         [whole], sources = skills_of(QUICK_CORPUS, load(QUICK_CORPUS)), QUICK_SOURCES
         train, dev = whole.draw(QUICK_SIZE, 0)
-    pool = build_pool(sources, [u.text for u in (*dev, *whole.test)])
+    unknown = [u.text for u in (*dev, *whole.test)]
+    pool = build_pool(sources, unknown).unlike(unknown)
     name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
     table = kept_table(name, sentences, train_fasttext, FastTextConfig())
     measured = pool.measured()
@@ -229,10 +247,10 @@ def run(
     data = {name: fingerprint(the_plan.whole), f"vectors {beneath}": the_plan.table.key}
     data |= {f"language model {beneath}": read["kept_key"]}
     count = seeds or (SEEDS if profile == "full" else 1)
-    keys = [(name, len(the_plan.train), seed) for seed in range(count)]
+    keys, places = [(name, len(the_plan.train), seed) for seed in range(count)], the_plan.places()
 
     def task(key: Key) -> Task:
-        return measure_cell, (the_plan.cell(key[2]), table_folder(beneath), bilm_folder(beneath), settings)
+        return measure_cell, (the_plan.cell(key[2]), places, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
@@ -243,14 +261,13 @@ def run(
     return run_cells(identity, keys, task, {name: test_of(the_plan.whole)}, how, out, earlier, tables)
 
 
-def measure_cell(cell: Cell, table_at: Path, reader_at: Path, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, places: Places, settings: Settings) -> Measured:
     """One cell, in a worker: every model with one seed."""
-    bench, table = Bench(cell), VectorTable.load(table_at)
-    beneath = Beneath(table, LanguageModel.load(reader_at).reader)
+    bench, beneath = Bench(cell), places.load()
     for method, make in MODELS.items():
         start = time.perf_counter()
         model = make(settings, beneath).fit(cell.train, cell.dev, cell.seed)
         spent = time.perf_counter() - start
         learned, read = model.parameters()
         bench.judge(method, model, spent, parameters=learned, beneath=read)
-    return Measured(bench.rows, {table.name: table.stamp})
+    return Measured(bench.rows, {beneath.table.name: beneath.table.stamp})

@@ -16,7 +16,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.plain import read_texts
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import words
-from slubook.experiments.elmol_sources import SMALL
+from slubook.experiments.elmol_sources import MODELS, SMALL
 from slubook.experiments.own import Mature, OwnSkill, embedded_pool, embedded_source
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, kept_key
 from slubook.learning.checkpoints import kept_contextual, pretrained_folder
@@ -29,8 +29,8 @@ from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.language_model import LanguageModel
 from slubook.models.saved import FACTS, WEIGHTS
 
-#: The language model that a full run of chapter 3 leaves in the cache.
-FULL = "elmol-full-elmol"
+#: The language models that a full run of chapter 3 leaves in the cache, the longest training first.
+FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].epochs))
 #: Stage one of transfer over ELMoL on the embedded corpora: with the language model, two minutes of one core.
 PRETRAINING = PretrainingConfig(updates=1000)
 #: Of a text of the user's own, requests held out for perplexity, and their greatest share of it.
@@ -107,10 +107,12 @@ def language_model(choice: str, skills: Sequence[OwnSkill]) -> Reader:
         FileNotFoundError: when there is none in the folder.
         ValueError: when it is damaged or of another format.
     """
-    folder, read = bilm_folder(FULL), "a language model of the public requests of chapter 3"
+    there = [folder for folder in map(bilm_folder, FULL) if (folder / "reader" / FACTS).is_file()]
     if choice != "auto":
-        folder, read = Path(choice), f"the language model in {choice}"
-    elif not (folder / "reader" / FACTS).is_file():
+        folder, read = Path(choice), f"the language model in {choice}{_known_to_lack(Path(choice))}"
+    elif there:
+        folder, read = there[0], "a language model of the public requests of chapter 3"
+    else:
         name, pool = embedded_pool(skills)
         kept_bilm(name, pool.sentences(), SMALL, pool.measured())
         without = ", without those that are also yours" if "-without-" in name else ""
@@ -157,7 +159,7 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
             or when it cannot be written.
     """
     asked = [u.text for path in without for u in load(path)]
-    pool = build_pool((), asked, read_texts(text))
+    pool = build_pool((), asked, read_texts(text)).unlike(asked)
     left_out = pool.counts["distinct"] - pool.counts["left"]
     left, held_out = pool.held_out(min(MOST, max(HELD_OUT, HELD / max(1, len(pool.texts)))))
     config, out = BiLMTraining(), out.resolve()
@@ -170,6 +172,8 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
                 "name another folder, or remove it"
             )
         model = kept_bilm(out.name, sentences, config, measured, device, out)
+        model.reader.about["without"] = sorted(path.name for path in without)
+        model.save(out)
     except CorpusError:
         raise
     except (OSError, ValueError) as error:
@@ -177,6 +181,12 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
     told = perplexity(model, [words(t) for t in held_out]) if held_out else {}
     about = model.reader.about
     return Trained(str(out), about["sentences"], left_out, len(held_out), told, about["seconds"])
+
+
+def _known_to_lack(folder: Path) -> str:
+    """Which files a language model was trained without, in brackets; what it has read of a skill flatters it there."""
+    without = LanguageModel.load(folder).reader.about.get("without")
+    return f" (trained without {', '.join(without)})" if without else " (which may have read the skill's requests)"
 
 
 def _may_be_written(out: Path, key: str) -> bool:

@@ -10,9 +10,10 @@ Protocol (decided before any test figure of this experiment was looked at; chapt
 - *With an embedding*: the same network, which also begins at random, over ELMoL or, as control, over FastText, at the
   sizes of :data:`LABELLED`. Both have read ``benchmark``'s pool of requests: no text of the test split and none that
   nearly repeats one, but most of SNIPS's training texts, without their labels.
-- *Settings*: for all the sizes, dropout, batch and updates of ``transfer``'s network from scratch, and never fewer than
-  :data:`UPDATES` updates nor eight epochs. Every network is trained at each rate of :data:`RATES`, and the dev set
-  chooses. ELMoL is frozen first and unfrozen slowly.
+- *Settings*: every network is trained in each of several ways (:class:`Way`), the same for all methods and sizes, and
+  the dev set chooses: as ``transfer``'s network from scratch at each of three rates, which was tuned on a few hundred
+  examples, and as that of ``benchmark``, wider and for more epochs, which was tuned on thousands. Never fewer than
+  :data:`UPDATES` updates (quick: the first network, two rates). ELMoL is frozen first and unfrozen slowly.
 - *Judged by*: the size at which the network from scratch makes as few mistakes (IRER, mean of the seeds) as the other
   one does with so many labelled examples, between two sizes by a straight line over the logarithm of size, divided by
   that number: ``data_ratio`` for ELMoL at 1,000, ``data_ratio_few`` at 500, ``data_ratio_pool`` for FastText at 1,000.
@@ -36,27 +37,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import fingerprint
 from slubook.evaluation.intervals import Interval
 from slubook.experiments import benchmark, elmol, transfer
-from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.beneath import Places
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.search import dev_error
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.bilm import BiLMTraining, bilm_folder
+from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextStart, fit_contextual
-from slubook.learning.tables import table_folder
+from slubook.learning.dnn import DNN
 from slubook.learning.transfer import Recipe, Start, fit_starts
 from slubook.learning.unfreezing import UnfreezingConfig
-from slubook.models.contextual import Embedding, WordVectors, match_norm
-from slubook.models.language_model import LanguageModel
-from slubook.models.vectors import VectorTable
+from slubook.models.contextual import Embedding
 
 EXPERIMENT, PROTOCOL = "worth", 1
 SEEDS = 5
@@ -72,8 +70,6 @@ SIZES = {"full": (250, 500, 1000, 2000, 4000, 8000, 12_000), "quick": (60, 120, 
 LABELLED = {"full": (500, 1000), "quick": (60, 120)}
 #: Updates at the least, by profile.
 UPDATES = {"full": 1000, "quick": 200}
-#: Multiples of the learning rate; dev chooses one for each network.
-RATES = (1.0, 2.5)
 #: Each table's method, which of :data:`LABELLED` it is read at, and the slice of the test set that is counted.
 RATIOS = {
     "data_ratio": ("elmol", 1, None),
@@ -83,35 +79,38 @@ RATIOS = {
 }
 
 
+class Way(NamedTuple):
+    """A network and its training, multiples of the learning rate that are tried, and epochs at the least."""
+
+    recipe: Recipe
+    rates: tuple[float, ...]
+    epochs: int
+
+    def lasting(self, least: int, size: int) -> Recipe:
+        """The recipe for a training set of ``size``: its number of updates, or more."""
+        training = self.recipe.training
+        return self.recipe.lasting(max(least, training.updates, self.epochs * size // training.batch))
+
+
+def usual_ways() -> tuple[Way, ...]:
+    """Those of the full run: chapter 2's network, and the benchmark's with three layers."""
+    wide = benchmark.Settings().contextual
+    training = replace(wide.training, updates=0, evaluations=10)
+    return Way(transfer.Settings().scratch, (0.4, 1.0, 2.5), 8), Way(Recipe(wide.network, training), (1.0,), 16)
+
+
+def brief_ways() -> tuple[Way, ...]:
+    """Those of the quick profile."""
+    return (usual_ways()[0]._replace(rates=(1.0, 2.5)),)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The network, the language model, and when that may learn."""
+    """How networks are trained, the language model, and when that may learn."""
 
-    recipe: Recipe = field(default_factory=lambda: transfer.Settings().scratch)
-    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    ways: tuple[Way, ...] = field(default_factory=usual_ways)
+    bilm: BiLMTraining = field(default_factory=lambda: benchmark.Settings().bilm)
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
-
-
-class Places(NamedTuple):
-    """Where vectors and language model lie, the keys that they must have, and the vectors' scale."""
-
-    table: Path
-    table_key: str
-    scale: float
-    reader: Path
-    reader_key: str
-
-    def load(self) -> dict[str, Embedding]:
-        """Both embeddings, by method.
-
-        Raises:
-            RuntimeError: when another run has replaced one meanwhile.
-        """
-        vectors, reader = WordVectors(VectorTable.load(self.table)), LanguageModel.load(self.reader).reader
-        vectors.scale = torch.tensor([self.scale])
-        if (vectors.table.key, reader.about["kept_key"]) != (self.table_key, self.reader_key):
-            raise RuntimeError(f"what lies at {self.table} or {self.reader} was replaced: run this one again")
-        return {"fasttext_pool": vectors, "elmol": reader}
 
 
 def run(
@@ -135,12 +134,10 @@ def run(
         )
     how, earlier = How(jobs, until, backend), load_earlier(out)
     small = benchmark.brief(benchmark.Settings()).bilm
-    settings = settings or (Settings(bilm=small) if profile == "quick" else Settings())
+    settings = settings or (Settings(brief_ways(), small) if profile == "quick" else Settings())
     the_plan = the_plan or benchmark.plan(profile, settings.bilm, device)
     whole, table, key = the_plan.whole, the_plan.table, the_plan.reader.about["kept_key"]
-    vectors = WordVectors(table)
-    match_norm(vectors, the_plan.measured)
-    places = Places(table_folder(table.name), table.key, float(vectors.scale), bilm_folder(table.name), key)
+    places = the_plan.places()
     sizes, few, least = [n for n in SIZES[profile] if whole.allows(n)], LABELLED[profile], UPDATES[profile]
 
     def task(key: Key) -> Task:
@@ -152,7 +149,7 @@ def run(
         return {**worth_tables(rows, few), "train_seconds": train_seconds(rows)}
 
     data = {whole.name: fingerprint(whole), f"vectors {table.name}": table.key, f"language model {table.name}": key}
-    config = {"profile": profile, **asdict(settings), "sizes": sizes, "labelled": few, "rates": RATES, "least": least}
+    config = {"profile": profile, **asdict(settings), "sizes": sizes, "labelled": few, "least": least}
     keys = [(whole.name, size, seed) for seed in range(seeds or (SEEDS if profile == "full" else 1)) for size in sizes]
     near = near_duplicates([u.text for u in whole.test], [u.text for u in whole.pool])
     test = replace(test_of(whole), slices={"apart": ~near})
@@ -162,7 +159,7 @@ def run(
 
 
 def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: Settings, least: int) -> Measured:
-    """One cell, in a worker: some methods on one draw, each at the rate of :data:`RATES` that dev chooses.
+    """One cell, in a worker: some methods on one draw, each in the way that dev chooses.
 
     Args:
         cell: the draw.
@@ -171,21 +168,23 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
         settings: of all.
         least: updates at the least.
     """
-    bench, embeddings = Bench(cell), places.load()
-    training = settings.recipe.training
-    recipe = settings.recipe.lasting(long_enough(max(least, training.updates), training.batch, cell.size))
+    bench, beneath = Bench(cell), places.load()
+    embeddings: dict[str, Embedding] = {"fasttext_pool": beneath.vectors, "elmol": beneath.reader}
     for method in methods:
-        begun = time.perf_counter()
-        if method in embeddings:
-            schedule = replace(settings.unfreezing, how=elmol.HOW[method][2])
-            begins = [ContextStart(embeddings[method], schedule, rate) for rate in RATES]
-            tried = [fit_contextual(start, *cell.draw, recipe) for start in begins]
-        else:
-            tried = list(fit_starts({str(rate): Start(rate=rate) for rate in RATES}, *cell.draw, recipe).values())
-        errors = [dev_error(model, cell.dev) for model in tried]
-        best = errors.index(min(errors))
-        bench.judge(method, tried[best], time.perf_counter() - begun, rate=RATES[best])
-    return Measured(bench.rows, {places.table.name: embeddings["fasttext_pool"].table.stamp})
+        begun, tried = time.perf_counter(), list[tuple[int, float, DNN]]()
+        for number, way in enumerate(settings.ways):
+            recipe = way.lasting(least, cell.size)
+            if method in embeddings:
+                schedule = replace(settings.unfreezing, how=elmol.HOW[method][2])
+                begins = [ContextStart(embeddings[method], schedule, rate) for rate in way.rates]
+                models = [fit_contextual(start, *cell.draw, recipe) for start in begins]
+            else:
+                begins = {str(rate): Start(rate=rate) for rate in way.rates}
+                models = [*fit_starts(begins, *cell.draw, recipe).values()]
+            tried += [(number, rate, model) for rate, model in zip(way.rates, models, strict=True)]
+        number, rate, model = min(tried, key=lambda one: dev_error(one[2], cell.dev))
+        bench.judge(method, model, time.perf_counter() - begun, way=number, rate=rate)
+    return Measured(bench.rows, {beneath.table.name: beneath.table.stamp})
 
 
 def worth_tables(rows: Sequence[Row], labelled: Sequence[int], replicates: int = 2000) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slubook.corpora.dedupe import near_duplicates, normalise
+from slubook.corpora.dedupe import near_duplicates, normalise, opened
 from slubook.corpora.registry import load
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.topics import topic_of
@@ -45,6 +45,11 @@ class Pool:
     def without(self, topics: Collection[str]) -> Pool:
         """The pool without the requests of ``topics``, in whatever corpus they stand."""
         return self._where([not set(k.split("+")) & set(topics) for k in self.topics])
+
+    def unlike(self, texts: Sequence[str]) -> Pool:
+        """The pool without what nearly equals one of ``texts`` where both are spelled without apostrophes."""
+        near = near_duplicates([opened(t) for t in self.texts], [opened(t) for t in texts])
+        return self._where([not n for n in near])
 
     def part(self, share: float) -> Pool:
         """A share of the pool, by hash: a smaller one is a subset of a larger one."""
