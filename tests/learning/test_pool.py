@@ -13,11 +13,8 @@ def test_the_pool_holds_no_test_utterance_nor_a_near_duplicate(monkeypatch):
         pools, "load", lambda name: [Utterance(str(i), t, "A", domain="d") for i, t in enumerate(texts)]
     )
     pool = build_pool(["mine"], ["play some jazz music for me now", "something else"], own=["turn the lights on"])
-    assert set(pool.texts) == {"turn the lights on", "turn the heating off"} or set(pool.texts) == {
-        "turn the lights on",
-        "turn the heating off",
-        "play some jazz music for us now",
-    }
+    one_word_in_six = "play some jazz music for us now"  # no near-duplicate of the test, by the threshold
+    assert set(pool.texts) == {"turn the lights on", "turn the heating off", one_word_in_six}
     assert pool.counts["read"] == 4 and pool.counts["distinct"] == 3
     exact = build_pool(["mine"], ["play some JAZZ music for us now"])
     assert set(exact.texts) == {"turn the heating off"}
