@@ -121,7 +121,7 @@ def texts(tmp_path, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
     things, places = ("jazz", "a song", "my album", "it"), ("here", "in the kitchen", "at home", "for us", "now")
     said = [f"{verb} {what} {place}" for verb in ("play", "stop", "find") for what in things for place in places]
-    return Texts("toy", Pool(tuple(said), ("music",) * len(said), {}), ["play a record"], READER, FAST)
+    return Texts("toy", Pool(tuple(said), ("music",) * len(said), {}), ["play a record"], READER, {"pool": FAST})
 
 
 def test_every_embedding_has_the_same_norm_on_the_same_requests(texts):
@@ -159,7 +159,7 @@ def test_in_the_full_run_requests_are_read_as_often_as_serves_a_model_best(texts
 
 
 def test_a_table_of_words_read_for_longer_is_another_one(texts):
-    one, two = (replace(texts, fasttext=replace(FAST, epochs=n)).embedding("pool") for n in (1, 2))
+    one, two = (replace(texts, fasttext={"pool": replace(FAST, epochs=n)}).embedding("pool") for n in (1, 2))
     assert (one[0].name, two[0].name) == ("toy-pool-1", "toy-pool-2") and one[0].made != two[0].made
     assert (one[1]["epochs"], two[1]["epochs"]) == (1, 2)
 

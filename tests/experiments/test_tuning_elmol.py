@@ -97,13 +97,13 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
 
     @dataclass(frozen=True)
     class Reads:
-        fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+        fasttext: dict = field(default_factory=lambda: dict.fromkeys(("general", "pool"), FastTextConfig()))
 
         def embeddings(self, kinds, jobs):
             return {kind: f"read {kind}" for kind in kinds}, {}
 
         def embedding(self, kind):
-            return f"read {kind} of {self.fasttext.epochs} epochs", {}
+            return f"read {kind} of {self.fasttext[kind].epochs} epochs", {}
 
     skills = [(SimpleNamespace(name=name), 100) for name in (*SKILLS, "another#0")]
     of = {s.name: "elmol-full-3" if s.name in SKILLS else "elmol-full-1" for s, _ in skills}

@@ -70,6 +70,8 @@ METHODS = {
 #: What the models that stand on something stand on, for the page.
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
+#: Of FastText, by profile: as many as chapter 3's tuning chose.
+EPOCHS = {"full": 45, "quick": 5}
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
 
@@ -192,7 +194,7 @@ def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
     unknown = [u.text for u in (*dev, *whole.test)]
     pool = build_pool(sources, unknown).unlike(unknown)
     name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
-    table = kept_table(name, sentences, train_fasttext, FastTextConfig())
+    table = kept_table(name, sentences, train_fasttext, FastTextConfig(epochs=EPOCHS[profile]))
     measured = pool.measured()
     reader = kept_bilm(name, sentences, bilm, measured, device).reader
     return Plan(whole, train, dev, table, reader, pool.counts, measured)

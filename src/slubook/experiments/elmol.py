@@ -136,7 +136,8 @@ class Settings:
         recipes: of methods on the new skill.
         pretraining: of all networks.
         bilm: of the language models in the full run; ``small`` those of others.
-        fasttext: of the table of the pool.
+        fasttext: of tables of words.
+        epochs: of FastText in the full run, by table.
         unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
         stage_one: for a schedule of stage one, the rate of the embedding's highest layer.
     """
@@ -148,6 +149,7 @@ class Settings:
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45})
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     stage_one: Mapping[str, float] = field(default_factory=lambda: {"slowly": 0.5, "at_once": 0.5})
 
@@ -259,7 +261,9 @@ def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
         pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
     left, held_out = pool.held_out()
     full = chosen.profile == "full"
-    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, settings.fasttext, device, full)
+    epochs = settings.epochs if full else {"pool": settings.fasttext.epochs}
+    tables = {kind: replace(settings.fasttext, epochs=n) for kind, n in epochs.items()}
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, tables, device, full)
 
 
 def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:

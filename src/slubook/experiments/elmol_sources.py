@@ -18,7 +18,7 @@ from slubook.corpora import general
 from slubook.corpora.download import fetch
 from slubook.corpora.utterance import words
 from slubook.experiments.transfer_sources import Kept, Source
-from slubook.experiments.vectors import GENERAL, general_table
+from slubook.experiments.vectors import general_table
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm
 from slubook.learning.checkpoints import kept_contextual, pretrained_folder
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
@@ -102,7 +102,7 @@ class Texts:
         pool: unlabelled requests, without tests and without what is held out.
         held_out: requests for perplexity.
         bilm: settings of the language models; the number of layers is set for each.
-        fasttext: settings of the tables.
+        fasttext: settings of each of :data:`TABLES` that is used.
         device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
         full: whether this is the full run: language models are tried at their several lengths of training, and judged
             on general English, too.
@@ -112,7 +112,7 @@ class Texts:
     pool: Pool
     held_out: Sequence[str]
     bilm: BiLMTraining
-    fasttext: FastTextConfig
+    fasttext: Mapping[str, FastTextConfig]
     device: str = "cpu"
     full: bool = False
 
@@ -125,16 +125,16 @@ class Texts:
         measured = self.measured()
         if kind in MODELS:
             return self._language_model(kind, MODELS[kind], measured)
-        name = f"{self.prefix}-pool-{self.fasttext.epochs}" if kind == "pool" else GENERAL
+        config = self.fasttext[kind]
         if kind == "pool":
-            table = kept_table(name, self.pool.sentences(), train_fasttext, self.fasttext)
+            table = kept_table(f"{self.prefix}-pool-{config.epochs}", self.pool.sentences(), train_fasttext, config)
         else:
-            table = general_table()
+            table = general_table(config)
         vectors = WordVectors(table)
         match_norm(vectors, measured)
         origin = text_key(measured, table.key)
-        counted = {"words": len(table.index), "epochs": (self.fasttext if kind == "pool" else FastTextConfig()).epochs}
-        return Read(kind, name, float(vectors.scale), origin, table.key), counted
+        counted = {"words": len(table.index), "epochs": config.epochs}
+        return Read(kind, table.name, float(vectors.scale), origin, table.key), counted
 
     def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
         sentences, tried = self.pool.part(made.share).sentences(), {}

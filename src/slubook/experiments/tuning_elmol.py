@@ -7,8 +7,8 @@
   each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
   and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
 - *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
-  (:data:`OTHERWISE`): FastText that read the requests longer, or an embedding that learned more slowly in stage one.
-  The usual is what came out best of the three.
+  (:data:`OTHERWISE`): FastText that read for another number of epochs, or an embedding that learned more slowly in
+  stage one. The usual is what came out best of the three.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
 - *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
@@ -71,8 +71,10 @@ class Otherwise:
 
 
 OTHERWISE = {
+    "fasttext_general_15": Otherwise("fasttext_general", epochs=15),
+    "fasttext_pool_5": Otherwise("fasttext_pool", epochs=5),
     "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
-    "fasttext_pool_45": Otherwise("fasttext_pool", epochs=45),
+    "fasttext_pool_90": Otherwise("fasttext_pool", epochs=90),
     "elmol_slower": Otherwise("elmol", reduced=0.1),
     "elmol_trained_slower": Otherwise("elmol_trained", reduced=0.1),
 }
@@ -181,8 +183,8 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
         kind, how, _ = HOW[other.method]
         unfreezing = settings.pretrained(how)
         if other.epochs:
-            longer = replace(texts, fasttext=replace(texts.fasttext, epochs=other.epochs))
-            reads[name], _ = longer.embedding(kind)
+            table = {kind: replace(texts.fasttext[kind], epochs=other.epochs)}
+            reads[name], _ = replace(texts, fasttext=table).embedding(kind)
             kind = name
         if other.reduced:
             unfreezing = replace(unfreezing, reduced=other.reduced)

@@ -104,10 +104,16 @@ class VectorPaths:
     clusters: Path
 
 
-def general_table() -> VectorTable:
-    """FastText on general English; chapter 2 puts it beneath a source."""
+def general_table(config: FastTextConfig | None = None) -> VectorTable:
+    """FastText on general English; chapter 2 puts it beneath a source, chapter 3 compares it.
+
+    Args:
+        config: the usual settings when ``None``; the table of another number of epochs has a name of its own.
+    """
+    c, usual = config or FastTextConfig(), FastTextConfig()
+    name = GENERAL if c.epochs == usual.epochs else f"{GENERAL}-{c.epochs}"
     sentences = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
-    return kept_table(GENERAL, sentences, train_fasttext, FastTextConfig())
+    return kept_table(name, sentences, train_fasttext, c)
 
 
 def clusters(table: VectorTable, grains: Sequence[int] = GRAINS) -> dict[str, list[int]]:
