@@ -9,20 +9,8 @@ from slubook.claims import load_claims
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance, words
 from slubook.experiments import elmol, elmol_sources
-from slubook.experiments.elmol import (
-    GROUPS,
-    HOW,
-    LARGE,
-    METHODS,
-    SIZES,
-    USED,
-    Settings,
-    deal,
-    learn_some,
-    run,
-    variant_of,
-    wanted,
-)
+from slubook.experiments.elmol import GROUPS, LARGE, SIZES, deal, learn_some, run
+from slubook.experiments.elmol_methods import AS, HOW, METHODS, USED, Settings, variant_of, wanted
 from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
 from slubook.learning import bilm, checkpoints
@@ -186,7 +174,7 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     for method, schedules in (("elmol_frozen", ["frozen"] * 2), ("elmol_trained", ["at_once"] * 2)):
         assert HOW[method] == (embedding, *schedules)
     assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
-    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *elmol.AS))
+    assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *AS))
     assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")} == {
         "elmol": Model(epochs=(1, 3)), "elmo": Model(2, epochs=(1, 3)), "elmol_light": Model(light=True, epochs=(3,)),
         "elmol_1": Model(1, 0.01, epochs=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, epochs=(1, 3, 9)),

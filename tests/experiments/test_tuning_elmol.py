@@ -8,8 +8,9 @@ import pytest
 
 from slubook.corpora.skillsets import own_skills
 from slubook.corpora.utterance import Prediction
-from slubook.experiments import elmol, tuning_elmol
-from slubook.experiments.elmol import AS, GROUPS, METHODS, PROTOCOL, START, Settings, variant_of
+from slubook.experiments import tuning_elmol
+from slubook.experiments.elmol import GROUPS, PROTOCOL
+from slubook.experiments.elmol_methods import AS, HOW, METHODS, START, Settings, variant_of
 from slubook.experiments.elmol_sources import Read
 from slubook.experiments.records import RecordsError
 from slubook.experiments.transfer_sources import Chosen, Kept
@@ -121,7 +122,7 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
         before, usually = made["schedules"][name][1], made["schedules"][variant_of(other.method)][1]
         assert kept == Kept(f"elmol-full-3-{name}", f"key of elmol-full-3-{name}")
         assert before == (replace(usually, reduced=other.reduced) if other.reduced else usually)
-        kind = elmol.HOW[other.method][0]
+        kind = HOW[other.method][0]
         assert read == (f"read {kind} of {other.epochs} epochs" if other.epochs else f"read {kind}")
         assert (before, read) != (usually, f"read {kind}"), "something else than the usual"
     assert [s.name for s, _ in search.listed] == [*SKILLS] and set(search.networks) == set(ROUNDS)

@@ -49,26 +49,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Utterance
-from slubook.experiments import transfer
+from slubook.experiments import elmol_methods
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.elmol_sources import SMALL, Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.experiments.elmol_methods import HOW, USED, Settings, variant_of, wanted
+from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe, fit_contextual
 from slubook.learning.dnn import DNN
-from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.pool import build_pool, public_pool
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import EMBEDDED_SOURCE
@@ -80,86 +79,13 @@ from slubook.models.pretrained import Pretrained
 EXPERIMENT, PROTOCOL = "elmol", 1
 SEEDS = 5
 BASELINE = "none"
-METHODS = {
-    "none": "No embedding",
-    "fasttext_general": "FastText of general text",
-    "fasttext_pool": "FastText of the same requests",
-    "elmol": "ELMoL",
-    "elmo": "ELMo",
-    "elmol_light": "ELMoL, light",
-    "elmol_again": "ELMoL by another seed",
-    "elmol_1": "ELMoL of 1 % of the requests",
-    "elmol_10": "ELMoL of 10 % of the requests",
-    "elmol_frozen": "ELMoL, always frozen",
-    "elmol_trained": "ELMoL, trained from the start",
-    "elmol_ulmfit": "ELMoL, gradual unfreezing",
-}
-#: For each method with an embedding: which one, and its schedules in pretraining and on the new skill.
-HOW = {
-    "fasttext_general": ("general", "frozen", "frozen"),
-    "fasttext_pool": ("pool", "frozen", "frozen"),
-    "elmol": ("elmol", "slowly", "slowly"),
-    "elmo": ("elmo", "slowly", "slowly"),
-    "elmol_light": ("elmol_light", "slowly", "slowly"),
-    "elmol_again": ("elmol_again", "slowly", "slowly"),
-    "elmol_1": ("elmol1", "slowly", "slowly"),
-    "elmol_10": ("elmol10", "slowly", "slowly"),
-    "elmol_frozen": ("elmol", "frozen", "frozen"),
-    "elmol_trained": ("elmol", "at_once", "at_once"),
-    "elmol_ulmfit": ("elmol", "slowly", "gradual"),
-}
-#: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
-USED = {
-    "full": tuple(HOW),
-    "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
-    "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
-}
+METHODS = elmol_methods.METHODS
 #: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.
 GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 #: Updates of a pretraining that is not full.
 QUICK_UPDATES = 400
-
-
-#: Methods that share the recipe of another one.
-AS = dict.fromkeys(("elmol_light", "elmol_again", "elmol_1", "elmol_10"), "elmol")
-#: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
-START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The configuration of every method on the new skill, and of what comes before.
-
-    Attributes:
-        recipes: of methods on the new skill.
-        pretraining: of all networks.
-        bilm: of the language models in the full run; ``small`` those of others.
-        fasttext: of tables of words.
-        epochs: of FastText in the full run, by table.
-        unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
-        stage_one: for a schedule of stage one, the rate of the embedding's highest layer.
-    """
-
-    recipes: Mapping[str, ContextRecipe] = field(
-        default_factory=lambda: dict.fromkeys((m for m in METHODS if m not in AS), START)
-    )
-    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
-    bilm: BiLMTraining = field(default_factory=BiLMTraining)
-    small: BiLMTraining = SMALL
-    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45})
-    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
-    stage_one: Mapping[str, float] = field(default_factory=lambda: {"slowly": 0.5, "at_once": 0.5})
-
-    def pretrained(self, how: str) -> UnfreezingConfig:
-        """The schedule ``how`` of stage one."""
-        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(how, self.unfreezing.reduced))
-
-    def recipe(self, method: str) -> ContextRecipe:
-        """How a method is trained on a new skill."""
-        return self.recipes[AS.get(method, method)]
 
 
 def run(
@@ -238,18 +164,6 @@ def deal(skills: Sequence[Skill]) -> list[tuple[Skill, int]]:
         dealt[s.name] = min(room[s.name], key=taken.__getitem__)
         taken[dealt[s.name]] += 1
     return [(s, dealt[s.name]) for s in skills]
-
-
-def variant_of(method: str) -> str:
-    """The ending of the name of a method's pretrained network."""
-    kind, source, _ = HOW[method]
-    return f"{kind}-{source}"
-
-
-def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
-    """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(HOW[m][1])) for m in methods}
-    return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
 def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:

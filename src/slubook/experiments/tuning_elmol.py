@@ -1,7 +1,7 @@
 """How chapter 3's settings on a new skill were chosen: for every method by equal budgets, on dev sets only.
 
 ``slubook tune elmol`` keeps every trial in ``results/elmol_tuning.json``; what is chosen stands in the defaults of
-:class:`slubook.experiments.elmol.Settings`, and a test holds the two equal.
+:class:`slubook.experiments.elmol_methods.Settings`, and a test holds the two equal.
 
 - *Budget*: nine trials for each method. Six are three learning rates with two values of dropout. Three change one thing
   each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
@@ -24,19 +24,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.elmol import (
-    AS,
-    GROUPS,
-    HOW,
-    METHODS,
-    PROTOCOL,
-    START,
-    Settings,
-    learned,
-    texts_of,
-    variant_of,
-    wanted,
-)
+from slubook.experiments.elmol import GROUPS, PROTOCOL, learned, texts_of
+from slubook.experiments.elmol_methods import AS, HOW, METHODS, START, Settings, variant_of, wanted
 from slubook.experiments.elmol_sources import Read, load_contextual, pretrain_all
 from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.transfer import choose
@@ -82,7 +71,7 @@ ROUNDS |= {name: (Round(1, DRAWS, ROUNDS[other.method][0].trials[:3]),) for name
 
 
 def method_of(name: str) -> str:
-    """The method of :data:`slubook.experiments.elmol.METHODS` that is tried under a name."""
+    """The method of :data:`slubook.experiments.elmol_methods.METHODS` that is tried under a name."""
     return OTHERWISE[name].method if name in OTHERWISE else name
 
 

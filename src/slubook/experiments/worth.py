@@ -42,7 +42,7 @@ from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.skillsets import fingerprint
 from slubook.evaluation.intervals import Interval
-from slubook.experiments import benchmark, elmol, transfer
+from slubook.experiments import benchmark, elmol_methods, transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.beneath import Places
 from slubook.experiments.records import Results, Row
@@ -61,8 +61,8 @@ SEEDS = 5
 BASELINE = "scratch"
 METHODS = {
     "scratch": "From scratch",
-    "fasttext_pool": elmol.METHODS["fasttext_pool"],
-    "elmol": elmol.METHODS["elmol"],
+    "fasttext_pool": elmol_methods.METHODS["fasttext_pool"],
+    "elmol": elmol_methods.METHODS["elmol"],
 }
 #: Training utterances from scratch, by profile.
 SIZES = {"full": (250, 500, 1000, 2000, 4000, 8000, 12_000), "quick": (60, 120, 240, 480)}
@@ -175,7 +175,7 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
         for number, way in enumerate(settings.ways):
             recipe = way.lasting(least, cell.size)
             if method in embeddings:
-                schedule = replace(settings.unfreezing, how=elmol.HOW[method][2])
+                schedule = replace(settings.unfreezing, how=elmol_methods.HOW[method][2])
                 begins = [ContextStart(embeddings[method], schedule, rate) for rate in way.rates]
                 models = [fit_contextual(start, *cell.draw, recipe) for start in begins]
             else:

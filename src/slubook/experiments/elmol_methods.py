@@ -1,0 +1,102 @@
+"""What chapter 3 compares: its methods, what each reads, when that may learn, and how each is trained.
+
+Taught in chapter 3, *The protocol*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from slubook.experiments import transfer
+from slubook.experiments.elmol_sources import SMALL
+from slubook.learning.bilm import BiLMTraining
+from slubook.learning.contextual import ContextRecipe
+from slubook.learning.fasttext import FastTextConfig
+from slubook.learning.pretraining import PretrainingConfig
+from slubook.learning.unfreezing import UnfreezingConfig
+
+METHODS = {
+    "none": "No embedding",
+    "fasttext_general": "FastText of general text",
+    "fasttext_pool": "FastText of the same requests",
+    "elmol": "ELMoL",
+    "elmo": "ELMo",
+    "elmol_light": "ELMoL, light",
+    "elmol_again": "ELMoL by another seed",
+    "elmol_1": "ELMoL of 1 % of the requests",
+    "elmol_10": "ELMoL of 10 % of the requests",
+    "elmol_frozen": "ELMoL, always frozen",
+    "elmol_trained": "ELMoL, trained from the start",
+    "elmol_ulmfit": "ELMoL, gradual unfreezing",
+}
+#: For each method with an embedding: which one, and its schedules in pretraining and on the new skill.
+HOW = {
+    "fasttext_general": ("general", "frozen", "frozen"),
+    "fasttext_pool": ("pool", "frozen", "frozen"),
+    "elmol": ("elmol", "slowly", "slowly"),
+    "elmo": ("elmo", "slowly", "slowly"),
+    "elmol_light": ("elmol_light", "slowly", "slowly"),
+    "elmol_again": ("elmol_again", "slowly", "slowly"),
+    "elmol_1": ("elmol1", "slowly", "slowly"),
+    "elmol_10": ("elmol10", "slowly", "slowly"),
+    "elmol_frozen": ("elmol", "frozen", "frozen"),
+    "elmol_trained": ("elmol", "at_once", "at_once"),
+    "elmol_ulmfit": ("elmol", "slowly", "gradual"),
+}
+#: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
+USED = {
+    "full": tuple(HOW),
+    "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
+    "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
+}
+#: Methods that share the recipe of another one.
+AS = dict.fromkeys(("elmol_light", "elmol_again", "elmol_1", "elmol_10"), "elmol")
+#: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
+START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of every method on the new skill, and of what comes before.
+
+    Attributes:
+        recipes: of methods on the new skill.
+        pretraining: of all networks.
+        bilm: of the language models in the full run; ``small`` those of others.
+        fasttext: of tables of words.
+        epochs: of FastText in the full run, by table.
+        unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
+        stage_one: for a schedule of stage one, the rate of the embedding's highest layer.
+    """
+
+    recipes: Mapping[str, ContextRecipe] = field(
+        default_factory=lambda: dict.fromkeys((m for m in METHODS if m not in AS), START)
+    )
+    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
+    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    small: BiLMTraining = SMALL
+    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45})
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+    stage_one: Mapping[str, float] = field(default_factory=lambda: {"slowly": 0.5, "at_once": 0.5})
+
+    def pretrained(self, how: str) -> UnfreezingConfig:
+        """The schedule ``how`` of stage one."""
+        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(how, self.unfreezing.reduced))
+
+    def recipe(self, method: str) -> ContextRecipe:
+        """How a method is trained on a new skill."""
+        return self.recipes[AS.get(method, method)]
+
+
+def variant_of(method: str) -> str:
+    """The ending of the name of a method's pretrained network."""
+    kind, source, _ = HOW[method]
+    return f"{kind}-{source}"
+
+
+def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
+    """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
+    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(HOW[m][1])) for m in methods}
+    return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
