@@ -27,12 +27,13 @@ from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
 from slubook.experiments.tuning_transfer import best
 from slubook.learning.dnn import DNN, DNNConfig
+from slubook.learning.training import TrainingConfig
 from slubook.models.network import NetworkConfig
 
 #: Where the search starts, for both.
 START = DNNConfig(
     NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
-    benchmark.TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
+    TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
 )
 LONGER: Changes = {
     "training.updates": 8178, "training.evaluations": 20, "training.average": 0.995,
