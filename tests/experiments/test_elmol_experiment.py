@@ -44,6 +44,7 @@ def arguments(tiny, monkeypatch):
         tiny.settings.pretraining,
         small=READER,
         fasttext=FAST,
+        epochs={"small": 1},
         unfreezing=UnfreezingConfig(latest=0.25),
     )
     return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
@@ -183,10 +184,11 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
-    settings = Settings(unfreezing=UnfreezingConfig(slack=0.3), stage_one={"slowly": 0.2})
+    settings = Settings(unfreezing=UnfreezingConfig(slack=0.3), stage_one={"elmol-slowly": 0.2, "elmo-slowly": 0.4})
     kinds, schedules = wanted(USED["full"], settings)
     assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol_again", "elmol1", "elmol10"]
     assert len(schedules) == 10 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3, reduced=0.2))
+    assert (schedules["elmol1-slowly"][1].reduced, schedules["elmo-slowly"][1].reduced) == (0.2, 0.4)
     assert schedules["pool-frozen"] == ("pool", UnfreezingConfig("frozen", slack=0.3))
 
 

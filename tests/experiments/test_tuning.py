@@ -154,6 +154,8 @@ class TestRuns:
         assert len(set(tried)) == len(tried) == 2 * 1 + 2 * 2, "finished cells must not be run again"
         assert [len(t["errors"]) for t in found["trials"]] == [1, 1, 2, 2]
         assert found["stamp"]["seeds"] == [7, 8]
+        [origin] = found["stamp"]["origins"]
+        assert origin["cells"] == 2 * 1 + 2 * 2 and origin["hardware"] == found["stamp"]["hardware"]
 
     def test_methods_join_the_record(self, small):
         skills, table, out = small

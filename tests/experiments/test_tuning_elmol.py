@@ -116,13 +116,15 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     search = elmol_search()
     assert [s.name for s in made["sources"]] == ["elmol-full-3"] and 3 not in GROUPS
     usual = {variant_of(m) for m in ROUNDS if m != "none" and m not in OTHERWISE}
-    assert set(made["schedules"]) == usual | set(OTHERWISE)
+    assert set(made["schedules"]) == usual | {name for name, other in OTHERWISE.items() if not other.source}
     for name, other in OTHERWISE.items():
         kept, read = search.networks[name]
-        before, usually = made["schedules"][name][1], made["schedules"][variant_of(other.method)][1]
-        assert kept == Kept(f"elmol-full-3-{name}", f"key of elmol-full-3-{name}")
-        assert before == (replace(usually, reduced=other.reduced) if other.reduced else usually)
         kind = HOW[other.method][0]
+        variant = f"{kind}-{other.source}" if other.source else name
+        before, usually = (made["schedules"][v][1] for v in (variant, variant_of(other.method)))
+        assert kept == Kept(f"elmol-full-3-{variant}", f"key of elmol-full-3-{variant}")
+        assert before.how == (other.source or usually.how)
+        assert before.reduced == (other.reduced or usually.reduced) or other.source == "frozen"
         assert read == (f"read {kind} of {other.epochs} epochs" if other.epochs else f"read {kind}")
         assert (before, read) != (usually, f"read {kind}"), "something else than the usual"
     assert [s.name for s, _ in search.listed] == [*SKILLS] and set(search.networks) == set(ROUNDS)

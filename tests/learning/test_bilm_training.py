@@ -56,6 +56,7 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatc
         return step(*given)
 
     monkeypatch.setattr(OutputWords, "loss", interrupted)
+    monkeypatch.setattr(bilm, "device_name", lambda device: "an older one" if len(done) < 9 else "this one")
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train_bilm("toy", TALK, FAST, keep=keep, every=4)
@@ -65,6 +66,8 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatc
     updates = whole.reader.about["updates"]
     assert len(done) == 9 + (17 - 9) + (updates - 12), "it went on from updates 8 and 12, not from the start"
     assert same(whole, resumed) and not list(keep.parent.iterdir())
+    assert resumed.reader.about["devices"] == ["an older one", "this one"]
+    assert whole.reader.about["devices"] == ["processor"]
     assert not same(whole, train_bilm("toy", TALK, FAST, seed=1))
 
 

@@ -37,7 +37,7 @@ from slubook.corpora.skillsets import Skill, fingerprint, skills_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.beneath import Beneath, Places
-from slubook.experiments.elmol_sources import SMALL
+from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.skills import QUICK_SOURCES
@@ -71,7 +71,7 @@ METHODS = {
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
 #: Of FastText, by profile: of the numbers tried for chapter 3, the one that was best on dev sets there.
-EPOCHS = {"full": 45, "quick": 5}
+EPOCHS = {"full": 45, "quick": SMALL_EPOCHS}
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
 
@@ -255,7 +255,7 @@ def run(
         return measure_cell, (the_plan.cell(key[2]), places, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds", "devices")}
         seen = {"pool": dict(the_plan.pool_counts), "language_model": counted}
         return seen | {"train_seconds": train_seconds(rows)}
 

@@ -32,8 +32,8 @@ learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes
 - *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
   uses and skills of another group (:mod:`slubook.experiments.tuning_elmol`; ``results/elmol_tuning.json``). The light
   ELMoL, the one of another seed and those of fewer requests have the settings of ELMoL. Chosen on the same dev sets:
-  the epochs of FastText, and how much slower an embedding learns in stage one, once for *slowly* and once for *at
-  once*, both by ELMoL. The sizes of the language models and all else of both pretrainings have their defaults, which
+  the epochs of FastText, and how much slower an embedding learns in stage one: for ELMoL under *slowly* and under *at
+  once*, and for ELMo. The sizes of the language models and all else of both pretrainings have their defaults, which
   were fixed by their cost before anything was trained.
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
@@ -59,7 +59,7 @@ from slubook.experiments import elmol_methods
 from slubook.experiments.arriving import long_enough
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.elmol_methods import HOW, USED, Settings, variant_of, wanted
-from slubook.experiments.elmol_sources import Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.experiments.elmol_sources import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import PROCESSES, RATIOS, TIMED, speed_tables
@@ -175,7 +175,7 @@ def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
         pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
     left, held_out = pool.held_out()
     full = chosen.profile == "full"
-    epochs = settings.epochs if full else {"pool": settings.fasttext.epochs}
+    epochs = {kind: settings.epochs[kind] for kind in TABLES} if full else {"pool": settings.epochs["small"]}
     tables = {kind: replace(settings.fasttext, epochs=n) for kind, n in epochs.items()}
     return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, tables, device, full)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slubook.experiments import transfer
-from slubook.experiments.elmol_sources import SMALL
+from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
 from slubook.learning.fasttext import FastTextConfig
@@ -65,9 +65,10 @@ class Settings:
         pretraining: of all networks.
         bilm: of the language models in the full run; ``small`` those of others.
         fasttext: of tables of words.
-        epochs: of FastText in the full run, by table.
+        epochs: of FastText in the full run, by table; ``small`` those of other runs.
         unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
-        stage_one: for a schedule of stage one, the rate of the embedding's highest layer.
+        stage_one: for ``<embedding>-<schedule>`` of stage one, the rate of the embedding's highest layer; all ELMoLs
+            have that of ``elmol``.
     """
 
     recipes: Mapping[str, ContextRecipe] = field(
@@ -77,13 +78,16 @@ class Settings:
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45})
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45, "small": SMALL_EPOCHS})
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
-    stage_one: Mapping[str, float] = field(default_factory=lambda: {"slowly": 0.5, "at_once": 0.5})
+    stage_one: Mapping[str, float] = field(
+        default_factory=lambda: {"elmol-slowly": 0.1, "elmol-at_once": 0.1, "elmo-slowly": 0.5}
+    )
 
-    def pretrained(self, how: str) -> UnfreezingConfig:
-        """The schedule ``how`` of stage one."""
-        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(how, self.unfreezing.reduced))
+    def pretrained(self, kind: str, how: str) -> UnfreezingConfig:
+        """The schedule ``how`` of stage one over an embedding of ``kind``."""
+        name = f"{kind if kind == 'elmo' else 'elmol'}-{how}"
+        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(name, self.unfreezing.reduced))
 
     def recipe(self, method: str) -> ContextRecipe:
         """How a method is trained on a new skill."""
@@ -98,5 +102,5 @@ def variant_of(method: str) -> str:
 
 def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
     """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(HOW[m][1])) for m in methods}
+    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(*HOW[m][:2])) for m in methods}
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules

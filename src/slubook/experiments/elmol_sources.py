@@ -76,6 +76,8 @@ MODELS = {
 }
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
+#: Epochs of FastText on as little text: after the usual five, the vectors of all words are still almost equal.
+SMALL_EPOCHS = 15
 #: FastText tables: of general English, and of the pool.
 TABLES = ("general", "pool")
 
@@ -146,7 +148,7 @@ class Texts:
         epochs = min(tried, key=lambda e: guessing(tried[e][2]))
         name, model, told = tried[epochs]
         about = model.reader.about
-        counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds", "devices")}
         counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
         counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
         return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted

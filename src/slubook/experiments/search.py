@@ -26,7 +26,7 @@ from slubook.corpora.utterance import Utterance
 from slubook.evaluation.metrics import mistakes
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError
-from slubook.experiments.stamps import config_hash, peak_memory_mb, stamp
+from slubook.experiments.stamps import add_origins, config_hash, hardware, peak_memory_mb, stamp
 from slubook.experiments.trials import Changes, Round
 from slubook.files import write_atomically
 from slubook.models.base import NLUModel
@@ -238,6 +238,7 @@ class Search(ABC):
         seconds = (time.perf_counter() - start) / len(bank)
         for cell, error in zip(bank, errors, strict=True):
             content = {"error": error, "seconds": seconds, "memory_mb": peak_memory_mb(), "bank": names(bank)}
+            content["hardware"] = hardware()
             self.store(cell).put(cell.key, content)
 
     def _done(self, cell: Cell, bank: Sequence[Cell]) -> bool:
@@ -255,7 +256,9 @@ class Search(ABC):
         memory, seconds = max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
         seeds = sorted({cell.seed for cell in cells})
         data |= self.beneath(method)
-        return stamp(self.protocol, config, data, seeds, time.time() - start, jobs, memory, seconds)
+        origins = [{"hardware": c["hardware"], "vectors": {}, "wall_s": c["seconds"]} for c in contents]
+        stamped = stamp(self.protocol, config, data, seeds, time.time() - start, jobs, memory, seconds)
+        return stamped | {"origins": add_origins([], origins)}
 
 
 def names(bank: Sequence[Cell]) -> list[str]:

@@ -7,8 +7,8 @@
   each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
   and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
 - *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
-  (:data:`OTHERWISE`): FastText that read for another number of epochs, or an embedding that learned more slowly in
-  stage one. The usual is what came out best of the three.
+  (:data:`OTHERWISE`): FastText that read for another number of epochs, or an embedding that learned at another rate in
+  stage one, or did not learn there. The usual is what came out best of the three.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
 - *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
@@ -52,11 +52,13 @@ class Otherwise:
         method: which.
         epochs: of its FastText table; ``None`` for the usual.
         reduced: in stage one, the rate of the embedding's highest layer; ``None`` for the usual.
+        source: its schedule in stage one; ``None`` for the usual.
     """
 
     method: str
     epochs: int | None = None
     reduced: float | None = None
+    source: str | None = None
 
 
 OTHERWISE = {
@@ -64,8 +66,10 @@ OTHERWISE = {
     "fasttext_pool_5": Otherwise("fasttext_pool", epochs=5),
     "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
     "fasttext_pool_90": Otherwise("fasttext_pool", epochs=90),
-    "elmol_slower": Otherwise("elmol", reduced=0.1),
-    "elmol_trained_slower": Otherwise("elmol_trained", reduced=0.1),
+    "elmol_faster": Otherwise("elmol", reduced=0.5),
+    "elmol_second": Otherwise("elmol", source="frozen"),
+    "elmo_slower": Otherwise("elmo", reduced=0.1),
+    "elmol_trained_faster": Otherwise("elmol_trained", reduced=0.5),
 }
 ROUNDS |= {name: (Round(1, DRAWS, ROUNDS[other.method][0].trials[:3]),) for name, other in OTHERWISE.items()}
 
@@ -168,9 +172,13 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
     texts, tried = texts_of(chosen, settings), [m for m in METHODS if m in HOW and m not in AS]
     kinds, schedules = wanted(tried, settings)
     reads, _ = texts.embeddings(kinds, jobs)
+    variants = {method: variant_of(method) for method in tried} | {name: name for name in OTHERWISE}
     for name, other in OTHERWISE.items():
         kind, how, _ = HOW[other.method]
-        unfreezing = settings.pretrained(how)
+        if other.source:
+            variants[name] = f"{kind}-{other.source}"
+            continue
+        unfreezing = settings.pretrained(kind, how)
         if other.epochs:
             table = {kind: replace(texts.fasttext[kind], epochs=other.epochs)}
             reads[name], _ = replace(texts, fasttext=table).embedding(kind)
@@ -180,8 +188,7 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
         schedules[name] = kind, unfreezing
     about = pretrain_all([s for s in sources if s.name == own], reads, schedules, jobs)
     networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(own, about[own]["key"]), None)}
-    for method in (*tried, *OTHERWISE):
-        variant = method if method in OTHERWISE else variant_of(method)
+    for method, variant in variants.items():
         name = f"{own}-{variant}"
         networks[method] = Kept(name, about[name]["key"]), reads[schedules[variant][0]]
     return ElmolSearch(listed, networks, settings)

@@ -141,6 +141,7 @@ def train_bilm(
         "sentences": len(text.sentences),
         "tokens": sum(map(len, text.sentences)),
         "output_words": len(model.output.words),
+        "devices": state.devices,
     }
     if keep is not None:
         keep.unlink(missing_ok=True)
@@ -154,15 +155,27 @@ def one_cycle(progress: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.1) / 0.9))
 
 
+def device_name(device: str) -> str:
+    """What ``"cpu"`` or ``"cuda"`` is called in what is published."""
+    return torch.cuda.get_device_name() if device == "cuda" else "processor"
+
+
 @dataclass
 class _Progress:
-    """What a training consists of besides its text: all of it can be kept and restored."""
+    """What a training consists of besides its text: all of it can be kept and restored.
+
+    ``devices`` lists what it ran on, in order.
+    """
 
     model: LanguageModel
     optimizer: torch.optim.Optimizer
     device: str
     done: int = 0
     seconds: float = 0.0
+    devices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.devices = [device_name(self.device)]
 
     def save(self, path: Path, key: str, seconds: float) -> None:
         """Write the state whole or not at all."""
@@ -173,6 +186,7 @@ class _Progress:
         if self.device == "cuda":
             tensors["generator.cuda"] = torch.cuda.get_rng_state()
         about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
+        about["devices"] = "\n".join(self.devices)
         with replaced_file(path) as draft:
             save_file(tensors, draft, about)
 
@@ -192,6 +206,7 @@ class _Progress:
             self.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
             self.optimizer.load_state_dict(kept)
             self.done, self.seconds = int(about["done"]), float(about["seconds"])
+            self.devices = list(dict.fromkeys([*about["devices"].split("\n"), *self.devices]))
             torch.set_rng_state(tensors["generator"])
             if self.device == "cuda" and "generator.cuda" in tensors:  # begun on a processor, it draws others from here
                 torch.cuda.set_rng_state(tensors["generator.cuda"])
