@@ -42,7 +42,7 @@ def tune(
     if experiment == "transfer":
         search = transfer_search(jobs)
     elif experiment == "elmol":
-        search = elmol_search(jobs)
+        search = elmol_search(jobs, methods)
     elif experiment == "benchmark":
         search = benchmark_search(jobs)
     else:

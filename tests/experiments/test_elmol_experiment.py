@@ -126,6 +126,9 @@ def test_every_embedding_has_the_same_norm_on_the_same_requests(texts):
             mixed.append(states[0].mean(1))
         every = torch.cat(mixed)
         assert (every - every.mean(0)).norm(dim=1).mean() == pytest.approx(1, abs=1e-3), kind
+    for kind in ("pool", "elmol"):
+        usual, twice = (load_embedding(read).scale for read in (reads[kind], reads[kind].times(2)))
+        assert torch.allclose(2 * usual, twice) and reads[kind].times(2).key != reads[kind].key
     assert [load_embedding(reads[k]).layers for k in kinds] == [1, 2, 3, 2]
     assert about["elmol"]["sentences"] == len(texts.pool.texts) > 3 * about["elmol10"]["sentences"] > 0
     assert about["elmol"]["perplexity"]["requests"]["words"] == 3 and "perplexity" not in about["pool"]

@@ -101,10 +101,10 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
         fasttext: dict = field(default_factory=lambda: dict.fromkeys(("general", "pool"), FastTextConfig()))
 
         def embeddings(self, kinds, jobs):
-            return {kind: f"read {kind}" for kind in kinds}, {}
+            return {kind: Read(kind, kind, 1.0, "", "") for kind in kinds}, {}
 
         def embedding(self, kind):
-            return f"read {kind} of {self.fasttext[kind].epochs} epochs", {}
+            return Read(kind, f"{kind} of {self.fasttext[kind].epochs} epochs", 1.0, "", ""), {}
 
     skills = [(SimpleNamespace(name=name), 100) for name in (*SKILLS, "another#0")]
     of = {s.name: "elmol-full-3" if s.name in SKILLS else "elmol-full-1" for s, _ in skills}
@@ -125,12 +125,15 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
         assert kept == Kept(f"elmol-full-3-{variant}", f"key of elmol-full-3-{variant}")
         assert before.how == (other.source or usually.how)
         assert before.reduced == (other.reduced or usually.reduced) or other.source == "frozen"
-        assert read == (f"read {kind} of {other.epochs} epochs" if other.epochs else f"read {kind}")
-        assert (before, read) != (usually, f"read {kind}"), "something else than the usual"
+        assert read.name == (f"{kind} of {other.epochs} epochs" if other.epochs else kind)
+        assert (read.scale, read.key) == ((other.norm, f", norm {other.norm:g}") if other.norm else (1.0, ""))
+        assert (before, read) != (usually, Read(kind, kind, 1.0, "", "")), "something else than the usual"
     assert [s.name for s, _ in search.listed] == [*SKILLS] and set(search.networks) == set(ROUNDS)
     assert search.networks["elmol_trained"] == (
-        Kept("elmol-full-3-elmol-at_once", "key of elmol-full-3-elmol-at_once"), "read elmol",
+        Kept("elmol-full-3-elmol-at_once", "key of elmol-full-3-elmol-at_once"), Read("elmol", "elmol", 1.0, "", ""),
     )  # fmt: skip
+    search = elmol_search(1, ["none", "elmol_second"])
+    assert list(made["schedules"]) == ["elmol-frozen"] and set(search.networks) == {"none", "elmol_second"}
     of.update(dict.fromkeys(SKILLS, f"elmol-full-{GROUPS[0]}"))
     with pytest.raises(ValueError, match="which the published run learns"):
         elmol_search()

@@ -85,7 +85,8 @@ TABLES = ("general", "pool")
 class Read(NamedTuple):
     """An embedding in the cache: one of :data:`MODELS` or :data:`TABLES`, its name there, its scale, its origin.
 
-    ``made`` is the key of what lies there: of a table of words, the origin has the texts of its norm as well.
+    The scale is a factor on its vectors as they are kept; those of language models are kept at their norm. ``made`` is
+    the key of what lies there: of a table of words, the origin has the texts of its norm as well.
     """
 
     kind: str
@@ -93,6 +94,10 @@ class Read(NamedTuple):
     scale: float
     key: str
     made: str
+
+    def times(self, norm: float) -> Read:
+        """The same embedding with another norm, as a multiple of its own."""
+        return self._replace(scale=norm * self.scale, key=f"{self.key}, norm {norm:g}")
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,7 @@ def load_embedding(read: Read) -> Embedding:
         reader = LanguageModel.load(bilm_folder(read.name)).reader
         if reader.about["kept_key"] != read.made:
             raise RuntimeError(f"the language model {read.name} was replaced by another run: run this one again")
+        reader.scale *= read.scale
         return reader
     table = VectorTable.load(table_folder(read.name))
     if table.key != read.made:

@@ -7,8 +7,8 @@
   each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
   and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
 - *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
-  (:data:`OTHERWISE`): FastText that read for another number of epochs, or an embedding that learned at another rate in
-  stage one, or did not learn there. The usual is what came out best of the three.
+  (:data:`OTHERWISE`): FastText that read for another number of epochs, an embedding of another norm, or one that
+  learned at another rate in stage one, or did not learn there. The usual is what came out best of the three.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
 - *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
@@ -25,7 +25,7 @@ from typing import Any
 
 from slubook.corpora.skillsets import Skill
 from slubook.experiments.elmol import GROUPS, PROTOCOL, learned, texts_of
-from slubook.experiments.elmol_methods import AS, HOW, METHODS, START, Settings, variant_of, wanted
+from slubook.experiments.elmol_methods import AS, HOW, METHODS, START, Settings
 from slubook.experiments.elmol_sources import Read, load_contextual, pretrain_all
 from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.transfer import choose
@@ -33,6 +33,7 @@ from slubook.experiments.transfer_sources import Kept, folds_of, load_pretrained
 from slubook.experiments.trials import Changes, Round, changed
 from slubook.experiments.tuning_transfer import DRAWS, SKILLS, best
 from slubook.learning.contextual import ContextRecipe
+from slubook.learning.unfreezing import UnfreezingConfig
 
 #: Round 1 tries every rate with every dropout; the last schedule has lower rates built in.
 RATES: dict[str, tuple[float, ...]] = {method: (0.6, 1.0, 1.6) for method in METHODS if method not in AS}
@@ -53,12 +54,14 @@ class Otherwise:
         epochs: of its FastText table; ``None`` for the usual.
         reduced: in stage one, the rate of the embedding's highest layer; ``None`` for the usual.
         source: its schedule in stage one; ``None`` for the usual.
+        norm: of the embedding, as a multiple of the usual one.
     """
 
     method: str
     epochs: int | None = None
     reduced: float | None = None
     source: str | None = None
+    norm: float | None = None
 
 
 OTHERWISE = {
@@ -66,6 +69,12 @@ OTHERWISE = {
     "fasttext_pool_5": Otherwise("fasttext_pool", epochs=5),
     "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
     "fasttext_pool_90": Otherwise("fasttext_pool", epochs=90),
+    "fasttext_general_half": Otherwise("fasttext_general", norm=0.5),
+    "fasttext_general_double": Otherwise("fasttext_general", norm=2.0),
+    "fasttext_pool_half": Otherwise("fasttext_pool", norm=0.5),
+    "fasttext_pool_double": Otherwise("fasttext_pool", norm=2.0),
+    "elmol_frozen_half": Otherwise("elmol_frozen", norm=0.5),
+    "elmol_frozen_double": Otherwise("elmol_frozen", norm=2.0),
     "elmol_faster": Otherwise("elmol", reduced=0.5),
     "elmol_second": Otherwise("elmol", source="frozen"),
     "elmo_slower": Otherwise("elmo", reduced=0.1),
@@ -152,11 +161,12 @@ class ElmolSearch(Search):
         return [dev_error(learned(method, beneath, recipe, draw, self.settings.unfreezing), dev)]
 
 
-def elmol_search(jobs: int = 1) -> ElmolSearch:
+def elmol_search(jobs: int = 1, methods: Sequence[str] = ()) -> ElmolSearch:
     """The search with its skills; what they need is trained where the cache has none.
 
     Args:
         jobs: processes.
+        methods: names of :data:`ROUNDS` that will be tried; all by default.
 
     Raises:
         ValueError: when the skills to tune on are of several groups, or of one that is published.
@@ -169,23 +179,25 @@ def elmol_search(jobs: int = 1) -> ElmolSearch:
     [own] = group
     if own in {sources[k].name for k in GROUPS}:
         raise ValueError(f"the skills to tune on are of {own}, which the published run learns: choose others")
-    texts, tried = texts_of(chosen, settings), [m for m in METHODS if m in HOW and m not in AS]
-    kinds, schedules = wanted(tried, settings)
-    reads, _ = texts.embeddings(kinds, jobs)
-    variants = {method: variant_of(method) for method in tried} | {name: name for name in OTHERWISE}
-    for name, other in OTHERWISE.items():
-        kind, how, _ = HOW[other.method]
-        if other.source:
-            variants[name] = f"{kind}-{other.source}"
-            continue
-        unfreezing = settings.pretrained(kind, how)
+    tried = {m: OTHERWISE.get(m, Otherwise(m)) for m in methods or ROUNDS if m != "none"}
+    texts, kinds = texts_of(chosen, settings), list(dict.fromkeys(HOW[other.method][0] for other in tried.values()))
+    reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
+    schedules: dict[str, tuple[str, UnfreezingConfig]] = {}
+    variants: dict[str, str] = {}
+    for name, other in tried.items():
+        kind, usual, _ = HOW[other.method]
+        how = other.source or usual
+        variant, unfreezing = f"{kind}-{how}", settings.pretrained(kind, how)
         if other.epochs:
             table = {kind: replace(texts.fasttext[kind], epochs=other.epochs)}
             reads[name], _ = replace(texts, fasttext=table).embedding(kind)
-            kind = name
+            variant = kind = name
+        if other.norm:
+            reads[name] = reads[kind].times(other.norm)
+            variant = kind = name
         if other.reduced:
-            unfreezing = replace(unfreezing, reduced=other.reduced)
-        schedules[name] = kind, unfreezing
+            variant, unfreezing = name, replace(unfreezing, reduced=other.reduced)
+        variants[name], schedules[variant] = variant, (kind, unfreezing)
     about = pretrain_all([s for s in sources if s.name == own], reads, schedules, jobs)
     networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(own, about[own]["key"]), None)}
     for method, variant in variants.items():
