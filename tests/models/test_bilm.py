@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slubook.models.bilm import BiLM, BiLMConfig
+from slubook.models.bilm import BiLM, BiLMConfig, strongest
 from slubook.models.contextual import WordVectors, match_norm
 from slubook.models.language_model import LanguageModel
 from slubook.models.output_words import BOUNDARY, UNKNOWN, OutputWords, sampled_softmax
@@ -34,6 +34,12 @@ def numbers(talk):
 def vectors(model: BiLM, talk) -> torch.Tensor:
     with torch.no_grad():
         return model(model.spell(LEXICON), *numbers(talk))
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_filters_answer_as_a_convolution_does(window):
+    filters, letters = torch.nn.Conv1d(3, 5, window), torch.randn(4, 9, 3)
+    assert torch.allclose(strongest(filters, letters), filters(letters.transpose(1, 2)).amax(2), atol=1e-6)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -61,10 +61,19 @@ class Characters(nn.Module):
 
     def forward(self, spelled: Tensor) -> Tensor:
         """From characters [U, L] to vectors [U, W]."""
-        letters = self.table(spelled).transpose(1, 2)  # [U, E, L]
-        x = torch.relu(torch.cat([convolve(letters).amax(2) for convolve in self.filters], 1))
+        letters = self.table(spelled)  # [U, L, E]
+        x = torch.relu(torch.cat([strongest(filters, letters) for filters in self.filters], 1))
         gate, changed = self.highway(x).chunk(2, 1)
         return self.project(torch.lerp(x, torch.relu(changed), torch.sigmoid(gate)))
+
+
+def strongest(filters: nn.Conv1d, letters: Tensor) -> Tensor:
+    """Of each filter its strongest answer over the letters [U, L, E], [U, F].
+
+    As one matrix product, which takes half of the time of so small a convolution.
+    """
+    met = letters.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
+    return F.linear(met, filters.weight.flatten(1), filters.bias).amax(1)
 
 
 class Layer(nn.Module):
