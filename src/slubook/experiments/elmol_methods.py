@@ -78,7 +78,7 @@ class Settings:
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
     small: BiLMTraining = SMALL
     fasttext: FastTextConfig = field(default_factory=FastTextConfig)
-    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 5, "pool": 45, "small": SMALL_EPOCHS})
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 15, "pool": 45, "small": SMALL_EPOCHS})
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
     stage_one: Mapping[str, float] = field(
         default_factory=lambda: {"elmol-slowly": 0.1, "elmol-at_once": 0.1, "elmo-slowly": 0.5}

@@ -65,7 +65,7 @@ class Otherwise:
 
 
 OTHERWISE = {
-    "fasttext_general_15": Otherwise("fasttext_general", epochs=15),
+    "fasttext_general_5": Otherwise("fasttext_general", epochs=5),
     "fasttext_pool_5": Otherwise("fasttext_pool", epochs=5),
     "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
     "fasttext_pool_90": Otherwise("fasttext_pool", epochs=90),
