@@ -70,7 +70,7 @@ METHODS = {
 #: What the models that stand on something stand on, for the page.
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
-#: Of FastText, by profile: of the numbers tried for chapter 3, the one that was best on dev sets there.
+#: Of FastText, by profile: in full, of the numbers tried for chapter 3, the one that was best on dev sets there.
 EPOCHS = {"full": 45, "quick": SMALL_EPOCHS}
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
@@ -255,7 +255,8 @@ def run(
         return measure_cell, (the_plan.cell(key[2]), places, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds", "devices")}
+        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        counted["devices"] = read.get("devices", ["not known"])  # older ones do not tell
         seen = {"pool": dict(the_plan.pool_counts), "language_model": counted}
         return seen | {"train_seconds": train_seconds(rows)}
 

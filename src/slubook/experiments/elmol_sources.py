@@ -153,7 +153,8 @@ class Texts:
         epochs = min(tried, key=lambda e: guessing(tried[e][2]))
         name, model, told = tried[epochs]
         about = model.reader.about
-        counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds", "devices")}
+        counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        counted["devices"] = about.get("devices", ["not known"])  # older ones do not tell
         counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
         counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
         return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted

@@ -256,7 +256,8 @@ class Search(ABC):
         memory, seconds = max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
         seeds = sorted({cell.seed for cell in cells})
         data |= self.beneath(method)
-        origins = [{"hardware": c["hardware"], "vectors": {}, "wall_s": c["seconds"]} for c in contents]
+        # older cells do not tell where they were measured
+        origins = [{"hardware": c.get("hardware"), "vectors": {}, "wall_s": c["seconds"]} for c in contents]
         stamped = stamp(self.protocol, config, data, seeds, time.time() - start, jobs, memory, seconds)
         return stamped | {"origins": add_origins([], origins)}
 
