@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from slubook.experiments import transfer
 from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS
+from slubook.experiments.trials import Changes, changed
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
 from slubook.learning.fasttext import FastTextConfig
@@ -54,6 +55,17 @@ USED = {
 AS = dict.fromkeys(("elmol_light", "elmol_again", "elmol_1", "elmol_10"), "elmol")
 #: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
 START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
+#: What tuning chose (:mod:`slubook.experiments.tuning_elmol`), where it differs from the start.
+CHOSEN: dict[str, Changes] = {
+    "none": {"rate": 1.6},
+    "fasttext_general": {"rate": 1.6},
+    "fasttext_pool": {"rate": 1.6, "network.word_dropout": 0.25},
+    "elmol": {"rate": 2.56},
+    "elmo": {"rate": 1.6},
+    "elmol_frozen": {"rate": 1.0},
+    "elmol_trained": {"rate": 1.6, "reduced": 0.2},
+    "elmol_ulmfit": {"rate": 4.0, "network.dropout": 0.4},
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Settings:
     """
 
     recipes: Mapping[str, ContextRecipe] = field(
-        default_factory=lambda: dict.fromkeys((m for m in METHODS if m not in AS), START)
+        default_factory=lambda: {method: changed(START, changes) for method, changes in CHOSEN.items()}
     )
     pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
     bilm: BiLMTraining = field(default_factory=BiLMTraining)
