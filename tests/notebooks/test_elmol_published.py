@@ -116,6 +116,7 @@ def test_while_the_run_lasts_there_are_figures_and_no_verdict(shown, tmp_path):
     assert glued["state"] == "The run lasts (4 of 5 cells; figures are provisional): 5 skills, 5 draws."
     assert "*Provisional, from 4 of 5 cells.*" in text and "ELMoL leaves 45.5 %" in text and "It leaves 25.0 %" in text
     assert "<td>provisional</td>" in text and "provisional." in text
+    assert "There is no verdict yet." in text and "The interval holds" not in text
     assert (
         text.count("Not run yet.") == (0 if TUNED else 2)
         and "**exceeded**" not in text
@@ -129,6 +130,8 @@ def test_when_the_run_is_over_every_figure_and_verdict_is_there(shown, tmp_path)
     assert glued["state"] == "The run is over: 5 skills, 5 draws."
     assert text.count("Not run yet.") == (0 if TUNED else 2) and "rovisional" not in text
     assert "<td>a card, then processor</td>" in text
+    gained = "errors than FastText embeddings of general text. The interval holds neither nought nor the article's"
+    assert gained in text, "twelve to six mistakes is far more than claimed"
     for figure in ("reductions", "sizes", "schedules", "share", "worth"):
         assert f'id="elmol-{figure}"' in text
     assert (
