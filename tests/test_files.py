@@ -1,5 +1,7 @@
 """What is written is there as a whole or not at all, and nothing is left beside it."""
 
+import os
+
 import pytest
 
 from slubook.files import replaced_file, replaced_folder, write_atomically
@@ -27,3 +29,19 @@ def test_a_folder_is_replaced_or_stays(tmp_path):
     with replaced_folder(folder) as draft:
         (draft / "new").write_text("3")
     assert [path.name for path in folder.iterdir()] == ["new"] and list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_is_still_there_when_its_replacement_is_interrupted(tmp_path, monkeypatch):
+    folder, replace = tmp_path / "table", os.replace
+    with replaced_folder(folder) as draft:
+        (draft / "old").write_text("1")
+
+    def interrupted(source, target):
+        if target == folder and source.suffix == ".tmp":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), replaced_folder(folder) as draft:
+        (draft / "new").write_text("2")
+    assert [path.name for path in folder.iterdir()] == ["old"] and list(tmp_path.iterdir()) == [folder]

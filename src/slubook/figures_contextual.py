@@ -50,7 +50,7 @@ STAGES = (
         dict.fromkeys((*_READER, *_GUESS), (_TEXT, LEARNS)) | dict.fromkeys(_NETWORK, (_ABSENT, STILL)),
     ),
     _stage("frozen", "The network learns from annotations; the language model is read as it is.", STILL, STILL),
-    _stage("highest", "The loss begins to converge: the LSTMs may learn, at half of the rate.", LIT, STILL),
+    _stage("highest", "The loss begins to converge: the LSTMs may learn, at a lower rate.", LIT, STILL),
     _stage("all", "At the next look the letters may learn as well, more slowly still.", LEARNS, LIT),
     _stage("new skill", "A new skill brings a hundred requests: frozen again, and so on from there.", STILL, STILL),
 )

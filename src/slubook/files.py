@@ -32,13 +32,20 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new, empty folder beside ``folder``, which takes its place at the end, and vanishes on any error."""
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    """A new, empty folder beside ``folder``, which takes its place at the end, and vanishes on any error.
+
+    The old one is moved aside for the instant that this takes, and back if it fails.
+    """
+    draft, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         yield draft
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, old)
         os.replace(draft, folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)

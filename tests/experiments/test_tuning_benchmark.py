@@ -10,6 +10,8 @@ from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Prediction
 from slubook.experiments import tuning_benchmark
 from slubook.experiments.benchmark import PROTOCOL, QUICK_UPDATES, Contextual, Settings, brief
+from slubook.experiments.elmol_sources import Read
+from slubook.experiments.search import data_hash
 from slubook.experiments.trials import SEEDS
 from slubook.experiments.tuning_benchmark import FIRST, ROUNDS, SECOND, START, BenchmarkSearch
 from slubook.learning.dnn import DNNConfig
@@ -44,13 +46,11 @@ def test_a_trial_learns_the_training_split_and_is_judged_on_dev(toy_skill, monke
     seen = []
     monkeypatch.setattr(tuning_benchmark, "DNN", lambda table, config: Silent((table, config), seen))
     monkeypatch.setattr(Contextual, "over", lambda self, reader: Silent((reader, self), seen))
-    places = SimpleNamespace(
-        table_key="t", reader_key="r", load=lambda: SimpleNamespace(table="table", reader="reader")
-    )
+    reads = {"vectors": Read("pool", "toy", 1.0, "t", "t"), "reader": Read("elmol", "toy", 1.0, "r", "r")}
+    places = SimpleNamespace(**reads, load=lambda: SimpleNamespace(table="table", reader="reader"))
     whole = Skill("toy", "toy", ("shopping",), (), tuple(toy_skill))
-    plan = SimpleNamespace(whole=whole, train=toy_skill[:36], dev=toy_skill[36:50], places=lambda: places)
-    path = tmp_path / "record.json"
-    record = BenchmarkSearch(plan).run(path)
+    path, search = tmp_path / "record.json", BenchmarkSearch(whole, toy_skill[:36], toy_skill[36:50], places)
+    record = search.run(path)
     assert {s[1:] for s in seen} == {(36, 14, SEEDS[0])} and len(seen) == 20
     over = (
         {s[0][0] for s in seen if isinstance(s[0][1], DNNConfig)},
@@ -58,7 +58,9 @@ def test_a_trial_learns_the_training_split_and_is_judged_on_dev(toy_skill, monke
     )
     assert over == ({"table"}, {"reader"})
     assert {m: len(found["trials"]) for m, found in record["methods"].items()} == {"dnn_pool": 10, "elmol": 10}
-    assert record["methods"]["elmol"]["stamp"]["data"]["language model"] == "r"
+    data = record["methods"]["elmol"]["stamp"]["data"]
+    drawn = f"toy, draw {SEEDS[0]}"
+    assert data == {"language model toy": "r", drawn: data_hash(toy_skill[:36], toy_skill[36:50])}
     assert BenchmarkSearch().load(path) == record
 
 

@@ -112,7 +112,7 @@ def test_the_ways_are_chapter_twos_and_the_benchmarks():
 def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how):
     plan = how["the_plan"]
     plan.reader.about["kept_key"] = "another"
-    with pytest.raises(CellsFailed, match="was replaced: run this one again"):
+    with pytest.raises(CellsFailed, match="was replaced by another run: run this one again"):
         worth.run(**how)
 
 

@@ -37,17 +37,17 @@ from slubook.corpora.skillsets import Skill, fingerprint, skills_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.beneath import Beneath, Places
-from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS
+from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS, Read
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.skills import QUICK_SOURCES
 from slubook.experiments.workers import How, Key, Measured, Task
-from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm
+from slubook.learning.bilm import BiLMTraining, kept_bilm
 from slubook.learning.contextual import ContextDNN, ContextStart
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pool import SOURCES, build_pool
-from slubook.learning.tables import kept_table, table_folder
+from slubook.learning.tables import kept_table, text_key
 from slubook.learning.training import TrainingConfig
 from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.base import NLUModel
@@ -163,10 +163,11 @@ class Plan:
 
     def places(self) -> Places:
         """Where workers find vectors and language model; see :func:`slubook.models.contextual.match_norm`."""
-        vectors, name = WordVectors(self.table), self.table.name
+        vectors, name, made = WordVectors(self.table), self.table.name, self.reader.about["kept_key"]
         match_norm(vectors, self.measured)
-        key = self.reader.about["kept_key"]
-        return Places(table_folder(name), self.table.key, float(vectors.scale), bilm_folder(name), key)
+        key = text_key(self.measured, self.table.key)
+        read = Read("pool", name, float(vectors.scale), key, self.table.key)
+        return Places(read, Read("elmol", name, 1.0, made, made))
 
     def cell(self, seed: int) -> Cell:
         """The data of one seed: the same for all."""
@@ -273,4 +274,4 @@ def measure_cell(cell: Cell, places: Places, settings: Settings) -> Measured:
         spent = time.perf_counter() - start
         learned, read = model.parameters()
         bench.judge(method, model, spent, parameters=learned, beneath=read)
-    return Measured(bench.rows, {beneath.table.name: beneath.table.stamp})
+    return Measured(bench.rows, beneath.stamps())

@@ -5,14 +5,11 @@ Taught on the page *The benchmark*.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
+from slubook.experiments.elmol_sources import Read, load_embedding
 from slubook.models.bilm import BiLM
 from slubook.models.contextual import WordVectors
-from slubook.models.language_model import LanguageModel
 from slubook.models.vectors import VectorTable
 
 
@@ -23,25 +20,23 @@ class Beneath(NamedTuple):
     vectors: WordVectors
     reader: BiLM
 
+    def stamps(self) -> dict[str, str]:
+        """Hashes of the numbers in both, by name, for :class:`slubook.experiments.workers.Measured`."""
+        return {self.table.name: self.table.stamp, f"language model {self.table.name}": self.reader.stamp}
+
 
 class Places(NamedTuple):
-    """Where vectors and language model lie, the keys that they must have, and the vectors' scale as an embedding."""
+    """Where both lie; each worker reads them once."""
 
-    table: Path
-    table_key: str
-    scale: float
-    reader: Path
-    reader_key: str
+    vectors: Read
+    reader: Read
 
     def load(self) -> Beneath:
         """What lies there.
 
         Raises:
             RuntimeError: when another run has replaced one meanwhile.
+            ValueError: when one is damaged.
         """
-        table, reader = VectorTable.load(self.table), LanguageModel.load(self.reader).reader
-        if (table.key, reader.about["kept_key"]) != (self.table_key, self.reader_key):
-            raise RuntimeError(f"what lies at {self.table} or {self.reader} was replaced: run this one again")
-        vectors = WordVectors(table)
-        vectors.scale = torch.tensor([self.scale])
-        return Beneath(table, vectors, reader)
+        vectors = load_embedding(self.vectors)
+        return Beneath(vectors.table, vectors, load_embedding(self.reader))

@@ -96,7 +96,7 @@ class Settings:
         default_factory=lambda: {"elmol-slowly": 0.1, "elmol-at_once": 0.1, "elmo-slowly": 0.5}
     )
 
-    def pretrained(self, kind: str, how: str) -> UnfreezingConfig:
+    def schedule(self, kind: str, how: str) -> UnfreezingConfig:
         """The schedule ``how`` of stage one over an embedding of ``kind``."""
         name = f"{kind if kind == 'elmo' else 'elmol'}-{how}"
         return replace(self.unfreezing, how=how, reduced=self.stage_one.get(name, self.unfreezing.reduced))
@@ -114,5 +114,5 @@ def variant_of(method: str) -> str:
 
 def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
     """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    schedules = {variant_of(m): (HOW[m][0], settings.pretrained(*HOW[m][:2])) for m in methods}
+    schedules = {variant_of(m): (HOW[m][0], settings.schedule(*HOW[m][:2])) for m in methods}
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules

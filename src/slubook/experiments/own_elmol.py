@@ -6,7 +6,6 @@ it learns the annotated requests of this book, as in chapter 3. Taught in *Your 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.plain import read_texts
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import words
+from slubook.experiments.elmol_methods import Settings
 from slubook.experiments.elmol_sources import MODELS, SMALL
 from slubook.experiments.own import Mature, OwnSkill, embedded_pool, embedded_source
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, kept_key
@@ -23,16 +23,17 @@ from slubook.learning.checkpoints import kept_contextual, pretrained_folder
 from slubook.learning.perplexity import perplexity
 from slubook.learning.pool import HELD_OUT, build_pool
 from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.bilm import BiLM
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.language_model import LanguageModel
-from slubook.models.saved import FACTS, WEIGHTS
+from slubook.models.saved import FACTS
 
 #: The language models that a full run of chapter 3 leaves in the cache, the longest training first.
 FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].epochs))
 #: Stage one of transfer over ELMoL on the embedded corpora: with the language model, two minutes of one core.
 PRETRAINING = PretrainingConfig(updates=1000)
+#: When the language model learns in it: as in chapter 3.
+UNFREEZING = Settings().schedule("elmol", "slowly")
 #: Of a text of the user's own, requests held out for perplexity, and their greatest share of it.
 HELD, MOST = 100, 0.1
 
@@ -50,10 +51,9 @@ class Contextual(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """A language model, a hash of its weights, and what it was trained on, in words."""
+    """A language model, and what it was trained on, in words."""
 
     model: BiLM
-    key: str
     read: str
 
 
@@ -85,8 +85,8 @@ def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
     try:
         reader = language_model(choice, skills)
         source, domains = embedded_source(skills)
-        name = f"{source}-elmol-{reader.key}"
-        network = kept_contextual(name, domains, reader.model, reader.key, PRETRAINING, UnfreezingConfig())
+        name, key = f"{source}-elmol-{reader.model.stamp}", reader.model.stamp
+        network = kept_contextual(name, domains, reader.model, key, PRETRAINING, UNFREEZING)
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"ELMoL: {error}: set SLUBOOK_CACHE to a folder that can be written, or leave it out"
@@ -117,8 +117,7 @@ def language_model(choice: str, skills: Sequence[OwnSkill]) -> Reader:
         kept_bilm(name, pool.sentences(), SMALL, pool.measured())
         without = ", without those that are also yours" if "-without-" in name else ""
         folder, read = bilm_folder(name), f"a language model of the requests that come with this book{without}"
-    model = LanguageModel.load(folder).reader
-    return Reader(model, hashlib.sha256((folder / "reader" / WEIGHTS).read_bytes()).hexdigest()[:12], read)
+    return Reader(LanguageModel.load(folder).reader, read)
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,13 @@ class Search(ABC):
         """Methods that enter the record together: each alone, unless said otherwise."""
         return [[method] for method in methods]
 
+    def data(self, cell: Cell) -> str:
+        """The hash of what it trains and is judged on: a draw of its skill, unless said otherwise."""
+        return draw_hash(cell.skill, cell.size, cell.seed)
+
     def store(self, cell: Cell) -> CellStore:
         """Where its result is kept: what it depends on beside its key is the fingerprint."""
-        config, data = asdict(self.configured(cell.method, cell.changes)), draw_hash(cell.skill, cell.size, cell.seed)
+        config, data = asdict(self.configured(cell.method, cell.changes)), self.data(cell)
         depends = {"protocol": self.protocol, "config": config, "data": data, "beneath": self.beneath(cell.method)}
         return CellStore(cache_dir() / "cells" / f"tuning-{self.experiment}", config_hash(depends))
 
@@ -250,7 +254,7 @@ class Search(ABC):
         """The stamp of one method's trials."""
         cells = [cell for _, _, own in self._cells(method, rounds) for cell in own]
         contents = [self.store(cell).get(cell.key) for cell in cells]
-        data = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in cells}
+        data = {f"{c.skill.name}, draw {c.seed}": self.data(c) for c in cells}
         begun = asdict(self.configured(method, {}))
         config = {"method": method, "sizes": [n for _, n in self.skills()], "start": begun}
         memory, seconds = max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
@@ -269,9 +273,14 @@ def names(bank: Sequence[Cell]) -> list[str]:
 
 @cache
 def draw_hash(skill: Skill, size: int, seed: int) -> str:
-    """SHA-256 of what one draw trains and is judged on: ids, texts and labels of its training and dev sets."""
-    parts = zip(("train", "dev"), skill.draw(size, seed), strict=True)
-    return config_hash({name: [(u.id, u.text, u.intent, u.slots) for u in part] for name, part in parts})
+    """The hash of one draw's training and dev sets."""
+    return data_hash(*skill.draw(size, seed))
+
+
+def data_hash(train: Sequence[Utterance], dev: Sequence[Utterance]) -> str:
+    """SHA-256 of what is trained and judged on: ids, texts and labels."""
+    parts = {"train": train, "dev": dev}
+    return config_hash({name: [(u.id, u.text, u.intent, u.slots) for u in part] for name, part in parts.items()})
 
 
 def dev_error(model: NLUModel, dev: Sequence[Utterance]) -> float:

@@ -19,11 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
+from slubook.corpora.utterance import Utterance
 from slubook.experiments import benchmark
-from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.experiments.beneath import Places
+from slubook.experiments.search import Cell, Rows, Search, data_hash, dev_error
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
 from slubook.experiments.tuning_transfer import best
 from slubook.learning.dnn import DNN, DNNConfig
@@ -69,13 +72,19 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class BenchmarkSearch(Search):
-    """The benchmark's search.
+    """The benchmark's search; without data, vectors and language model it can read a record.
 
     Attributes:
-        plan: data, vectors and language model; none is needed to read a record.
+        whole: the corpus, as a skill.
+        train: the training split.
+        dev: the dev split.
+        places: of vectors and language model.
     """
 
-    plan: benchmark.Plan | None = None
+    whole: Skill | None = None
+    train: Sequence[Utterance] = ()
+    dev: Sequence[Utterance] = ()
+    places: Places | None = None
     experiment = "benchmark"
     protocol = benchmark.PROTOCOL
 
@@ -105,21 +114,35 @@ class BenchmarkSearch(Search):
 
     def skills(self) -> Sequence[tuple[Skill, int]]:
         """The training split, as a skill."""
-        return [(self.plan.whole, len(self.plan.train))]
+        return [(self.whole, len(self.train))]
+
+    @cached_property
+    def splits(self) -> str:
+        """The hash of both splits."""
+        return data_hash(self.train, self.dev)
+
+    def data(self, cell: Cell) -> str:
+        """The splits as they are; nothing is drawn."""
+        return self.splits
 
     def beneath(self, method: str) -> dict[str, str]:
         """Keys of what the method stands on."""
-        places = self.plan.places()
-        return {"language model": places.reader_key} if method == "elmol" else {"vectors": places.table_key}
+        read = self.places.reader if method == "elmol" else self.places.vectors
+        return {f"{'language model' if method == 'elmol' else 'vectors'} {read.name}": read.made}
 
     def errors(self, cells: Sequence[Cell]) -> list[float]:
         """The dev error of the one cell."""
         [cell] = cells
-        config, beneath, plan = self.configured(cell.method, cell.changes), self.plan.places().load(), self.plan
+        config, beneath = self.configured(cell.method, cell.changes), self.places.load()
         model = DNN(beneath.table, config) if cell.method == "dnn_pool" else config.over(beneath.reader)
-        return [dev_error(model.fit(plan.train, plan.dev, cell.seed), plan.dev)]
+        return [dev_error(model.fit(self.train, self.dev, cell.seed), self.dev)]
 
 
-def benchmark_search(jobs: int = 1) -> BenchmarkSearch:
-    """The search with its data; vectors and language model are trained where the cache has none."""
-    return BenchmarkSearch(benchmark.plan("full", benchmark.Settings().bilm))
+def benchmark_search(device: str = "cpu") -> BenchmarkSearch:
+    """The search with its data; vectors and language model are trained where the cache has none.
+
+    Args:
+        device: on which the language model is trained, ``"cpu"`` or ``"cuda"``.
+    """
+    plan = benchmark.plan("full", benchmark.Settings().bilm, device)
+    return BenchmarkSearch(plan.whole, plan.train, plan.dev, plan.places())

@@ -187,7 +187,7 @@ def elmol_search(jobs: int = 1, methods: Sequence[str] = ()) -> ElmolSearch:
     for name, other in tried.items():
         kind, usual, _ = HOW[other.method]
         how = other.source or usual
-        variant, unfreezing = f"{kind}-{how}", settings.pretrained(kind, how)
+        variant, unfreezing = f"{kind}-{how}", settings.schedule(kind, how)
         if other.epochs:
             table = {kind: replace(texts.fasttext[kind], epochs=other.epochs)}
             reads[name], _ = replace(texts, fasttext=table).embedding(kind)

@@ -184,7 +184,7 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
             tried += [(number, rate, model) for rate, model in zip(way.rates, models, strict=True)]
         number, rate, model = min(tried, key=lambda one: dev_error(one[2], cell.dev))
         bench.judge(method, model, time.perf_counter() - begun, way=number, rate=rate)
-    return Measured(bench.rows, {beneath.table.name: beneath.table.stamp})
+    return Measured(bench.rows, beneath.stamps())
 
 
 def worth_tables(rows: Sequence[Row], labelled: Sequence[int], replicates: int = 2000) -> dict[str, Any]:

@@ -7,6 +7,7 @@ There is no vocabulary on the input side: any word has a vector. Taught in chapt
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,6 +128,14 @@ class BiLM(nn.Module):
     def dim(self) -> int:
         """2W, the length of a vector."""
         return 2 * self.config.width
+
+    @property
+    def stamp(self) -> str:
+        """A hash of the numbers in it: what was trained over one does not fit another."""
+        digest = hashlib.sha256()
+        for name, values in self.state_dict().items():
+            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def parts(self) -> list[list[nn.Parameter]]:
         """Parameters by layer, the highest first: what is unfrozen one after the other."""
