@@ -13,6 +13,7 @@ from slubook.learning.bilm import BiLMTraining, train_bilm
 from slubook.models.bilm import BiLMConfig
 from slubook.models.language_model import LanguageModel
 from slubook.models.output_words import OutputWords
+from slubook.profiles import RESULTS
 
 READER = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8)
 SAID = [
@@ -26,7 +27,8 @@ SAID = [
 @pytest.fixture
 def text(tmp_path, monkeypatch):
     """Ninety-six requests, one of them twice, and a language model that reads them in no time."""
-    monkeypatch.setattr(own_elmol, "BiLMTraining", partial(BiLMTraining, READER, epochs=1, batch=16, candidates=20))
+    monkeypatch.setattr(own_elmol, "BiLMTraining", partial(BiLMTraining, READER, batch=16, candidates=20))
+    monkeypatch.setattr(own_elmol, "EPOCHS", 1)
     path = tmp_path / "mine.txt"
     path.write_text("\ufeff" + "\n".join([*SAID, "", "Play jazz HERE!"]) + "\n", encoding="utf-8")
     return path
@@ -100,6 +102,33 @@ def test_what_stands_in_the_way_is_left_alone(text, tmp_path):
     assert (empty / "output.safetensors").read_bytes() == before
 
 
+def test_a_file_beside_the_model_is_never_lost(text, tmp_path):
+    out = tmp_path / "elmol"
+    assert train(text, "--out", out).exit_code == 0
+    (out / "notes.txt").write_text("mine")
+    assert "of this text and these settings and nothing else" in refused(text, "--out", out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("slubook.learning.bilm.train_bilm", lambda *_, **__: pytest.fail("it was trained"))
+    told = refused(text, "--out", text / "elmol")
+    assert "elmol: cannot be written (File exists): name another folder with --out" in told and text.is_file()
+
+
+def test_half_of_another_training_is_removed(text, tmp_path):
+    other, foreign = (tmp_path / f"elmol-{name}.safetensors" for name in ("0123456789abcdef", "0123456789abcdef-mine"))
+    for path in (other, foreign):
+        path.write_text("half")
+    assert train(text, "--out", tmp_path / "elmol").exit_code == 0
+    assert not other.exists() and foreign.exists()
+
+
+def test_passes_are_as_many_as_in_chapter_three():
+    made = json.loads((RESULTS / "elmol.json").read_text())["tables"]["embeddings"]["elmol"]
+    assert made["epochs"] == own_elmol.EPOCHS == 15, "the help says so, too"
+
+
 def test_text_that_cannot_be_read(tmp_path, text):
     out = ("--out", tmp_path / "elmol")
     assert "nowhere.txt: cannot be read" in refused(tmp_path / "nowhere.txt", *out)
@@ -110,7 +139,7 @@ def test_text_that_cannot_be_read(tmp_path, text):
     text.write_text("\n \n")
     assert "holds no text: write one request a line" in refused(text, *out)
     text.write_text("every word here\n")
-    assert "no language model can be trained (biLM 'elmol': no word occurs 2 times in 1 sentences)" in refused(
+    assert "no language model can be trained (too little text: of 1 requests, no word occurs 2 times)" in refused(
         text, *out
     )
     assert not (tmp_path / "elmol").exists()

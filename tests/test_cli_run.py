@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 
@@ -15,6 +16,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.experiments import skills
 from slubook.experiments.methods import Settings
 from slubook.experiments.records import Results
+from slubook.files import KeptError
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.masked_lm import MaskedLMConfig
 from slubook.learning.training import TrainingConfig
@@ -131,3 +133,28 @@ def test_an_experiment_has_what_the_command_asks_for(name):
     assert list(module.run.__annotations__)[:7] == [
         "profile", "corpora", "seeds", "jobs", "out", "until", "backend",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeptError("the language model in /a is damaged: delete the folder"), "error: the language model in /a"),
+        (PermissionError(errno.EACCES, "Permission denied", "/cache"), "set SLUBOOK_CACHE to a folder"),
+        (OSError(errno.ENOSPC, "No space left on device", "/cache"), "No space left on device"),
+    ],
+)
+def test_what_is_kept_and_cannot_be_used_is_told_in_words(monkeypatch, error, says):
+    def fails(*given, **named):
+        raise error
+
+    monkeypatch.setattr(skills, "run", fails)
+    asked = run("skills")
+    assert asked.exit_code == 2 and says in asked.stderr and isinstance(asked.exception, SystemExit)
+
+
+def test_any_other_error_of_the_system_is_a_bug_and_shows_where_it_is(monkeypatch):
+    def fails(*given, **named):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/gone")
+
+    monkeypatch.setattr(skills, "run", fails)
+    assert isinstance(run("skills").exception, FileNotFoundError)

@@ -135,7 +135,7 @@ def test_assess(tmp_path):
     rows = judge_all(some, tmp_path)
     assert [r.verdict for r in rows[:3]] == ["exceeded", "exceeded", "reproduced"]
     assert rows[0].interval.point == pytest.approx(0.5, abs=0.05) and rows[0].interval.n_skills == 8
-    assert show_measured(rows[2]) == "2.0× [1.5×, 3.0×]" and show_claimed(rows[2].claim.claimed) == "1.6×"
+    assert show_measured(rows[2]) == "2.00× [1.50×, 3.00×]" and show_claimed(rows[2].claim.claimed) == "1.6×"
     assert [r.verdict for r in rows[3:7]] == ["not run yet"] * 4
     assert [r.reason for r in rows[3:6]] == [
         "the results lack newer",

@@ -71,6 +71,7 @@ class OfTable(_Strict):
         entry: where the figure stands in it, such as ``total.shared``; the table itself is the figure otherwise.
         over: what the figure is divided by, likewise.
         most: for the rule ``feasible``, entries of the table and the most that each may be.
+        counts: what ``n`` of the figure counts.
     """
 
     kind: Literal["table"]
@@ -78,6 +79,7 @@ class OfTable(_Strict):
     entry: str = ""
     over: str = ""
     most: dict[str, float] = Field(default_factory=dict)
+    counts: str = "skills"
 
 
 class Claim(_Strict):
@@ -86,7 +88,7 @@ class Claim(_Strict):
     id: str
     article: str
     chapter: int
-    role: Literal["primary", "secondary", "reading", "control"]
+    role: Literal["primary", "secondary", "reading", "control", "goal"]
     claim: str
     stated: str
     metric: str

@@ -1,4 +1,4 @@
-"""The same doors from the shell: ``slubook --help``.
+"""Run the book's experiments, see what they showed, and compare models on a skill of your own.
 
 Exit codes: 0 done, 1 a check failed, 2 bad use or bad input.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check failed, 2 bad use or bad input.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,8 @@ from slubook.cli_tune import tune
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: What the system says of places that cannot be written.
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")]
 
 
@@ -33,24 +36,29 @@ class _Clear(TyperGroup):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort):
             raise
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             code = _exit_code(error)
             if code is None:
                 raise
             for problem in str(error).splitlines():
                 typer.echo(f"error: {problem}", err=True)
+            if isinstance(error, OSError):
+                typer.echo("for the cache, set SLUBOOK_CACHE to a folder that can be written", err=True)
             raise typer.Exit(code) from error
 
 
 def _exit_code(error: Exception) -> int | None:
-    """1 for a failed download or cell, 2 for input or results that cannot be used, ``None`` for any other error."""
+    """1 for a failed download or cell, 2 for what cannot be used or written, ``None`` for any other error."""
     from slubook.corpora.errors import CorpusError, DownloadError
     from slubook.experiments.records import RecordsError
     from slubook.experiments.workers import CellsFailed
+    from slubook.files import KeptError
 
+    if isinstance(error, OSError):
+        return 2 if error.errno in UNWRITABLE else None
     if isinstance(error, DownloadError | CellsFailed):
         return 1
-    return 2 if isinstance(error, CorpusError | RecordsError) else None
+    return 2 if isinstance(error, CorpusError | RecordsError | KeptError) else None
 
 
 app = typer.Typer(cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -75,7 +83,7 @@ def claims(as_json: JsonFlag = False) -> None:
     """
     from slubook.claims import LedgerError, load_claims
     from slubook.experiments.records import RecordsError
-    from slubook.ledger import assess, show_claimed, show_measured
+    from slubook.ledger import assess, show_claimed, show_measured, show_n
 
     try:
         assessed = assess(load_claims()[1])
@@ -90,9 +98,10 @@ def claims(as_json: JsonFlag = False) -> None:
     else:
         table = _table("claim", "claimed", "measured [95 % interval]", "skills", "verdict")
         for row in assessed:
-            n = str(row.interval.n_skills) if row.interval else ""
             mark = " (stale)" if row.stale else ""
-            table.add_row(row.claim.id, show_claimed(row.claim.claimed), show_measured(row), n, row.verdict + mark)
+            table.add_row(
+                row.claim.id, show_claimed(row.claim.claimed), show_measured(row), show_n(row), row.verdict + mark
+            )
         _print(table)
     if old := [row.claim.id for row in assessed if row.stale]:
         typer.echo(f"stale: {', '.join(old)}: run their experiments again under today's protocol", err=True)

@@ -24,7 +24,9 @@ def elmol_train(
     without: Annotated[
         list[Path] | None, typer.Option(help="A skill that it must know nothing of, to be compared on; again for more.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the text; as many as in chapter 3.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the text; 15 by default, as in chapter 3.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print an object instead of words.")] = False,
 ) -> None:
@@ -52,6 +54,6 @@ def elmol_train(
         return
     p = done.perplexity
     typer.echo(
-        f"perplexity on {done.held_out:,} requests held out: {p['forward']:.1f} forwards, {p['backward']:.1f} "
-        f"backwards; {p['unknown']:.0%} of their words were unknown"
+        f"perplexity on {done.held_out:,} requests held out: {p['forward_known']:.1f} forwards, "
+        f"{p['backward_known']:.1f} backwards, over the words that it can name; {p['unknown']:.0%} it cannot"
     )

@@ -37,13 +37,18 @@ BACKENDS = ("loky", "dask")
 
 def run(
     experiment: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(READY)}; not written yet: {', '.join(PLANNED)}.")
+        str,
+        typer.Argument(
+            help="skills, serving: chapter 1. transfer, arriving, convergence, ablation: chapter 2. elmol, worth: "
+            f"chapter 3. benchmark: its page. Not written yet: {', '.join(PLANNED)}."
+        ),
     ],
     profile: Annotated[
         str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
     ] = "quick",
     corpus: Annotated[
-        list[Path] | None, typer.Option(help="Your own JSONL or ASK file; each domain is a skill.")
+        list[Path] | None,
+        typer.Option(help="Your own JSONL or ASK file, each domain a skill; not for serving, benchmark, worth."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,

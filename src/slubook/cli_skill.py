@@ -18,11 +18,18 @@ skill = typer.Typer(no_args_is_help=True, help="A skill of your own: which model
 File = Annotated[Path, typer.Argument(metavar="MODEL.json|FILE.jsonl", help="An ASK interaction model, or a corpus.")]
 AsOne = Annotated[bool, typer.Option("--as-one", help="Take all domains of a JSONL file for one skill.")]
 VectorsOption = Annotated[
-    str, typer.Option("--vectors", metavar="auto|none|FOLDER", help="The word vectors beneath the network.")
+    str,
+    typer.Option(
+        "--vectors", metavar="auto|none|FOLDER", help="Word vectors beneath the DNN. auto: a run's or the book's."
+    ),
 ]
 ELMoLOption = Annotated[
     str | None,
-    typer.Option("--elmol", metavar="auto|FOLDER", help="The language model of ELMoL: the book's, or one of your own."),
+    typer.Option(
+        "--elmol",
+        metavar="auto|FOLDER",
+        help="Read this language model. auto: the book's; or the FOLDER of `elmol train`.",
+    ),
 ]
 WIDTH = 80
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print an object instead of a table.")]

@@ -9,23 +9,27 @@ import typer
 
 
 def tune(
-    experiment: Annotated[str, typer.Argument(help="skills, transfer, elmol or benchmark.")],
+    experiment: Annotated[str, typer.Argument(help="skills, transfer, elmol or benchmark; hours each.")],
     method: Annotated[
         list[str] | None, typer.Option(help="Tune this one only; may be given again; not for transfer.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda: for language models (elmol, benchmark).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The record; results/<experiment>_tuning.json by default.")] = None,
 ) -> None:
-    """Try the listed settings of every method on dev sets of public corpora, and write the record of all trials.
+    """Choose the book's settings again: try those listed in the code on dev sets of public corpora.
 
-    A run that was stopped goes on where it was. The defaults in the code are not changed by it.
-    Exits with 2 when there is a record that is damaged or was changed by hand.
+    All trials are written into the record. The defaults in the code are not changed by it, but a test holds them equal
+    to what the record chose. A run that was stopped goes on where it was. It is not for a corpus of yours: `slubook run
+    EXPERIMENT --corpus` uses the book's settings. Exits with 2 when there is a record that is damaged or was changed by
+    hand.
     """
     from slubook.corpora.skillsets import public_skills
     from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
     from slubook.experiments.tuning_benchmark import BenchmarkSearch, benchmark_search
     from slubook.experiments.tuning_elmol import ElmolSearch, elmol_search
     from slubook.experiments.tuning_transfer import TransferSearch, transfer_search
+    from slubook.profiles import device as check_device
 
     searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch, "benchmark": BenchmarkSearch}
     if experiment not in searches:
@@ -36,15 +40,19 @@ def tune(
         raise typer.BadParameter(f"methods {', '.join(methods)}: choose from {', '.join(search.rounds())}")
     if method and experiment == "transfer":
         raise typer.BadParameter("the methods of transfer are trained side by side: leave --method out")
+    try:
+        device = check_device(device)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     target = out or search.record
     if target.is_file():
         search.load(target)  # before anything is read or trained
     if experiment == "transfer":
         search = transfer_search(jobs)
     elif experiment == "elmol":
-        search = elmol_search(jobs, methods)
+        search = elmol_search(jobs, methods, device)
     elif experiment == "benchmark":
-        search = benchmark_search(jobs)
+        search = benchmark_search(device)
     else:
         skills = public_skills()
         search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)

@@ -18,6 +18,10 @@ def write_atomically(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+class KeptError(ValueError):
+    """What is kept in a folder cannot be used: it is missing, damaged, or has no room; the message has the remedy."""
+
+
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write a file to, which takes its place at the end, and vanishes on any error."""

@@ -261,9 +261,18 @@ def show_measured(row: Assessed) -> str:
     unit, i = row.claim.claimed.unit, row.interval
     if i.low == i.high or math.isnan(i.low):
         return show(i.point, unit)
-    if unit in ("ratio", "count"):
+    if unit == "ratio":  # one more digit than is claimed, or an interval may look like its point
+        return f"{i.point:.2f}× [{i.low:.2f}×, {i.high:.2f}×]"
+    if unit == "count":
         return f"{show(i.point, unit)} [{show(i.low, unit)}, {show(i.high, unit)}]"
     return i.percent(" points" if unit.startswith("points") else " %")
+
+
+def show_n(row: Assessed) -> str:
+    """What the figure rests on: how many skills, or what else was counted; empty where nothing was measured."""
+    counts = row.claim.measure.counts if isinstance(row.claim.measure, OfTable) else "skills"
+    n = str(row.interval.n_skills) if row.interval else ""
+    return f"{n} {counts}" if n and counts != "skills" else n
 
 
 def rank_tests(assessed: Sequence[Assessed]) -> dict[str, float]:

@@ -257,10 +257,12 @@ class TestOverELMoL:
         for seed, folder in enumerate(folders):
             train_bilm("toy", [["read", "it", "read", "it"]] * 3, READER, seed).save(folder)
         mine, best = own_elmol.language_model(str(folders[0]), []), own_elmol.language_model("auto", [])
-        assert mine.key != best.key and mine.read.startswith(f"the language model in {folders[0]} (which may have read")
+        assert mine.model.stamp != best.model.stamp and mine.read.startswith(
+            f"the language model in {folders[0]} (which may have read"
+        )
         assert best.read == "a language model of the public requests of chapter 3"
         over = own_elmol.contextual(str(folders[0]), [])
-        assert over.folder.parts[-3] == f"embedded-elmol-{mine.key}" and over.in_words().startswith(
+        assert over.folder.parts[-3] == f"embedded-elmol-{mine.model.stamp}" and over.in_words().startswith(
             mine.read + "; and on "
         )
 

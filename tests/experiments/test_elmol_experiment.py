@@ -12,7 +12,9 @@ from slubook.experiments import elmol, elmol_sources
 from slubook.experiments.elmol import GROUPS, LARGE, SIZES, deal, learn_some, run
 from slubook.experiments.elmol_methods import AS, HOW, METHODS, USED, Settings, variant_of, wanted
 from slubook.experiments.elmol_sources import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
+from slubook.experiments.records import RecordsError
 from slubook.experiments.transfer_sources import Chosen, Kept, Source
+from slubook.files import KeptError
 from slubook.learning import bilm, checkpoints
 from slubook.learning.bilm import BiLMTraining
 from slubook.learning.contextual import ContextRecipe
@@ -58,6 +60,7 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     assert done.methods == ["none", "fasttext_pool", "elmol", "elmol_trained"]
     about = done.tables["embeddings"]
     assert list(about) == ["pool", "elmol"] and about["elmol"]["sentences"] > 90
+    assert all(about["pool"][name] == about["elmol"][name] for name in ("sentences", "text")), "the very same requests"
     assert set(done.tables["pretraining"]) == {
         f"elmol-corpus-{fold}{variant}"
         for fold in range(2)
@@ -73,23 +76,26 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     for name in ("bilm.train_bilm", "checkpoints.pretrain", "checkpoints.pretrain_contextual"):
         monkeypatch.setattr(f"slubook.learning.{name}", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(elmol_sources, "train_fasttext", lambda *a, **k: pytest.fail("trained again"))
+    other = replace(arguments["settings"], pretraining=PretrainingConfig(updates=3))
+    with pytest.raises(RecordsError, match="holds results of other settings"):
+        run(**(arguments | {"settings": other}))
     again = run(**arguments)
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
 
     read = elmol_sources.Read("elmol", "elmol-corpus-elmol-1", 1.0, "another", "another")
-    with pytest.raises(RuntimeError, match="elmol-corpus-elmol-1 was replaced by another run"):
+    with pytest.raises(KeptError, match="elmol-corpus-elmol-1 was replaced by another run"):
         load_embedding(read)
-    with pytest.raises(RuntimeError, match="word vectors elmol-corpus-pool-1 were replaced by another run"):
+    with pytest.raises(KeptError, match="word vectors elmol-corpus-pool-1 were replaced by another run"):
         load_embedding(elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", "another"))
     made = VectorTable.load(table_folder("elmol-corpus-pool-1")).key
     pool = elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", made)
-    with pytest.raises(RuntimeError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
+    with pytest.raises(KeptError, match="elmol-corpus-0-pool-frozen was replaced by another run"):
         load_contextual(Kept("elmol-corpus-0-pool-frozen", "another"), pool)
 
 
 def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once(arguments, monkeypatch):
     monkeypatch.setitem(USED, "corpus", ("elmol", "elmol_again", "elmo"))
-    timed, made = [], ("speed", "exported", "speed_ratio", "speed_ratio_known")
+    timed, made = [], ("speed", "speed_times", "exported", "speed_ratio", "speed_ratio_known")
     monkeypatch.setattr(
         elmol, "speed_tables", lambda models, said, n: timed.append([*models, n]) or dict.fromkeys(made, 1.0)
     )

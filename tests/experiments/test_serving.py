@@ -15,6 +15,7 @@ from slubook.experiments.copies import copy_of
 from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.sharing import METHODS, PAIRS, byte_table
 from slubook.experiments.traffic import percentiles
+from slubook.files import KeptError
 from slubook.learning.dnn import DNN, DNNConfig, fit_together
 from slubook.learning.tables import table_folder
 from slubook.learning.training import TrainingConfig
@@ -124,7 +125,7 @@ def test_the_store_is_deleted_and_needs_room(results, small_plan, monkeypatch):
     assert list(home.iterdir()) == []
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     scale = serving.Scale(copies=2, capacity=1, requests=1, seeds=1)
-    with pytest.raises(OSError, match="SLUBOOK_CACHE"):
+    with pytest.raises(KeptError, match="SLUBOOK_CACHE"):
         serving.serve_copies({"a": b"12345678"}, [], small_plan.table, scale)
     assert list(home.iterdir()) == []
 

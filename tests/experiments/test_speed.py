@@ -28,7 +28,12 @@ def test_the_tables_have_every_runtime_and_size_and_two_layers_take_longer_than_
     assert {name: list(sizes) for name, sizes in made["speed"].items()} == {
         f"{name}{ending}": ["1", "32"] for ending in ("", "_known") for name in ("torch", "onnx", "onnx_int8")
     }
-    assert set(made) == {"speed", "exported", "speed_ratio", "speed_ratio_known"}, "no light one was given"
+    tables = {"speed", "speed_times", "exported", "speed_ratio", "speed_ratio_known"}
+    assert set(made) == tables, "no light one was given"
+    assert set(made["exported"]) == {"onnx", "onnx_int8", "onnx_known", "onnx_int8_known"}
+    for runtime, sizes in made["speed_times"].items():
+        for size, times in sizes.items():
+            assert medians(np.array(times), ["elmo", "elmol"]) == made["speed"][runtime][size], "anybody can recompute"
     whole, eight = made["exported"]["onnx"], made["exported"]["onnx_int8"]
     assert set(whole) == {"elmo", "elmol"} and all(0 <= whole[m] < 1e-5 < eight[m] < 0.1 for m in whole)
     assert made["speed_ratio_known"] == made["speed"]["torch_known"]["1"]["elmol_ratio"] != made["speed_ratio"]
@@ -93,11 +98,17 @@ def test_new_processes_measure_one_after_the_other(monkeypatch):
     assert one["n"] == 2 and one["low"] < one["high"], "two processes, two numbers"
 
 
-def test_a_graph_that_answers_otherwise_is_not_timed(monkeypatch):
+@pytest.mark.parametrize("which", [False, True])
+def test_a_graph_that_answers_otherwise_is_not_timed(monkeypatch, which):
     other = BiLM("abc", SMALL)
-    monkeypatch.setattr(speed, "to_onnx", lambda reader, to_onnx=speed.to_onnx: to_onnx(other))
+
+    def to_onnx(reader, known=False, right=speed.to_onnx):
+        return right(other if known == which else reader, known)
+
+    monkeypatch.setattr(speed, "to_onnx", to_onnx)
+    monkeypatch.setattr(speed, "measure", lambda *_: pytest.fail("it was timed"))
     with pytest.raises(RuntimeError, match="elmo: ONNX Runtime answers otherwise than torch"):
-        speed.differences({"elmo": BiLM("abc", SMALL)}, SAID)
+        speed_tables({"elmo": BiLM("abc", SMALL)}, SAID)
 
 
 def test_batches_hold_the_sentences_and_begin_again_at_the_end():

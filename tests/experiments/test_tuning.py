@@ -230,3 +230,24 @@ class TestCommand:
         assert asked.exit_code == 2
         assert "record.json: not a sound record" in asked.output
         assert path.read_text() == "{"
+
+    def test_each_search_is_made_as_asked_and_its_choice_is_printed(self, tmp_path, monkeypatch):
+        made = []
+
+        class Stub:
+            def run(self, out, methods, jobs):
+                made[-1] += (out, methods, jobs)
+                found = {"settings": 3, "chosen_error": 0.25, "chosen": {"rate": 2}}
+                return {"methods": dict.fromkeys(methods, found)}
+
+        for name in ("elmol", "benchmark"):
+            module = f"slubook.experiments.tuning_{name}.{name}_search"
+            monkeypatch.setattr(module, lambda *given: made.append(given) or Stub())
+        out = tmp_path / "record.json"
+        words = ("--method", "elmol", "--jobs", "2", "--device", "cpu", "--out", str(out))
+        for name, given in (("elmol", (2, ["elmol"], "cpu")), ("benchmark", ("cpu",))):
+            asked = CliRunner().invoke(app, ["tune", name, *words])
+            assert asked.exit_code == 0, asked.output
+            assert made[-1] == (*given, out, ["elmol"], 2)
+            assert "elmol: 3 settings, 0.2500 on dev, rate = 2" in asked.stdout
+        assert CliRunner().invoke(app, ["tune", "elmol", "--device", "tpu"]).exit_code == 2

@@ -110,7 +110,7 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     of = {s.name: "elmol-full-3" if s.name in SKILLS else "elmol-full-1" for s, _ in skills}
     sources = [SimpleNamespace(name=f"elmol-full-{k}") for k in range(6)]
     monkeypatch.setattr(tuning_elmol, "choose", lambda profile: Chosen(profile, skills))
-    monkeypatch.setattr(tuning_elmol, "texts_of", lambda chosen, settings: Reads())
+    monkeypatch.setattr(tuning_elmol, "texts_of", lambda chosen, settings, device: Reads())
     monkeypatch.setattr(tuning_elmol, "folds_of", lambda *given: (of, sources))
     monkeypatch.setattr(tuning_elmol, "pretrain_all", pretrain_all)
     search = elmol_search()

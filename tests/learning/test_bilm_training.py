@@ -91,7 +91,7 @@ def test_it_trains_on_a_gpu():
 
 
 def test_text_without_repeated_words_is_refused():
-    with pytest.raises(ValueError, match="no word occurs 2 times in 1 sentences"):
+    with pytest.raises(ValueError, match="of 1 requests, no word occurs 2 times"):
         train_bilm("toy", [["once"]], FAST)
 
 

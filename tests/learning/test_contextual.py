@@ -247,6 +247,26 @@ class TestRule:
         assert found["slowly"]["embedding 1"][60] == pytest.approx(0.5 * 0.4 * found["slowly"]["heads"][60])
         assert [sum(r > 0 for r in found["gradual"][p]) for p in ("heads", "tagger", "embedding 2")] == [100, 95, 70]
 
+    @pytest.mark.parametrize("how", HOWS)
+    def test_training_has_these_very_rates(self, known, monkeypatch, how):
+        seen, losses = [], {}
+
+        class Recording(torch.optim.AdamW):
+            def step(self, *given):
+                seen.append([group["lr"] for group in self.param_groups])
+                return super().step(*given)
+
+        monkeypatch.setattr(torch.optim, "AdamW", Recording)
+        recipe = replace(TWO, training=replace(TWO.training, updates=24, evaluations=12))
+        start = ContextStart(known, UnfreezingConfig(how, latest=0.25))
+        fit_contextual(start, TRAIN, DEV[:8], 1, recipe, on_loss=losses.__setitem__)
+        network = ContextualNetwork(Encoder(TRAIN, 1, known.base.characters), TWO.network, known.embedding, False)
+        parts = [pace.speed.args[0] for pace in paces_of(network, lambda part, update: 1.0)]
+        planned = rates_of(network, start.unfreezing, 24, -(-len(TRAIN) // recipe.training.batch), losses)
+        for part, rates in planned.items():
+            found = [rate[parts.index(part)] / recipe.training.rate for rate in seen]
+            assert found == pytest.approx(rates), part
+
 
 class TestStageTwo:
     def test_each_schedule_changes_what_it_should(self, known):
@@ -288,7 +308,7 @@ class TestStageTwo:
         assert over.parameters()[1] == table.rows.size + table.buckets.size and over.since == ()
 
     def test_without_dev_utterances_layers_are_unfrozen_at_the_latest(self, known):
-        assert fit_contextual(ContextStart(known), TRAIN, [], 1, TWO).since == (0.5, 0.75, 1.0)
+        assert fit_contextual(ContextStart(known), TRAIN, [], 1, TWO).since == (0.5, 0.75), "none when it is over"
 
     def test_the_watched_loss_can_be_followed_to_the_end_and_following_it_changes_nothing(self, known):
         start, losses = ContextStart(known, UnfreezingConfig(latest=0.25)), {}

@@ -241,12 +241,12 @@ def run(
             f"experiment {EXPERIMENT!r} is of one corpus, to stand beside published tables: not --corpus; "
             "`slubook run skills --corpus` compares the same models on a corpus of yours"
         )
-    how, earlier = How(jobs, until, backend), load_earlier(out)
-    settings = settings or (brief(Settings()) if profile == "quick" else Settings())
+    how, settings = How(jobs, until, backend), settings or (brief(Settings()) if profile == "quick" else Settings())
+    config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
     the_plan = the_plan or plan(profile, settings.bilm, device)
     name, beneath = the_plan.whole.name, the_plan.table.name
     read = the_plan.reader.about
-    config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
     data = {name: fingerprint(the_plan.whole), f"vectors {beneath}": the_plan.table.key}
     data |= {f"language model {beneath}": read["kept_key"]}
     count = seeds or (SEEDS if profile == "full" else 1)

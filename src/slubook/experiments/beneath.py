@@ -35,8 +35,8 @@ class Places(NamedTuple):
         """What lies there.
 
         Raises:
-            RuntimeError: when another run has replaced one meanwhile.
-            ValueError: when one is damaged.
+            FileNotFoundError: when one is gone.
+            KeptError: when one is damaged, or another run has replaced it meanwhile.
         """
         vectors = load_embedding(self.vectors)
         return Beneath(vectors.table, vectors, load_embedding(self.reader))

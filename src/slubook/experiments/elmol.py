@@ -61,7 +61,7 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.elmol_methods import HOW, USED, Settings, variant_of, wanted
 from slubook.experiments.elmol_sources import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
 from slubook.experiments.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.experiments.transfer import choose
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
@@ -104,8 +104,10 @@ def run(
 
     ``device``, ``"cpu"`` or ``"cuda"``, is where language models are trained; all other networks are too small for it.
     """
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
-    chosen = choose(profile, corpora)
+    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose(profile, corpora)
+    made = {method: HOW[method] for method in USED[chosen.profile]}
+    config = {"profile": chosen.profile, "methods": made, **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, schedules = wanted(USED[chosen.profile], settings)
@@ -123,7 +125,7 @@ def run(
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
         known = earlier.tables if earlier and identity.made(earlier) else {}
         ratios = [name for name, *_, model in RATIOS if model in timed]
-        needed = ["speed", "exported", *ratios] if "elmo" in timed else []
+        needed = ["speed", "speed_times", "exported", *ratios] if "elmo" in timed else []
         if set(needed) <= known.keys():  # measured once, on the machine that began
             speed = {name: known[name] for name in needed}
         else:
@@ -132,8 +134,7 @@ def run(
         seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
         return seen | {"train_seconds": train_seconds(rows)} | speed
 
-    made = {method: HOW[method] for method in USED[chosen.profile]}
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, {"profile": chosen.profile, "methods": made, **asdict(settings)})
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 

@@ -19,6 +19,7 @@ from slubook.corpora.download import fetch
 from slubook.corpora.utterance import words
 from slubook.experiments.transfer_sources import Kept, Source
 from slubook.experiments.vectors import general_table
+from slubook.files import KeptError
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm
 from slubook.learning.checkpoints import kept_contextual, pretrained_folder
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
@@ -133,14 +134,17 @@ class Texts:
         if kind in MODELS:
             return self._language_model(kind, MODELS[kind], measured)
         config = self.fasttext[kind]
+        counted: dict[str, Any] = {}
         if kind == "pool":
-            table = kept_table(f"{self.prefix}-pool-{config.epochs}", self.pool.sentences(), train_fasttext, config)
+            said = self.pool.sentences()
+            table = kept_table(f"{self.prefix}-pool-{config.epochs}", said, train_fasttext, config)
+            counted = {"sentences": len(said), "tokens": sum(map(len, said)), "text": text_key(said, "text")}
         else:
             table = general_table(config)
         vectors = WordVectors(table)
         match_norm(vectors, measured)
         origin = text_key(measured, table.key)
-        counted = {"words": len(table.index), "epochs": config.epochs}
+        counted |= {"words": len(table.index), "epochs": config.epochs, "scale": float(vectors.scale)}
         return Read(kind, table.name, float(vectors.scale), origin, table.key), counted
 
     def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
@@ -155,6 +159,7 @@ class Texts:
         about = model.reader.about
         counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
         counted["devices"] = about.get("devices", ["not known"])  # older ones do not tell
+        counted |= {"text": text_key(sentences, "text"), "scale": model.reader.scale.tolist()}
         counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
         counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
         return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted
@@ -229,17 +234,18 @@ def load_embedding(read: Read) -> Embedding:
     """An embedding of the plan, read once by each worker.
 
     Raises:
-        RuntimeError: when another run has replaced it meanwhile.
+        FileNotFoundError: when it is gone.
+        KeptError: when it is damaged, or another run has replaced it meanwhile.
     """
     if read.kind in MODELS:
         reader = LanguageModel.load(bilm_folder(read.name)).reader
         if reader.about["kept_key"] != read.made:
-            raise RuntimeError(f"the language model {read.name} was replaced by another run: run this one again")
+            raise KeptError(f"the language model {read.name} was replaced by another run: run this one again")
         reader.scale *= read.scale
         return reader
     table = VectorTable.load(table_folder(read.name))
     if table.key != read.made:
-        raise RuntimeError(f"the word vectors {read.name} were replaced by another run: run this one again")
+        raise KeptError(f"the word vectors {read.name} were replaced by another run: run this one again")
     vectors = WordVectors(table)
     vectors.scale = torch.tensor([read.scale])
     return vectors
@@ -250,9 +256,10 @@ def load_contextual(kept: Kept, read: Read) -> ContextPretrained:
     """A pretrained network of the plan, read once by each worker.
 
     Raises:
-        RuntimeError: when another run has replaced it meanwhile.
+        FileNotFoundError: when it is gone.
+        KeptError: when it is damaged, or another run has replaced it meanwhile.
     """
     network = ContextPretrained.load(pretrained_folder(kept.name), load_embedding(read))
     if network.about["key"] != kept.key:
-        raise RuntimeError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
+        raise KeptError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
     return network

@@ -18,6 +18,7 @@ from slubook.corpora.utterance import words
 from slubook.experiments.elmol_methods import Settings
 from slubook.experiments.elmol_sources import MODELS, SMALL
 from slubook.experiments.own import Mature, OwnSkill, embedded_pool, embedded_source
+from slubook.files import write_atomically
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, kept_key
 from slubook.learning.checkpoints import kept_contextual, pretrained_folder
 from slubook.learning.perplexity import perplexity
@@ -26,7 +27,7 @@ from slubook.learning.pretraining import PretrainingConfig
 from slubook.models.bilm import BiLM
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.language_model import LanguageModel
-from slubook.models.saved import FACTS
+from slubook.models.saved import FACTS, WEIGHTS
 
 #: The language models that a full run of chapter 3 leaves in the cache, the longest training first.
 FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].epochs))
@@ -34,8 +35,12 @@ FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].e
 PRETRAINING = PretrainingConfig(updates=1000)
 #: When the language model learns in it: as in chapter 3.
 UNFREEZING = Settings().schedule("elmol", "slowly")
-#: Of a text of the user's own, requests held out for perplexity, and their greatest share of it.
+#: Of a text of the user's own: requests held out for perplexity at the least, and their greatest share of it.
 HELD, MOST = 100, 0.1
+#: Passes over it, unless said otherwise: as many as chapter 3's longest training.
+EPOCHS = max(MODELS["elmol"].epochs) * BiLMTraining.epochs
+#: The files of a language model.
+FILES = {f"reader/{FACTS}", f"reader/{WEIGHTS}", "output.safetensors", "words.json"}
 
 
 class Contextual(NamedTuple):
@@ -144,13 +149,13 @@ class Trained:
 def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None, device: str) -> Trained:
     """Train ELMoL on a text of the user's own; a training that was stopped goes on where it was.
 
-    About a hundred requests are held out for perplexity, a tenth of the text at the most.
+    A hundredth of the requests are held out for perplexity; a hundred at the least, but no more than a tenth.
 
     Args:
         text: one request a line.
         out: a folder for it, new or empty; or that of this very model.
         without: corpora or skills of which it must know nothing, because it will be compared on them.
-        epochs: passes over the text; as chapter 3 does when ``None``.
+        epochs: passes over the text; :data:`EPOCHS` when ``None``.
         device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
@@ -161,21 +166,29 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
     pool = build_pool((), asked, read_texts(text)).unlike(asked)
     left_out = pool.counts["distinct"] - pool.counts["left"]
     left, held_out = pool.held_out(min(MOST, max(HELD_OUT, HELD / max(1, len(pool.texts)))))
-    config, out = BiLMTraining(), out.resolve()
-    config = replace(config, epochs=epochs or config.epochs)
+    config, out, names = (
+        replace(BiLMTraining(), epochs=epochs or EPOCHS),
+        out.resolve(),
+        sorted(p.name for p in without),
+    )
     sentences, measured = left.sentences(), left.measured()
     try:
         if out.exists() and not _may_be_written(out, kept_key(sentences, config, measured)):
             raise CorpusError(
-                f"{out}: is there already, and is not the language model of this text and these settings: "
-                "name another folder, or remove it"
+                f"{out}: is there already, and is not the language model of this text and these settings and nothing "
+                "else: name another folder, or remove it"
             )
+        write_atomically(out.with_name(f"{out.name}.check"), "")  # not to learn after an hour that it cannot be kept
+        out.with_name(f"{out.name}.check").unlink()
         model = kept_bilm(out.name, sentences, config, measured, device, out)
-        model.reader.about["without"] = sorted(path.name for path in without)
-        model.save(out)
+        if model.reader.about.get("without") != names:
+            model.reader.about["without"] = names
+            model.save(out)
+    except OSError as error:
+        raise CorpusError(f"{out}: cannot be written ({error.strerror}): name another folder with --out") from error
     except CorpusError:
         raise
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise CorpusError(f"{text}: no language model can be trained ({error})") from error
     told = perplexity(model, [words(t) for t in held_out]) if held_out else {}
     about = model.reader.about
@@ -189,9 +202,8 @@ def _known_to_lack(folder: Path) -> str:
 
 
 def _may_be_written(out: Path, key: str) -> bool:
-    """Whether a folder is empty, or holds the language model of that key."""
+    """Whether a folder is empty, or holds the language model of that key and no other file."""
     if not out.is_dir():
         return False
-    if not any(out.iterdir()):
-        return True
-    return (out / "reader").is_dir() and LanguageModel.load(out).reader.about.get("kept_key") == key
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    return not files or (files == FILES and LanguageModel.load(out).reader.about.get("kept_key") == key)

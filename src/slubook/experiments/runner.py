@@ -34,7 +34,7 @@ class Identity:
         protocol: its protocol number.
         profile: ``quick``, ``full`` or ``corpus``.
         config: profile and settings, as JSON can hold them.
-        data: SHA-256 of each split and of what vectors were trained from, by name.
+        data: SHA-256 of each split and of what vectors were trained from, by name; empty while that is not known.
     """
 
     experiment: str
@@ -59,7 +59,7 @@ class Identity:
             "experiment": results.experiment == self.experiment,
             f"protocol ({was.get('protocol')}, now {self.protocol})": was.get("protocol") == self.protocol,
             "settings": was.get("config_sha256") == config_hash(self.config),
-            "data": was.get("data") == dict(self.data),
+            "data": not self.data or was.get("data") == dict(self.data),
         }
         return [name for name, agrees in same.items() if not agrees]
 
@@ -89,13 +89,20 @@ class Identity:
         )
 
 
-def load_earlier(out: Path | None) -> Results | None:
+def load_earlier(out: Path | None, identity: Identity | None = None) -> Results | None:
     """The results file that a run would go on from, to be read before anything is planned or trained.
 
+    Args:
+        out: the file; ``None`` or a missing one gives none.
+        identity: of the run, its data not known yet, where it is to be refused at once.
+
     Raises:
-        RecordsError: when it is damaged or was changed by hand.
+        RecordsError: when it is damaged or was changed by hand, or is of another identity.
     """
-    return Results.load(out) if out is not None and out.is_file() else None
+    earlier = Results.load(out) if out is not None and out.is_file() else None
+    if identity:
+        identity.goes_on(earlier, out)
+    return earlier
 
 
 def test_of(skill: Skill) -> Test:

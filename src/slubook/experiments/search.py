@@ -297,9 +297,3 @@ def row(tried: Round, changes: Changes, errors: Sequence[float]) -> dict[str, An
         "dev_error": round(float(np.mean(errors)), 4),
         "errors": [round(e, 4) for e in errors],
     }
-
-
-def clearly_better(challenger: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
-    """Whether a trial has less dev error than another by more than two standard errors of the paired difference."""
-    gains = np.subtract(stands["errors"], challenger["errors"])
-    return bool(gains.mean() > 2 * gains.std(ddof=1) / len(gains) ** 0.5)

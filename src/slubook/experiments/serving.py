@@ -45,7 +45,7 @@ from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.traffic import Job, answer
 from slubook.experiments.vectors import SkillVectors
 from slubook.experiments.workers import CellsFailed, How, Key, Measured, Task, measure
-from slubook.files import write_atomically
+from slubook.files import KeptError, write_atomically
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig
 from slubook.learning.masked_lm import MaskedLMConfig
@@ -151,7 +151,7 @@ def run(
         CorpusError: when asked for a corpus, a limit of time or a cluster; when a corpus is missing.
         RecordsError: when ``out`` is damaged, or holds results of other settings or data, or of a larger run.
         CellsFailed: when networks could not be trained; the others are kept.
-        OSError: when the disk has no room for the store.
+        KeptError: when the disk has no room for the store.
     """
     asked = {"--corpus": corpora, "--minutes": until < math.inf, "--backend dask": backend != "loky"}
     if refused := [option for option, given in asked.items() if given]:
@@ -229,12 +229,12 @@ def serve_copies(
         What :func:`slubook.experiments.traffic.serve` measured, and how long the store took to ``write_s``.
 
     Raises:
-        OSError: when the disk has no room for the store.
+        KeptError: when the disk has no room for the store.
     """
     (home := cache_dir() / "serving").mkdir(parents=True, exist_ok=True)
     need = sum(len(b) + PAGE for b in blobs.values()) / len(blobs) * scale.copies
     if need > (free := shutil.disk_usage(home).free):
-        raise OSError(
+        raise KeptError(
             f"a store of {scale.copies:,} skills takes {need / 1e9:.1f} GB, {home} has {free / 1e9:.1f} GB free: "
             "serve fewer, or set SLUBOOK_CACHE to a folder on a larger disk"
         )

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from slubook.learning.dnn import DNNConfig
 from slubook.learning.training import TrainingConfig
 from slubook.models.maxent import MaxEntConfig
@@ -174,3 +176,9 @@ def changed(config: Any, changes: Changes) -> Any:
         parts.setdefault(part, {})[setting] = value
     own = parts.pop("", {})
     return replace(config, **own, **{part: replace(getattr(config, part), **new) for part, new in parts.items()})
+
+
+def clearly_better(challenger: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether a trial has less dev error than another by more than two standard errors of the paired difference."""
+    gains = np.subtract(stands["errors"], challenger["errors"])
+    return bool(gains.mean() > 2 * gains.std(ddof=1) / len(gains) ** 0.5)

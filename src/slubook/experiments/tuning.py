@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.search import Cell, Rows, Search, clearly_better, dev_error
+from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.skills import PROTOCOL
-from slubook.experiments.trials import ROUNDS, Changes, Round, configured
+from slubook.experiments.trials import ROUNDS, Changes, Round, clearly_better, configured
 from slubook.experiments.vectors import SkillVectors, clusters
 from slubook.learning.dnn import fit_together
 from slubook.learning.fasttext import FastTextConfig

@@ -161,12 +161,13 @@ class ElmolSearch(Search):
         return [dev_error(learned(method, beneath, recipe, draw, self.settings.unfreezing), dev)]
 
 
-def elmol_search(jobs: int = 1, methods: Sequence[str] = ()) -> ElmolSearch:
+def elmol_search(jobs: int = 1, methods: Sequence[str] = (), device: str = "cpu") -> ElmolSearch:
     """The search with its skills; what they need is trained where the cache has none.
 
     Args:
         jobs: processes.
         methods: names of :data:`ROUNDS` that will be tried; all by default.
+        device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
 
     Raises:
         ValueError: when the skills to tune on are of several groups, or of one that is published.
@@ -180,7 +181,10 @@ def elmol_search(jobs: int = 1, methods: Sequence[str] = ()) -> ElmolSearch:
     if own in {sources[k].name for k in GROUPS}:
         raise ValueError(f"the skills to tune on are of {own}, which the published run learns: choose others")
     tried = {m: OTHERWISE.get(m, Otherwise(m)) for m in methods or ROUNDS if m != "none"}
-    texts, kinds = texts_of(chosen, settings), list(dict.fromkeys(HOW[other.method][0] for other in tried.values()))
+    texts, kinds = (
+        texts_of(chosen, settings, device),
+        list(dict.fromkeys(HOW[other.method][0] for other in tried.values())),
+    )
     reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
     schedules: dict[str, tuple[str, UnfreezingConfig]] = {}
     variants: dict[str, str] = {}

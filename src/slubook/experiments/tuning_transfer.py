@@ -30,10 +30,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slubook.corpora.skillsets import Skill
-from slubook.experiments.search import Cell, Rows, Search, clearly_better, dev_error
+from slubook.experiments.search import Cell, Rows, Search, dev_error
 from slubook.experiments.transfer import MOVED, PROTOCOL, choose
 from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained, make_plan
-from slubook.experiments.trials import SEEDS, Changes, Round, changed
+from slubook.experiments.trials import SEEDS, Changes, Round, changed, clearly_better
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.transfer import Recipe, fit_starts
 

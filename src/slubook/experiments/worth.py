@@ -132,13 +132,15 @@ def run(
             f"experiment {EXPERIMENT!r} needs a corpus of thousands of examples, and is of one: not --corpus; "
             "`slubook run elmol --corpus` compares embeddings on a corpus of yours"
         )
-    how, earlier = How(jobs, until, backend), load_earlier(out)
+    how = How(jobs, until, backend)
     small = benchmark.brief(benchmark.Settings()).bilm
     settings = settings or (Settings(brief_ways(), small) if profile == "quick" else Settings())
+    few, least = LABELLED[profile], UPDATES[profile]
+    config = {"profile": profile, **asdict(settings), "sizes": SIZES[profile], "labelled": few, "least": least}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
     the_plan = the_plan or benchmark.plan(profile, settings.bilm, device)
     whole, table, key = the_plan.whole, the_plan.table, the_plan.reader.about["kept_key"]
-    places = the_plan.places()
-    sizes, few, least = [n for n in SIZES[profile] if whole.allows(n)], LABELLED[profile], UPDATES[profile]
+    places, sizes = the_plan.places(), [n for n in SIZES[profile] if whole.allows(n)]
 
     def task(key: Key) -> Task:
         name, size, seed = key
@@ -149,7 +151,6 @@ def run(
         return {**worth_tables(rows, few), "train_seconds": train_seconds(rows)}
 
     data = {whole.name: fingerprint(whole), f"vectors {table.name}": table.key, f"language model {table.name}": key}
-    config = {"profile": profile, **asdict(settings), "sizes": sizes, "labelled": few, "least": least}
     keys = [(whole.name, size, seed) for seed in range(seeds or (SEEDS if profile == "full" else 1)) for size in sizes]
     near = near_duplicates([u.text for u in whole.test], [u.text for u in whole.pool])
     test = replace(test_of(whole), slices={"apart": ~near})

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def train_bilm(
     """
     c = config or BiLMTraining()
     seed_everything(seed, threads=1)
-    model = _new_model(name, sentences, c)
+    model = _new_model(sentences, c)
     text, begun = Text(sentences, model, c.longest), time.perf_counter()
     model.to(device).train()
     updates = c.epochs * math.ceil(len(text.sentences) / c.batch)
@@ -214,11 +215,11 @@ class _Progress:
             raise ValueError(f"{path}: no training can go on from it ({error}): delete the file") from error
 
 
-def _new_model(name: str, sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
+def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
     counts = Counter(w for s in sentences for w in s[: c.longest])
     known = Counter({w: n for w, n in counts.items() if n >= c.least})
     if not known:
-        raise ValueError(f"biLM {name!r}: no word occurs {c.least} times in {len(sentences)} sentences")
+        raise ValueError(f"too little text: of {len(sentences):,} requests, no word occurs {c.least} times")
     known[None], known[""] = sum(counts.values()) - sum(known.values()), len(sentences)
     letters = Counter(letter for w, n in counts.items() for letter in w * min(n, 1000)).most_common(c.characters)
     return LanguageModel(BiLM(sorted(letter for letter, _ in letters), c.model), OutputWords(known, c.model.width))
@@ -241,7 +242,8 @@ def kept_bilm(
     """The language model ``name``: that which is kept if it had the same text and settings, else trained.
 
     Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
-    states are kept beside the folder, so that a training that was stopped goes on.
+    states are kept beside the folder, so that a training that was stopped goes on; those of another text or other
+    settings are removed when one begins.
 
     Args:
         name: of the model.
@@ -252,6 +254,10 @@ def kept_bilm(
         device: ``"cpu"`` or ``"cuda"``.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
         seed: of everything drawn.
+
+    Raises:
+        OSError: when the folder cannot be written.
+        ValueError: when there is too little text, or what is kept is damaged.
     """
     folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on, seed)
     if (folder / "reader" / saved.FACTS).is_file():
@@ -261,6 +267,8 @@ def kept_bilm(
     kind = "ELMoL" if config.model.layers == 1 else "ELMo"
     print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
     half = folder.with_name(f"{name}-{key}.safetensors")
+    for abandoned in set(folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors")) - {half}:
+        abandoned.unlink()  # of another text or other settings, whose model this one replaces
     model = train_bilm(name, sentences, config, seed, keep=half, device=device)
     match_norm(model.reader, measured_on)
     model.reader.about["kept_key"] = key

@@ -7,10 +7,10 @@ utterances, just then. Then the highest layer of the embedding is unfrozen, and 
 learn at reduced rates, the lower the less. A layer begins as a network does: over ``rise`` of the training, its rate
 climbs from nought, since an optimiser that knows nothing of a weight yet takes a full step in whatever direction.
 
-The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, at the same reduced rates
-but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the whole network
-waits, one more is unfrozen an epoch from the top, each learns 2.6 times slower than the one above, and the rate is a
-slanted triangle. Taught in chapter 3, *When it may learn*.
+The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, layer by layer at reduced
+rates as well, but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the
+whole network waits, one more is unfrozen an epoch from the top, each learns 2.6 times slower than the one above, and
+the rate is a slanted triangle. Taught in chapter 3, *When it may learn*.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ class Unfreezing:
         return self.config.how == "slowly" and len(self.since) < self.parts
 
     def look(self, loss: float, update: int) -> None:
-        """Take note of a loss after ``update``, and unfreeze one more layer if it is time."""
+        """Take note of a loss after ``update``, and unfreeze one more layer if it is time and updates are left."""
         progress = update / self.updates
         converging = loss > (1 - self.config.slack) * self.best or progress >= self.config.latest
-        if self.watches and (self.since or converging):
+        if self.watches and (self.since or converging) and update < self.updates:
             self.since.append(progress)
             self.network.unfreeze(len(self.since))
         self.best = min(self.best, loss)
@@ -117,7 +117,8 @@ class Gradual(Unfreezing):
 
     def _triangle(self, update: int) -> float:
         """The slanted triangle; asked for just before the update, so the embedding's layers are unfrozen here."""
-        while len(self.since) < min(self.parts, (update - 1) // self.per_epoch + 1 - len(LAYERS)):
+        free = min(self.parts, (update - 1) // self.per_epoch + 1 - len(LAYERS))
+        while len(self.since) < free and update <= self.updates:
             self.since.append((update - 1) / self.updates)
             self.network.unfreeze(len(self.since))
         peak = max(1, int(CUT * self.updates))
@@ -181,9 +182,8 @@ def rates_of(
     found: dict[str, list[float]] = {part: [] for part in (*own, *below)}
     for update in range(1, updates + 1):
         rate = unfreezing.triangle(update) if unfreezing.triangle else optimizer.param_groups[0]["lr"]
-        free = {*own, *below[: len(unfreezing.since)]}
         for part, rates in found.items():
-            rates.append(rate * unfreezing.speed(part, update) if part in free else 0.0)
+            rates.append(rate * unfreezing.speed(part, update))
         optimizer.step()
         cycle.step()
         if update in losses:

@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from slubook.files import KeptError
+
 FACTS, WEIGHTS = "meta.json", "weights.safetensors"
 #: Of the two files together; raised when an older version could not make sense of a newer one's.
 FORMAT = 1
@@ -41,12 +43,12 @@ def reading(folder: Path, what: str) -> Iterator[None]:
         what: it is, for the message.
 
     Raises:
-        ValueError: in place of any error that faulty files can cause.
+        KeptError: in place of any error that faulty files can cause.
     """
     try:
         yield
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"the {what} in {folder} is damaged ({error}): delete the folder") from error
+        raise KeptError(f"the {what} in {folder} is damaged ({error}): delete the folder") from error
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any
 
     Raises:
         FileNotFoundError: when there is nothing.
-        ValueError: when it is of another format, or damaged.
+        KeptError: when it is of another format, or damaged.
     """
     if not (folder / FACTS).is_file():
         raise FileNotFoundError(f"{folder} holds no {what}: {remedy}")
@@ -68,6 +70,6 @@ def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         found = facts["format"]
     if found != FORMAT:
-        raise ValueError(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
+        raise KeptError(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
     with reading(folder, what):
         yield facts, load_file(folder / WEIGHTS)

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from gensim.models.fasttext import ft_ngram_hashes
 
-from slubook.files import replaced_folder
+from slubook.files import KeptError, replaced_folder
 
 
 @dataclass
@@ -93,7 +93,7 @@ class VectorTable:
 
         Raises:
             FileNotFoundError: when ``folder`` holds no table.
-            ValueError: when the table is damaged.
+            KeptError: when the table is damaged.
         """
         if not (folder / "meta.json").is_file():
             raise FileNotFoundError(f"{folder} holds no word-vector table: build it with `slubook run skills`")
@@ -105,7 +105,7 @@ class VectorTable:
                 raise ValueError(f"{len(index)} words for {len(rows)} rows")
             return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]), meta["key"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"the table in {folder} is damaged ({error}): delete the folder, and run again") from error
+            raise KeptError(f"the table in {folder} is damaged ({error}): delete the folder, and run again") from error
 
 
 def unit_scale(rows: np.ndarray) -> float:
