@@ -72,8 +72,8 @@ def skill_compare(
     requested = {name for name, given in (("transfer", transfer), ("elmol", elmol)) if given}
     methods = [m for m in answer.METHODS if m in requested or m not in answer.ON_REQUEST]
     n = len(skills) * folds * seeds * len(methods)
-    typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
     bases = {m: answer.METHODS[m].basis(beneath, skills) for m in methods}
+    typer.echo(f"{n} models are trained and judged, then {len(methods)} a skill to keep", err=True)
     report = compare(skills, bases, folds, seeds)
     kept = {
         one.name: {m: str(answer.train_and_keep(one, m, bases[m], beneath=beneath)) for m in methods} for one in skills

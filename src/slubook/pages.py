@@ -117,6 +117,13 @@ def gain(
     return compare(*pair, **how) if against is None else compare_slices(*pair, **how, against=against)
 
 
+def side(better: Interval) -> str:
+    """On which side of nought an interval of fewer mistakes lies, in words."""
+    if better.low > 0:
+        return "fewer mistakes, the interval lies right of nought"
+    return "more mistakes, the interval lies left of nought" if better.high < 0 else "the interval holds nought"
+
+
 def wins(comparison: Comparison) -> str:
     """In how many skills the proposal is better, and in how many it is as good."""
     tied = f", {comparison.ties} tied" if comparison.ties else ""

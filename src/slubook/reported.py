@@ -93,7 +93,7 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
 
     return {
         "model": name,
-        "numbers learned": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
+        "numbers in the network": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
         "numbers beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
         "training s": f"{mean(r.train_s for r in rows):,.0f}",
         "MB of its own": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",

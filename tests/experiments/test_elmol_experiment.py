@@ -185,10 +185,11 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
         assert HOW[method] == (embedding, *schedules)
     assert HOW["elmol_ulmfit"] == (embedding, both[0], "gradual") and variant_of("elmol_ulmfit") == variant_of("elmol")
     assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *AS))
-    assert {k: MODELS[HOW[k][0]] for k in ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")} == {
-        "elmol": Model(epochs=(1, 3)), "elmo": Model(2, epochs=(1, 3)), "elmol_light": Model(light=True, epochs=(3,)),
-        "elmol_1": Model(1, 0.01, epochs=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, epochs=(1, 3, 9)),
-        "elmol_again": Model(epochs=(3,), seed=1),
+    named = ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")
+    assert {k: MODELS[HOW[k].embedding] for k in named} == {
+        "elmol": Model(times=(1, 3)), "elmo": Model(2, times=(1, 3)), "elmol_light": Model(light=True, times=(3,)),
+        "elmol_1": Model(1, 0.01, times=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, times=(1, 3, 9)),
+        "elmol_again": Model(times=(3,), seed=1),
     }  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     assert set(made["schedules"]) == usual | {name for name, other in OTHERWISE.items() if not other.source}
     for name, other in OTHERWISE.items():
         kept, read = search.networks[name]
-        kind = HOW[other.method][0]
+        kind = HOW[other.method].embedding
         variant = f"{kind}-{other.source}" if other.source else name
         before, usually = (made["schedules"][v][1] for v in (variant, variant_of(other.method)))
         assert kept == Kept(f"elmol-full-3-{variant}", f"key of elmol-full-3-{variant}")

@@ -13,11 +13,11 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Vectors*: FastText on the pool of public requests, without every text that equals or nearly equals one of the test or
   dev split, apostrophes aside, which the split writes as spaces. Nothing is learned from text of elsewhere.
 - *ELMoL*: a language model of one layer that reads the very same requests. Chapter 3's network reads it beside words of
-  its own that start at random, without other annotated data; it is frozen first and unfrozen slowly
-  (:mod:`slubook.learning.unfreezing`). ``fasttext_pool`` is that network over FastText, scaled alike, so that the two
+  its own that start at random, without other annotated data; when it learns (:mod:`slubook.learning.unfreezing`) is
+  tuned as well. ``fasttext_pool`` is that network over FastText, scaled alike, so that the two
   differ in the embedding and in nothing else.
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
-  error rate of the book; beside them numbers learned, numbers in what stands beneath, seconds, and bytes.
+  error rate of the book; beside them the numbers in the network and beneath it, seconds, and bytes.
 
 A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
 """
@@ -80,7 +80,7 @@ class Counted(NLUModel, Protocol):
     """A model that tells how many numbers it consists of."""
 
     def parameters(self) -> tuple[int, int]:
-        """Numbers learned from the annotated data, and numbers in the vectors or the language model beneath."""
+        """Numbers in the network itself, and in the vectors or the language model beneath, learning on or not."""
         ...
 
 

@@ -119,7 +119,7 @@ def run(
 
     def task(key: Key) -> Task:
         used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
-        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m][0]]) for m in used}
+        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m].embedding]) for m in used}
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
@@ -214,4 +214,4 @@ def learned(
     """A method's network on training set, dev set and seed; without an embedding it is chapter 2's with new heads."""
     if isinstance(beneath, Pretrained):
         return fit_starts({method: Start(beneath, LOWER_LAYERS, recipe.rate)}, *draw, recipe)[method]
-    return fit_contextual(recipe.start(beneath, replace(unfreezing, how=HOW[method][2])), *draw, recipe)
+    return fit_contextual(recipe.start(beneath, replace(unfreezing, how=HOW[method].skill)), *draw, recipe)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from slubook.experiments import transfer
 from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS
@@ -31,19 +32,29 @@ METHODS = {
     "elmol_trained": "ELMoL, trained from the start",
     "elmol_ulmfit": "ELMoL, gradual unfreezing",
 }
-#: For each method with an embedding: which one, and its schedules in pretraining and on the new skill.
+
+
+class Way(NamedTuple):
+    """How a method uses an embedding: which one, and its schedules in stage one and on the new skill."""
+
+    embedding: str
+    source: str
+    skill: str
+
+
+#: Of each method with an embedding.
 HOW = {
-    "fasttext_general": ("general", "frozen", "frozen"),
-    "fasttext_pool": ("pool", "frozen", "frozen"),
-    "elmol": ("elmol", "slowly", "slowly"),
-    "elmo": ("elmo", "slowly", "slowly"),
-    "elmol_light": ("elmol_light", "slowly", "slowly"),
-    "elmol_again": ("elmol_again", "slowly", "slowly"),
-    "elmol_1": ("elmol1", "slowly", "slowly"),
-    "elmol_10": ("elmol10", "slowly", "slowly"),
-    "elmol_frozen": ("elmol", "frozen", "frozen"),
-    "elmol_trained": ("elmol", "at_once", "at_once"),
-    "elmol_ulmfit": ("elmol", "slowly", "gradual"),
+    "fasttext_general": Way("general", "frozen", "frozen"),
+    "fasttext_pool": Way("pool", "frozen", "frozen"),
+    "elmol": Way("elmol", "slowly", "slowly"),
+    "elmo": Way("elmo", "slowly", "slowly"),
+    "elmol_light": Way("elmol_light", "slowly", "slowly"),
+    "elmol_again": Way("elmol_again", "slowly", "slowly"),
+    "elmol_1": Way("elmol1", "slowly", "slowly"),
+    "elmol_10": Way("elmol10", "slowly", "slowly"),
+    "elmol_frozen": Way("elmol", "frozen", "frozen"),
+    "elmol_trained": Way("elmol", "at_once", "at_once"),
+    "elmol_ulmfit": Way("elmol", "slowly", "gradual"),
 }
 #: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
 USED = {
@@ -108,11 +119,10 @@ class Settings:
 
 def variant_of(method: str) -> str:
     """The ending of the name of a method's pretrained network."""
-    kind, source, _ = HOW[method]
-    return f"{kind}-{source}"
+    return f"{HOW[method].embedding}-{HOW[method].source}"
 
 
 def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
     """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
-    schedules = {variant_of(m): (HOW[m][0], settings.schedule(*HOW[m][:2])) for m in methods}
+    schedules = {variant_of(m): (HOW[m].embedding, settings.schedule(HOW[m].embedding, HOW[m].source)) for m in methods}
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules

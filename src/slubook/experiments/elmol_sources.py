@@ -1,6 +1,7 @@
 """What chapter 3's experiment compares: embeddings of the same requests, and networks pretrained over each of them.
 
-Embeddings and networks are trained once and kept in the cache, by name; cells read them there.
+Embeddings and networks are trained once and kept in the cache, by name; cells read them there. Taught in chapter 3,
+*The protocol*.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Model:
         layers: LSTM layers.
         share: of the pool, that it is trained on.
         light: with five twelfths of the states, half of the filters over one to three letters, and none over more.
-        epochs: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
+        times: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
             wins. A small share gives few updates in the usual time. The quick profiles try the first only.
         seed: of its training, and of that of the networks over it in stage one.
     """
@@ -54,7 +55,7 @@ class Model:
     layers: int = 1
     share: float = 1.0
     light: bool = False
-    epochs: tuple[int, ...] = (1,)
+    times: tuple[int, ...] = (1,)
     seed: int = 0
 
     def sizes(self, usual: BiLMConfig) -> BiLMConfig:
@@ -68,12 +69,12 @@ class Model:
 
 #: The language models.
 MODELS = {
-    "elmol": Model(epochs=(1, 3)),
-    "elmo": Model(layers=2, epochs=(1, 3)),
-    "elmol_light": Model(light=True, epochs=(3,)),
-    "elmol10": Model(share=0.1, epochs=(1, 3, 9)),
-    "elmol1": Model(share=0.01, epochs=(1, 4, 12, 36)),
-    "elmol_again": Model(epochs=(3,), seed=1),
+    "elmol": Model(times=(1, 3)),
+    "elmo": Model(layers=2, times=(1, 3)),
+    "elmol_light": Model(light=True, times=(3,)),
+    "elmol10": Model(share=0.1, times=(1, 3, 9)),
+    "elmol1": Model(share=0.01, times=(1, 4, 12, 36)),
+    "elmol_again": Model(times=(3,), seed=1),
 }
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
@@ -129,7 +130,13 @@ class Texts:
         return self.pool.measured()
 
     def embedding(self, kind: str) -> tuple[Read, dict[str, Any]]:
-        """Train an embedding where the cache has none; where it lies, and what pages say of it."""
+        """Train an embedding where the cache has none; where it lies, and what pages say of it.
+
+        Raises:
+            KeptError: when the one that is kept is damaged.
+            OSError: when the cache cannot be written.
+            ValueError: when there is too little text.
+        """
         measured = self.measured()
         if kind in MODELS:
             return self._language_model(kind, MODELS[kind], measured)
@@ -149,7 +156,7 @@ class Texts:
 
     def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
         sentences, tried = self.pool.part(made.share).sentences(), {}
-        for times in made.epochs if self.full else (1,):
+        for times in made.times if self.full else (1,):
             name = f"{self.prefix}-{kind}-{times}"
             config = replace(self.bilm, model=made.sizes(self.bilm.model), epochs=times * self.bilm.epochs)
             model = kept_bilm(name, sentences, config, measured, self.device, seed=made.seed)
@@ -171,7 +178,7 @@ class Texts:
         return found
 
     def embeddings(self, kinds: Sequence[str], jobs: int) -> tuple[dict[str, Read], dict[str, dict[str, Any]]]:
-        """All of ``kinds``, on ``jobs`` processes: where each lies, and what pages say of it."""
+        """All of ``kinds``, on ``jobs`` processes: where each lies, and what pages say of it; as :meth:`embedding`."""
         work = joblib.Parallel(min(jobs, len(kinds)), batch_size=1)
         found = work(joblib.delayed(self.embedding)(kind) for kind in kinds)
         reads, abouts = zip(*found, strict=True)
@@ -219,6 +226,10 @@ def pretrain_all(
         reads: the embeddings by kind.
         schedules: for each variant, the kind of its embedding and the schedule of pretraining.
         jobs: processes.
+
+    Raises:
+        KeptError: when something that is kept is damaged, or another run has replaced an embedding meanwhile.
+        OSError: when the cache cannot be written.
     """
     every: list[Source | ContextSource] = list(sources)
     for variant, (kind, unfreezing) in schedules.items():

@@ -18,6 +18,7 @@ from slubook.corpora.registry import load
 from slubook.corpora.skillsets import labels
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
+from slubook.files import KeptError
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pool import Pool, build_pool
@@ -163,17 +164,22 @@ def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:
     if choice == "none":
         return None
     kept = cache_dir() / "vectors"
-    folders = [kept / name for name in TABLES] if choice == "auto" else [Path(choice)]
+    if choice != "auto":
+        try:
+            return Vectors(VectorTable.load(Path(choice)), Path(choice))
+        except FileNotFoundError as error:
+            raise CorpusError(f"{choice}: holds no word vectors: use --vectors auto, or --vectors none") from error
+        except KeptError as error:
+            raise CorpusError(f"{error}, or use --vectors auto, or --vectors none") from error
     try:
-        for folder in folders:
-            if choice != "auto" or (folder / "meta.json").is_file():
+        for folder in (kept / name for name in TABLES):
+            if (folder / "meta.json").is_file():
                 return Vectors(VectorTable.load(folder), folder)
         name, pool = embedded_pool(skills)
         return Vectors(kept_table(name, pool.sentences(), train_fasttext, FastTextConfig()), kept / name)
     except (OSError, ValueError) as error:
         raise CorpusError(
-            f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, "
-            "name the folder of a table with --vectors, or go without by --vectors none"
+            f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, or go without by --vectors none"
         ) from error
 
 

@@ -30,7 +30,7 @@ from slubook.models.language_model import LanguageModel
 from slubook.models.saved import FACTS, WEIGHTS
 
 #: The language models that a full run of chapter 3 leaves in the cache, the longest training first.
-FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].epochs))
+FULL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elmol"].times))
 #: Stage one of transfer over ELMoL on the embedded corpora: with the language model, two minutes of one core.
 PRETRAINING = PretrainingConfig(updates=1000)
 #: When the language model learns in it: as in chapter 3.
@@ -38,7 +38,7 @@ UNFREEZING = Settings().schedule("elmol", "slowly")
 #: Of a text of the user's own: requests held out for perplexity at the least, and their greatest share of it.
 HELD, MOST = 100, 0.1
 #: Passes over it, unless said otherwise: as many as chapter 3's longest training.
-EPOCHS = max(MODELS["elmol"].epochs) * BiLMTraining.epochs
+EPOCHS = max(MODELS["elmol"].times) * BiLMTraining.epochs
 #: The files of a language model.
 FILES = {f"reader/{FACTS}", f"reader/{WEIGHTS}", "output.safetensors", "words.json"}
 

@@ -22,7 +22,7 @@ from numpy.linalg import norm
 
 from slubook.evaluation.intervals import Interval
 from slubook.models.bilm import BiLM
-from slubook.models.encoding import distinct_words
+from slubook.models.encoding import distinct_words, numbered
 from slubook.models.exported import ExportedReader, at_eight_bits, to_onnx
 from slubook.profiles import seed_everything
 
@@ -144,10 +144,8 @@ def spelled_batches(
     """``count`` batches of ``size`` sentences, as both models read them: characters, words, lengths."""
     made = []
     for first in range(0, size * count, size):
-        said = [sentences[(first + k) % len(sentences)] for k in range(size)]
-        lexicon = sorted({w for s in said for w in s})
-        place = {w: i for i, w in enumerate(lexicon)}
-        used, words, lengths = distinct_words([np.array([place[w] for w in s]) for s in said])
+        lexicon, rows = numbered([sentences[(first + k) % len(sentences)] for k in range(size)])
+        used, words, lengths = distinct_words(rows)
         made.append(tuple(t.numpy() for t in (reader.spell(lexicon)[used], words, lengths)))
     return made
 

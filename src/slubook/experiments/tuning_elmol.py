@@ -92,7 +92,7 @@ def second(method: str, stands: Changes) -> Round:
     """Round 2: one thing each changed of what round 1 chose."""
     rate, rates = stands["rate"], RATES[method]
     by = {rates[0]: (1 / 1.6, 1 / 2.5), rates[-1]: (1.6, 2.5)}.get(rate, (1.25, 0.8))
-    learns = method in HOW and HOW[method][2] in ("slowly", "at_once")
+    learns = method in HOW and HOW[method].skill in ("slowly", "at_once")
     other: Changes = {"reduced": 0.2} if learns else {"network.word_dropout": 0.25}
     changes = (*({"rate": round(rate * factor, 3)} for factor in by), other)
     return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
@@ -183,7 +183,7 @@ def elmol_search(jobs: int = 1, methods: Sequence[str] = (), device: str = "cpu"
     tried = {m: OTHERWISE.get(m, Otherwise(m)) for m in methods or ROUNDS if m != "none"}
     texts, kinds = (
         texts_of(chosen, settings, device),
-        list(dict.fromkeys(HOW[other.method][0] for other in tried.values())),
+        list(dict.fromkeys(HOW[other.method].embedding for other in tried.values())),
     )
     reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
     schedules: dict[str, tuple[str, UnfreezingConfig]] = {}

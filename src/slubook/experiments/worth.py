@@ -176,7 +176,7 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
         for number, way in enumerate(settings.ways):
             recipe = way.lasting(least, cell.size)
             if method in embeddings:
-                schedule = replace(settings.unfreezing, how=elmol_methods.HOW[method][2])
+                schedule = replace(settings.unfreezing, how=elmol_methods.HOW[method].skill)
                 begins = [ContextStart(embeddings[method], schedule, rate) for rate in way.rates]
                 models = [fit_contextual(start, *cell.draw, recipe) for start in begins]
             else:

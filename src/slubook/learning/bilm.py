@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -30,7 +29,7 @@ from slubook.learning.training import TrainingConfig, batches
 from slubook.models import saved
 from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.contextual import match_norm
-from slubook.models.encoding import distinct_words
+from slubook.models.encoding import distinct_words, numbered
 from slubook.models.language_model import LanguageModel
 from slubook.models.output_words import OutputWords
 from slubook.profiles import cache_dir, seed_everything
@@ -67,10 +66,7 @@ class Text:
     """Sentences as numbers of words, ready to be cut into batches."""
 
     def __init__(self, sentences: Sequence[Sequence[str]], model: LanguageModel, longest: int) -> None:
-        cut = [s[:longest] for s in sentences if s]
-        self.lexicon = sorted({w for s in cut for w in s})
-        place = {w: i for i, w in enumerate(self.lexicon)}
-        self.sentences = [np.array([place[w] for w in s]) for s in cut]
+        self.lexicon, self.sentences = numbered([s[:longest] for s in sentences if s])
         self.spelled = model.reader.spell(self.lexicon)
         self.rows = model.output.rows(self.lexicon)
 

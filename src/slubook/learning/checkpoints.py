@@ -1,4 +1,7 @@
-"""Pretrained networks that are trained once and kept: by name, for given source domains and settings."""
+"""Pretrained networks that are trained once and kept: by name, for given source domains and settings.
+
+Taught in chapters 2 and 3, *Build it*.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,10 @@ def kept_pretrained(
         domains: annotated source domains.
         config: sizes, steps and rates.
         table: generic vectors beneath the words.
+
+    Raises:
+        KeptError: when the one that is kept is damaged.
+        OSError: when the cache cannot be written.
     """
     folder, key = pretrained_folder(name), pretrained_key(domains, config, table)
     if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
@@ -83,6 +90,10 @@ def kept_contextual(
         config: sizes, steps and rates.
         unfreezing: when the embedding may learn.
         seed: of everything drawn.
+
+    Raises:
+        KeptError: when the one that is kept is damaged.
+        OSError: when the cache cannot be written.
     """
     folder = pretrained_folder(name)
     parts = (pretrained_key(domains, config), origin, repr((unfreezing, seed)))

@@ -69,7 +69,7 @@ class ContextDNN(DNN):
     """
 
     since: tuple[float, ...] = ()
-    start: ContextStart | None = None
+    start: ContextStart = field(kw_only=True)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
         """Learn one skill by :func:`fit_contextual`.
@@ -154,7 +154,7 @@ def fit_contextual(
 
     paces = paces_of(network, lambda part, update: start.rate * unfreezing.speed(part, update))
     train(network, encoder, data, held, dev, config.training, seed, look, paces, unfreezing.triangle)
-    model = ContextDNN(table, DNNConfig(config.network, config.training), tuple(unfreezing.since), start)
+    model = ContextDNN(table, DNNConfig(config.network, config.training), tuple(unfreezing.since), start=start)
     model.encoder, model.network = encoder, network
     return model
 

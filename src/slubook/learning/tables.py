@@ -1,6 +1,7 @@
 """Vector tables that are trained once and kept: by name, for a given text and configuration.
 
 A table on disk carries a hash of the text and settings it came from; another text or setting retrains it.
+Taught in chapter 1, *Embeddings from text nobody labelled*.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, co
         train: :func:`slubook.learning.fasttext.train_fasttext` or
             :func:`slubook.learning.masked_lm.train_masked_lm`.
         config: its configuration.
+
+    Raises:
+        KeptError: when the one that is kept is damaged.
+        OSError: when the cache cannot be written.
     """
     folder, key = table_folder(name), text_key(sentences, config)
     if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from slubook.models.bilm import BiLM
-from slubook.models.encoding import Batch, Encoded, Encoder, distinct_words
+from slubook.models.encoding import Batch, Encoded, Encoder, distinct_words, numbered
 from slubook.models.lstm import BiLSTM
 from slubook.models.network import Linear, NetworkConfig
 from slubook.models.stacked import StackedNetwork
@@ -140,9 +140,7 @@ def match_norm(embedding: Embedding, sentences: Sequence[Sequence[str]]) -> None
     Raises:
         ValueError: when there are no words, or all their vectors are equal.
     """
-    lexicon = sorted({w for s in sentences for w in s})
-    place = {w: i for i, w in enumerate(lexicon)}
-    rows = [torch.tensor([place[w] for w in s]).numpy() for s in sentences if s]
+    lexicon, rows = numbered([s for s in sentences if s])
     if not rows:
         raise ValueError("match_norm: no words to measure the norm on")
     states = torch.cat(vectors_of(embedding, embedding.spell(lexicon), rows))  # [N, K, D]

@@ -120,6 +120,13 @@ def padded(rows: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(numbers)
 
 
+def numbered(sentences: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:
+    """The lexicon of some sentences, their distinct words in order; and each sentence as numbers of its words, [T]."""
+    lexicon = sorted({w for s in sentences for w in s})
+    place = {w: i for i, w in enumerate(lexicon)}
+    return lexicon, [np.array([place[w] for w in s]) for s in sentences]
+
+
 def distinct_words(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct words among rows of words, [U]; which of them stands where, [B, T]; the rows' lengths, [B]."""
     lengths = [len(row) for row in rows]
@@ -173,13 +180,12 @@ class Encoder:
                 )
         tokens = [tokenize(t) for t in texts]
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
-        lexicon = sorted({w for sentence in lower for w in sentence})
-        place = {w: i for i, w in enumerate(lexicon)}
+        lexicon, numbers = numbered(lower)
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
         return Encoded(
             tokens,
             lexicon,
-            [np.array([place[w] for w in sentence]) for sentence in lower],
+            numbers,
             torch.from_numpy(np.stack(generic)),
             torch.tensor([self.local.get(w, 0) for w in lexicon]),
             spell(lexicon, self.characters),

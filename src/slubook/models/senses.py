@@ -18,6 +18,7 @@ from slubook.corpora.bio import to_bio
 from slubook.corpora.dedupe import normalise
 from slubook.corpora.utterance import Utterance, tokenize, words
 from slubook.models.contextual import Embedding, vectors_of
+from slubook.models.encoding import numbered
 from slubook.profiles import stable_hash
 
 #: The part of a word that stands outside of every slot.
@@ -72,10 +73,7 @@ def around(embedding: Embedding, found: Sequence[Occurrence]) -> np.ndarray:
 
 def _states(embedding: Embedding, found: Sequence[Occurrence]) -> list[np.ndarray]:
     """Every vector of every request, [T, K, D] each."""
-    said = [words(o.text) for o in found]
-    lexicon = sorted({w for s in said for w in s})
-    number = {w: i for i, w in enumerate(lexicon)}
-    rows = [np.array([number[w] for w in s]) for s in said]
+    lexicon, rows = numbered([words(o.text) for o in found])
     states: list[Tensor] = vectors_of(embedding, embedding.spell(lexicon), rows)
     return [s.numpy() for s in states]
 
