@@ -8,9 +8,10 @@
   and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
 - *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
   (:data:`OTHERWISE`): FastText that read for another number of epochs, an embedding of another norm, or one that
-  learned at another rate in stage one, or did not learn there. The usual is what came out best of the three. Word
-  dropout is among those three changes where the embedding is fixed or frozen; where it learns, it was varied likewise,
-  but after the published run, so that what was found there changed nothing.
+  learned at another rate in stage one, or did not learn there. The usual is what came out best of the three, but for
+  the norm: in the published run all embeddings have one, and these rows, measured after it, show what another would
+  have done. Word dropout is among those three changes where the embedding is fixed or frozen; where it learns, it was
+  varied likewise, but after the published run, so that what was found there changed nothing.
 - *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.experiments.tuning_transfer`). The skills are of another of
   the six groups than those of the published run, and all their topics are left out of its pretraining.
 - *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
