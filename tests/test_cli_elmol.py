@@ -1,5 +1,6 @@
 """``slubook elmol train``: what it writes and tells, that it goes on, and what it refuses."""
 
+import errno
 import json
 from functools import partial
 
@@ -113,15 +114,39 @@ def test_a_file_beside_the_model_is_never_lost(text, tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_before_the_training(text, tmp_path, monkeypatch):
     monkeypatch.setattr("slubook.learning.bilm.train_bilm", lambda *_, **__: pytest.fail("it was trained"))
     told = refused(text, "--out", text / "elmol")
-    assert "elmol: cannot be written (File exists): name another folder with --out" in told and text.is_file()
+    assert "elmol: cannot be written (Not a directory): name another folder with --out" in told and text.is_file()
 
 
 def test_half_of_another_training_is_removed(text, tmp_path):
     other, foreign = (tmp_path / f"elmol-{name}.safetensors" for name in ("0123456789abcdef", "0123456789abcdef-mine"))
     for path in (other, foreign):
         path.write_text("half")
+    small = tmp_path / "small.txt"
+    small.write_text("every word once\n")
+    assert "too little text" in refused(small, "--out", tmp_path / "elmol") and other.exists()
     assert train(text, "--out", tmp_path / "elmol").exit_code == 0
     assert not other.exists() and foreign.exists()
+
+
+def test_a_refused_text_leaves_nothing_behind(tmp_path):
+    small, beside = tmp_path / "small.txt", tmp_path / "elmol.check"
+    small.write_text("every word once\n")
+    beside.write_text("mine")
+    refused(small, "--out", tmp_path / "deep" / "elmol")
+    refused(small, "--out", tmp_path / "elmol")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elmol.check", "small.txt"] and beside.read_text() == "mine"
+
+
+def test_a_training_is_not_lost_when_its_model_cannot_be_saved(text, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("slubook.learning.bilm.train_bilm", partial(train_bilm, every=2))
+    monkeypatch.setattr(LanguageModel, "save", full)
+    assert "cannot be written (No space left on device)" in refused(text, "--out", tmp_path / "elmol")
+    [half] = tmp_path.glob("elmol-*.safetensors")
+    monkeypatch.undo()
+    assert half.stat().st_size > 0
 
 
 def test_passes_are_as_many_as_in_chapter_three():

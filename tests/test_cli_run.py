@@ -158,3 +158,8 @@ def test_any_other_error_of_the_system_is_a_bug_and_shows_where_it_is(monkeypatc
 
     monkeypatch.setattr(skills, "run", fails)
     assert isinstance(run("skills").exception, FileNotFoundError)
+
+
+def test_the_help_names_every_experiment():
+    asked = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert all(name in asked for name in EXPERIMENTS)

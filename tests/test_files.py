@@ -31,6 +31,21 @@ def test_a_folder_is_replaced_or_stays(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["new"] and list(folder.parent.iterdir()) == [folder]
 
 
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
+    folder, file = tmp_path / "table", tmp_path / "file"
+    for end in ("tmp", "old"):
+        (tmp_path / f"table.{os.getpid()}.{end}").mkdir()
+        (tmp_path / f"table.{os.getpid()}.{end}" / "half").write_text("0")
+    folder.mkdir()
+    with replaced_folder(folder) as draft:
+        (draft / "new").write_text("1")
+    assert [path.name for path in folder.iterdir()] == ["new"] and list(tmp_path.iterdir()) == [folder]
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError), replaced_folder(file):
+        pass
+    assert file.read_text() == "mine"
+
+
 def test_a_folder_is_still_there_when_its_replacement_is_interrupted(tmp_path, monkeypatch):
     folder, replace = tmp_path / "table", os.replace
     with replaced_folder(folder) as draft:

@@ -326,7 +326,7 @@ def test_command_json(here):
     done = CliRunner().invoke(app, ["claims", "--json"])
     assert done.exit_code == 0
     (row,) = json.loads(done.stdout)
-    assert ",".join(row) == "id,article,experiment,metric,claimed,measured,low,high,n,verdict,protocol,stale"
+    assert ",".join(row) == "id,article,experiment,metric,claimed,measured,low,high,n,counts,verdict,protocol,stale"
     assert row["verdict"] == "exceeded" and row["low"] < row["measured"] < row["high"] and row["claimed"] == 0.15
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 #: What the system says of places that cannot be written.
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOTDIR, errno.EEXIST,
+)  # fmt: skip
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")]
 
 

@@ -24,6 +24,7 @@ def tune(
     EXPERIMENT --corpus` uses the book's settings. Exits with 2 when there is a record that is damaged or was changed by
     hand.
     """
+    from slubook.cli_run import ON_DEVICE
     from slubook.corpora.skillsets import public_skills
     from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
     from slubook.experiments.tuning_benchmark import BenchmarkSearch, benchmark_search
@@ -41,7 +42,9 @@ def tune(
     if method and experiment == "transfer":
         raise typer.BadParameter("the methods of transfer are trained side by side: leave --method out")
     try:
-        device = check_device(device)
+        found = check_device(device)
+        if device == "cuda" and experiment not in ON_DEVICE:
+            raise ValueError(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     target = out or search.record
@@ -50,9 +53,9 @@ def tune(
     if experiment == "transfer":
         search = transfer_search(jobs)
     elif experiment == "elmol":
-        search = elmol_search(jobs, methods, device)
+        search = elmol_search(jobs, methods, found)
     elif experiment == "benchmark":
-        search = benchmark_search(device)
+        search = benchmark_search(found)
     else:
         skills = public_skills()
         search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)

@@ -1,10 +1,12 @@
 """Files and folders written whole or not at all: beside their place first, then renamed into it.
 
-Readers see the old one or the new one, never half of one. Everything that the package keeps is written this way.
+Readers see the old one or the new one, never half of one; of a folder, for an instant, neither. Everything that the
+package keeps is written this way.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 class KeptError(ValueError):
-    """What is kept in a folder cannot be used: it is missing, damaged, or has no room; the message has the remedy."""
+    """What is kept in a folder cannot be used, or there is no room for it; the message has the remedy."""
 
 
 @contextmanager
@@ -39,9 +41,15 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """A new, empty folder beside ``folder``, which takes its place at the end, and vanishes on any error.
 
     The old one is moved aside for the instant that this takes, and back if it fails.
+
+    Raises:
+        NotADirectoryError: when a file stands there.
     """
     draft, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    shutil.rmtree(draft, ignore_errors=True)
+    if folder.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, "a file, not a folder", str(folder))
+    for left in (draft, *[old] * folder.exists()):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         yield draft

@@ -56,6 +56,7 @@ class Assessed:
             "low": low,
             "high": high,
             "n": i.n_skills if i else None,
+            "counts": counts_of(self.claim),
             "verdict": self.verdict,
             "protocol": self.claim.protocol,
             "stale": self.stale,
@@ -268,10 +269,14 @@ def show_measured(row: Assessed) -> str:
     return i.percent(" points" if unit.startswith("points") else " %")
 
 
+def counts_of(claim: Claim) -> str:
+    """What ``n`` of a claim's figure counts."""
+    return claim.measure.counts if isinstance(claim.measure, OfTable) else "skills"
+
+
 def show_n(row: Assessed) -> str:
     """What the figure rests on: how many skills, or what else was counted; empty where nothing was measured."""
-    counts = row.claim.measure.counts if isinstance(row.claim.measure, OfTable) else "skills"
-    n = str(row.interval.n_skills) if row.interval else ""
+    n, counts = str(row.interval.n_skills) if row.interval else "", counts_of(row.claim)
     return f"{n} {counts}" if n and counts != "skills" else n
 
 

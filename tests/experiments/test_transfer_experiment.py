@@ -15,6 +15,7 @@ from slubook.experiments import transfer, transfer_sources
 from slubook.experiments.stamps import config_hash
 from slubook.experiments.transfer import METHODS, Settings, run
 from slubook.experiments.transfer_sources import Kept, Source, label_slices, load_pretrained, one_a_domain
+from slubook.files import KeptError
 from slubook.learning.checkpoints import pretrained_folder
 from slubook.learning.transfer import LOWER_LAYERS, Recipe
 from slubook.models.pretrained import MOVABLE, Pretrained
@@ -101,7 +102,7 @@ def test_a_network_that_another_run_replaced_is_not_taken_for_this_ones(tiny):
     run(**tiny.arguments())
     kept = json.loads((pretrained_folder("corpus-0") / "meta.json").read_text())["about"]["key"]
     assert load_pretrained(Kept("corpus-0", kept)).about["key"] == kept
-    with pytest.raises(RuntimeError, match="corpus-0 was replaced by another run"):
+    with pytest.raises(KeptError, match="corpus-0 was replaced by another run"):
         load_pretrained(Kept("corpus-0", "another"))
 
 

@@ -250,4 +250,5 @@ class TestCommand:
             assert asked.exit_code == 0, asked.output
             assert made[-1] == (*given, out, ["elmol"], 2)
             assert "elmol: 3 settings, 0.2500 on dev, rate = 2" in asked.stdout
-        assert CliRunner().invoke(app, ["tune", "elmol", "--device", "tpu"]).exit_code == 2
+        for name, device in (("elmol", "tpu"), ("skills", "cuda")):
+            assert CliRunner().invoke(app, ["tune", name, "--device", device]).exit_code == 2

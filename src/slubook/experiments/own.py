@@ -167,16 +167,16 @@ def vectors(choice: str, skills: Sequence[OwnSkill]) -> Vectors | None:
     if choice != "auto":
         try:
             return Vectors(VectorTable.load(Path(choice)), Path(choice))
-        except FileNotFoundError as error:
+        except OSError as error:
             raise CorpusError(f"{choice}: holds no word vectors: use --vectors auto, or --vectors none") from error
-        except KeptError as error:
-            raise CorpusError(f"{error}, or use --vectors auto, or --vectors none") from error
     try:
         for folder in (kept / name for name in TABLES):
             if (folder / "meta.json").is_file():
                 return Vectors(VectorTable.load(folder), folder)
         name, pool = embedded_pool(skills)
         return Vectors(kept_table(name, pool.sentences(), train_fasttext, FastTextConfig()), kept / name)
+    except (CorpusError, KeptError):
+        raise
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"word vectors: {error}: set SLUBOOK_CACHE to a folder that can be written, or go without by --vectors none"
@@ -215,6 +215,8 @@ def pretrained(skills: Sequence[OwnSkill]) -> Mature:
     try:
         name, domains = embedded_source(skills)
         return Mature(kept_pretrained(name, domains, PRETRAINING), pretrained_folder(name) / "table")
+    except (CorpusError, KeptError):
+        raise
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"pretrained network: {error}: set SLUBOOK_CACHE to a folder that can be written, or go without transfer"

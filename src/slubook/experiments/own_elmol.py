@@ -6,6 +6,7 @@ it learns the annotated requests of this book, as in chapter 3. Taught in *Your 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from slubook.corpora.utterance import words
 from slubook.experiments.elmol_methods import Settings
 from slubook.experiments.elmol_sources import MODELS, SMALL
 from slubook.experiments.own import Mature, OwnSkill, embedded_pool, embedded_source
-from slubook.files import write_atomically
+from slubook.files import KeptError
 from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, kept_key
 from slubook.learning.checkpoints import kept_contextual, pretrained_folder
 from slubook.learning.perplexity import perplexity
@@ -90,8 +91,11 @@ def contextual(choice: str, skills: Sequence[OwnSkill]) -> Contextual:
     try:
         reader = language_model(choice, skills)
         source, domains = embedded_source(skills)
-        name, key = f"{source}-elmol-{reader.model.stamp}", reader.model.stamp
+        key = reader.model.stamp
+        name = f"{source}-elmol-{key}"
         network = kept_contextual(name, domains, reader.model, key, PRETRAINING, UNFREEZING)
+    except (CorpusError, KeptError):
+        raise
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"ELMoL: {error}: set SLUBOOK_CACHE to a folder that can be written, or leave it out"
@@ -166,11 +170,8 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
     pool = build_pool((), asked, read_texts(text)).unlike(asked)
     left_out = pool.counts["distinct"] - pool.counts["left"]
     left, held_out = pool.held_out(min(MOST, max(HELD_OUT, HELD / max(1, len(pool.texts)))))
-    config, out, names = (
-        replace(BiLMTraining(), epochs=epochs or EPOCHS),
-        out.resolve(),
-        sorted(p.name for p in without),
-    )
+    config = replace(BiLMTraining(), epochs=epochs or EPOCHS)
+    out, names = out.resolve(), sorted(path.name for path in without)
     sentences, measured = left.sentences(), left.measured()
     try:
         if out.exists() and not _may_be_written(out, kept_key(sentences, config, measured)):
@@ -178,8 +179,7 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
                 f"{out}: is there already, and is not the language model of this text and these settings and nothing "
                 "else: name another folder, or remove it"
             )
-        write_atomically(out.with_name(f"{out.name}.check"), "")  # not to learn after an hour that it cannot be kept
-        out.with_name(f"{out.name}.check").unlink()
+        tempfile.TemporaryFile(dir=next(p for p in out.parents if p.exists())).close()  # fails now, not after an hour
         model = kept_bilm(out.name, sentences, config, measured, device, out)
         if model.reader.about.get("without") != names:
             model.reader.about["without"] = names

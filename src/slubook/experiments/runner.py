@@ -67,26 +67,29 @@ class Identity:
         """Whether the results are of this identity."""
         return not self.differences(results)
 
-    def goes_on(self, earlier: Results | None, out: Path | None) -> bool:
-        """Whether there are earlier results that this run adds to.
+    def outdated(self, earlier: Results) -> bool:
+        """Whether results are those of an older protocol of this experiment."""
+        return earlier.experiment == self.experiment and earlier.stamp.get("protocol", 0) < self.protocol
+
+    def check(self, earlier: Results | None, out: Path | None) -> None:
+        """Nothing that was measured is replaced silently.
 
         Raises:
-            RecordsError: when they are of another identity, and not those of an older protocol: nothing that was
-                measured is replaced silently.
+            RecordsError: when there are earlier results of another identity, and not of an older protocol.
         """
-        if earlier is None or self.made(earlier):
-            return earlier is not None
-        if not earlier.rows:
-            return False
-        if earlier.experiment == self.experiment and earlier.stamp.get("protocol", 0) < self.protocol:
-            tqdm.write(
-                f"{out}: of protocol {earlier.stamp.get('protocol')}, will be replaced by {self.protocol}", sys.stderr
+        if earlier and earlier.rows and not self.made(earlier) and not self.outdated(earlier):
+            raise RecordsError(
+                f"{out}: holds results of other {', '.join(self.differences(earlier))}, which this run would replace: "
+                "move the file away, or name another folder with --out"
             )
-            return False
-        raise RecordsError(
-            f"{out}: holds results of other {', '.join(self.differences(earlier))}, which this run would replace: "
-            "move the file away, or name another folder with --out"
-        )
+
+    def goes_on(self, earlier: Results | None, out: Path | None) -> bool:
+        """Whether there are earlier results that this run adds to; raises as :meth:`check`."""
+        self.check(earlier, out)
+        if earlier and earlier.rows and self.outdated(earlier):
+            was = earlier.stamp.get("protocol")
+            tqdm.write(f"{out}: of protocol {was}, will be replaced by {self.protocol}", sys.stderr)
+        return earlier is not None and self.made(earlier)
 
 
 def load_earlier(out: Path | None, identity: Identity | None = None) -> Results | None:
@@ -94,14 +97,14 @@ def load_earlier(out: Path | None, identity: Identity | None = None) -> Results 
 
     Args:
         out: the file; ``None`` or a missing one gives none.
-        identity: of the run, its data not known yet, where it is to be refused at once.
+        identity: of the run, its data not known yet, where other results are to be refused at once.
 
     Raises:
-        RecordsError: when it is damaged or was changed by hand, or is of another identity.
+        RecordsError: when it is damaged or was changed by hand, and as :meth:`Identity.check`.
     """
     earlier = Results.load(out) if out is not None and out.is_file() else None
     if identity:
-        identity.goes_on(earlier, out)
+        identity.check(earlier, out)
     return earlier
 
 

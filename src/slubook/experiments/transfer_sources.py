@@ -24,6 +24,7 @@ from slubook.experiments.bench import Cell
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Identity, test_of
 from slubook.experiments.workers import Key
+from slubook.files import KeptError
 from slubook.learning.checkpoints import kept_pretrained, pretrained_folder, spoken
 from slubook.learning.pretraining import PretrainingConfig
 from slubook.learning.source import (
@@ -273,9 +274,10 @@ def load_pretrained(kept: Kept) -> Pretrained:
     """A pretrained network of the plan, read once by each worker.
 
     Raises:
-        RuntimeError: when another run has replaced it meanwhile.
+        FileNotFoundError: when it is gone.
+        KeptError: when it is damaged, or another run has replaced it meanwhile.
     """
     network = Pretrained.load(pretrained_folder(kept.name))
     if network.about["key"] != kept.key:
-        raise RuntimeError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
+        raise KeptError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
     return network

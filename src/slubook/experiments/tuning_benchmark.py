@@ -127,8 +127,9 @@ class BenchmarkSearch(Search):
 
     def beneath(self, method: str) -> dict[str, str]:
         """Keys of what the method stands on."""
-        read = self.places.reader if method == "elmol" else self.places.vectors
-        return {f"{'language model' if method == 'elmol' else 'vectors'} {read.name}": read.made}
+        places = self.places
+        what, read = ("language model", places.reader) if method == "elmol" else ("vectors", places.vectors)
+        return {f"{what} {read.name}": read.made}
 
     def errors(self, cells: Sequence[Cell]) -> list[float]:
         """The dev error of the one cell."""

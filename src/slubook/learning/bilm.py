@@ -18,12 +18,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import slubook
-from slubook.files import replaced_file
+from slubook.files import KeptError, replaced_file
 from slubook.learning.tables import text_key
 from slubook.learning.training import TrainingConfig, batches
 from slubook.models import saved
@@ -94,12 +93,13 @@ def train_bilm(
         sentences: tokens of each text.
         config: sizes, steps and rates.
         seed: of everything drawn.
-        keep: a file for what is kept along the way; the training goes on from it, and it is removed at the end.
+        keep: a file for what is kept along the way; the training goes on from it.
         every: updates after which that is done.
         device: ``"cpu"`` or ``"cuda"``; results are bit-identical on one type of machine only.
 
     Raises:
-        ValueError: when no word occurs often enough, or ``keep`` is damaged or of another training.
+        KeptError: when ``keep`` is damaged or of another training.
+        ValueError: when no word occurs often enough.
     """
     c = config or BiLMTraining()
     seed_everything(seed, threads=1)
@@ -140,8 +140,6 @@ def train_bilm(
         "output_words": len(model.output.words),
         "devices": state.devices,
     }
-    if keep is not None:
-        keep.unlink(missing_ok=True)
     return model.to("cpu").eval()
 
 
@@ -185,7 +183,7 @@ class _Progress:
         about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
         about["devices"] = "\n".join(self.devices)
         with replaced_file(path) as draft:
-            save_file(tensors, draft, about)
+            saved.write_weights(draft, tensors, about)
 
     def restore(self, path: Path, key: str) -> None:
         """Go back to what :meth:`save` wrote."""
@@ -208,7 +206,7 @@ class _Progress:
             if self.device == "cuda" and "generator.cuda" in tensors:  # begun on a processor, it draws others from here
                 torch.cuda.set_rng_state(tensors["generator.cuda"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{path}: no training can go on from it ({error}): delete the file") from error
+            raise KeptError(f"{path}: no training can go on from it ({error}): delete the file") from error
 
 
 def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
@@ -238,8 +236,8 @@ def kept_bilm(
     """The language model ``name``: that which is kept if it had the same text and settings, else trained.
 
     Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
-    states are kept beside the folder, so that a training that was stopped goes on; those of another text or other
-    settings are removed when one begins.
+    states are kept beside the folder, so that a training that was stopped goes on; they are removed when the model is
+    there, those of another text or other settings as well.
 
     Args:
         name: of the model.
@@ -263,12 +261,12 @@ def kept_bilm(
     kind = "ELMoL" if config.model.layers == 1 else "ELMo"
     print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
     half = folder.with_name(f"{name}-{key}.safetensors")
-    for abandoned in set(folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors")) - {half}:
-        abandoned.unlink()  # of another text or other settings, whose model this one replaces
     model = train_bilm(name, sentences, config, seed, keep=half, device=device)
     match_norm(model.reader, measured_on)
     model.reader.about["kept_key"] = key
     model.save(folder)
+    for done in folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors"):
+        done.unlink(missing_ok=True)  # half-way states of this training, and of those whose model it replaces
     return LanguageModel.load(folder)
 
 

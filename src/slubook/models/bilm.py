@@ -210,7 +210,7 @@ class BiLM(nn.Module):
 
         Raises:
             FileNotFoundError: when there is nothing.
-            ValueError: when it is damaged or of another format.
+            KeptError: when it is damaged or of another format.
         """
         with saved.opened(folder, WHAT, REMEDY) as (facts, weights):
             found = cls(facts["characters"], config_from(facts["config"]))

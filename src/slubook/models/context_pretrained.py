@@ -73,7 +73,7 @@ class ContextPretrained:
 
         Raises:
             FileNotFoundError: when there is nothing.
-            ValueError: when it is damaged or of another format.
+            KeptError: when it is damaged or of another format.
         """
         base = Pretrained.load(folder / "base")
         with saved.reading(folder, "pretrained network"):

@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
 
         Raises:
             FileNotFoundError: when there is nothing.
-            ValueError: when it is damaged or of another format.
+            KeptError: when it is damaged or of another format.
         """
         if not (folder / "reader").is_dir():
             raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")

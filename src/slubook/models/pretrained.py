@@ -94,7 +94,7 @@ class Pretrained:
 
         Raises:
             FileNotFoundError: when there is nothing.
-            ValueError: when it is damaged or of another format.
+            KeptError: when it is damaged or of another format.
         """
         with saved.opened(folder, "pretrained network", "make one with `slubook run transfer`") as (facts, tensors):
             widths = tensors["heads.begin"].shape[1], tensors["heads.intent"].shape[1]

@@ -5,6 +5,7 @@ A damaged file, a tensor too few, another shape: whatever stops a model from bei
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,9 +30,17 @@ def write(folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor])
     write_weights(folder / WEIGHTS, weights)
 
 
-def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write tensors, wherever they are, as one safetensors file."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    """Write tensors, wherever they are, and facts ``about`` them as one safetensors file.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    try:
+        save_file(tensors, path, dict(about) if about else None)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 @contextmanager
