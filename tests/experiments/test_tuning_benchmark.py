@@ -9,11 +9,11 @@ import pytest
 from slubook.corpora.skillsets import Skill
 from slubook.corpora.utterance import Prediction
 from slubook.experiments import tuning_benchmark
-from slubook.experiments.benchmark import PROTOCOL, QUICK_UPDATES, Contextual, Settings, brief
+from slubook.experiments.benchmark import PROTOCOL, QUICK_UPDATES, START, Contextual, Settings, brief
 from slubook.experiments.elmol_sources import Read
 from slubook.experiments.search import data_hash
 from slubook.experiments.trials import SEEDS
-from slubook.experiments.tuning_benchmark import FIRST, ROUNDS, SECOND, START, BenchmarkSearch
+from slubook.experiments.tuning_benchmark import FIRST, ROUNDS, SECOND, BenchmarkSearch
 from slubook.learning.dnn import DNNConfig
 
 

@@ -41,6 +41,7 @@ from slubook.experiments.elmol_sources import SMALL, SMALL_EPOCHS, Read
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, test_of, train_seconds
 from slubook.experiments.skills import QUICK_SOURCES
+from slubook.experiments.trials import Changes, changed
 from slubook.experiments.workers import How, Key, Measured, Task
 from slubook.learning.bilm import BiLMTraining, kept_bilm
 from slubook.learning.contextual import ContextDNN, ContextStart
@@ -85,7 +86,8 @@ class Counted(NLUModel, Protocol):
 
 
 #: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands occur.
-DNN_CONFIG = DNNConfig(
+#: Tuning started from it.
+START = DNNConfig(
     NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
     TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
 )
@@ -109,13 +111,17 @@ class Contextual:
         return ContextDNN(config=DNNConfig(self.network, self.training), start=ContextStart(embedding, self.unfreezing))
 
 
+#: What tuning chose (:mod:`slubook.experiments.tuning_benchmark`), where it differs from the start.
+CHOSEN: dict[str, Changes] = {"dnn_pool": {}, "elmol": {}}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What was chosen on dev."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
-    dnn: DNNConfig = field(default_factory=lambda: DNN_CONFIG)
-    contextual: Contextual = field(default_factory=lambda: Contextual.of(DNN_CONFIG))
+    dnn: DNNConfig = field(default_factory=lambda: changed(START, CHOSEN["dnn_pool"]))
+    contextual: Contextual = field(default_factory=lambda: changed(Contextual.of(START), CHOSEN["elmol"]))
     bilm: BiLMTraining = field(default_factory=lambda: BiLMTraining(epochs=15))
 
 

@@ -30,14 +30,7 @@ from slubook.experiments.search import Cell, Rows, Search, data_hash, dev_error
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
 from slubook.experiments.tuning_transfer import best
 from slubook.learning.dnn import DNN, DNNConfig
-from slubook.learning.training import TrainingConfig
-from slubook.models.network import NetworkConfig
 
-#: Where the search starts, for both.
-START = DNNConfig(
-    NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
-    TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
-)
 LONGER: Changes = {
     "training.updates": 8178, "training.evaluations": 20, "training.average": 0.995,
     "network.dropout": 0.5, "network.word_dropout": 0.5,
@@ -98,7 +91,7 @@ class BenchmarkSearch(Search):
 
     def configured(self, method: str, changes: Changes) -> DNNConfig | benchmark.Contextual:
         """The first configuration of the method with ``changes``."""
-        begun = START if method == "dnn_pool" else benchmark.Contextual.of(START)
+        begun = benchmark.START if method == "dnn_pool" else benchmark.Contextual.of(benchmark.START)
         return changed(begun, changes)
 
     def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
