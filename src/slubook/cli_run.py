@@ -35,6 +35,23 @@ PLANNED = [name for name in EXPERIMENTS if name not in READY]
 BACKENDS = ("loky", "dask")
 
 
+def device_for(experiment: str, device: str) -> str:
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here.
+
+    Raises:
+        typer.BadParameter: when there is none such, or the experiment has nothing that is worth a GPU.
+    """
+    from slubook.profiles import device as check_device
+
+    try:
+        found = check_device(device)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if device == "cuda" and experiment not in ON_DEVICE:
+        raise typer.BadParameter(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
+    return found
+
+
 def run(
     experiment: Annotated[
         str,
@@ -73,7 +90,6 @@ def run(
 
     from slubook.experiments.report import headlines, summarise, tabulate
     from slubook.profiles import PROFILES, RESULTS, ROOT
-    from slubook.profiles import device as check_device
 
     for what, given, known in (
         ("experiment", experiment, EXPERIMENTS),
@@ -86,12 +102,7 @@ def run(
         raise typer.BadParameter(f"experiment {experiment!r} is not part of this version of the book yet")
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
-    try:
-        found = check_device(device)
-        if device == "cuda" and experiment not in ON_DEVICE:
-            raise ValueError(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    found = device_for(experiment, device)
     published = profile == "full" and not corpus
     name = "-".join([experiment, *(path.stem for path in corpus or ())])
     target = (out or (RESULTS if published else ROOT / "work")) / f"{name}.json"

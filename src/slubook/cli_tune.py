@@ -24,13 +24,12 @@ def tune(
     EXPERIMENT --corpus` uses the book's settings. Exits with 2 when there is a record that is damaged or was changed by
     hand.
     """
-    from slubook.cli_run import ON_DEVICE
+    from slubook.cli_run import device_for
     from slubook.corpora.skillsets import public_skills
     from slubook.experiments.tuning import NEED_TABLE, SkillsSearch, pool_table
     from slubook.experiments.tuning_benchmark import BenchmarkSearch, benchmark_search
     from slubook.experiments.tuning_elmol import ElmolSearch, elmol_search
     from slubook.experiments.tuning_transfer import TransferSearch, transfer_search
-    from slubook.profiles import device as check_device
 
     searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch, "benchmark": BenchmarkSearch}
     if experiment not in searches:
@@ -41,12 +40,7 @@ def tune(
         raise typer.BadParameter(f"methods {', '.join(methods)}: choose from {', '.join(search.rounds())}")
     if method and experiment == "transfer":
         raise typer.BadParameter("the methods of transfer are trained side by side: leave --method out")
-    try:
-        found = check_device(device)
-        if device == "cuda" and experiment not in ON_DEVICE:
-            raise ValueError(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    found = device_for(experiment, device)
     target = out or search.record
     if target.is_file():
         search.load(target)  # before anything is read or trained
