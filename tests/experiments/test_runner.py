@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,9 +11,21 @@ import numpy as np
 import pytest
 
 from slubook.evaluation.metrics import Outcomes
+from slubook.experiments import (
+    ablation,
+    arriving,
+    benchmark,
+    convergence,
+    elmol,
+    serving,
+    skills,
+    transfer,
+    worth,
+)
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.runner import Identity, load_earlier, run_cells
 from slubook.experiments.workers import CellsFailed, How, Measured
+from slubook.profiles import RESULTS
 
 GOLD = np.array([1, 1, 1])
 TESTS = {name: Test("own", "music", ("a", "b", "c"), GOLD) for name in ("tea", "radio")}
@@ -240,3 +253,18 @@ def test_cells_are_measured_elsewhere_and_kept_here(run, backend):
     assert len(results.rows) == 8
     places = [IDENTITY.store().get(key)["where"] for key in keys(2)]
     assert here not in places
+
+
+@pytest.mark.parametrize(
+    "experiment", [ablation, arriving, benchmark, convergence, elmol, serving, skills, transfer, worth]
+)
+def test_every_experiment_refuses_results_of_other_settings_before_it_plans_or_trains(
+    experiment, tmp_path, monkeypatch
+):
+    out = tmp_path / "results.json"
+    shutil.copy(RESULTS / "skills.json", out)
+    for name in ("plan", "make_plan"):
+        monkeypatch.setattr(experiment, name, lambda *a, **k: pytest.fail("planned"), raising=False)
+    monkeypatch.setattr(benchmark, "plan", lambda *a, **k: pytest.fail("planned"))
+    with pytest.raises(RecordsError, match=r"results.json: holds results of other .*settings"):
+        experiment.run("quick", out=out)

@@ -38,7 +38,7 @@ from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.convergence import STEP
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
 from slubook.experiments.search import dev_error
 from slubook.experiments.transfer import MOVED, Settings, config_of, plan, starts
 from slubook.experiments.transfer_sources import Kept, Source, Variants, load_pretrained, one_a_domain
@@ -145,9 +145,10 @@ def run(
     settings: Settings | None = None,
 ) -> Results:
     """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
-    kind = "corpus" if corpora else profile
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
     settings = settings.lasting(lambda updates: updates // 2) if kind == "quick" else settings
+    config = config_of(kind, settings)
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
     count = seeds or (1 if kind == "quick" else SEEDS)
     variants = {name: VARIANTS[name] for name in USED[kind]}
     within = NETWORKS if kind == "full" else None
@@ -163,7 +164,7 @@ def run(
         budget = joint_budget(rows, settings, [about["sample"] for about in the_plan.about.values()])
         return {**made, **budget, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config_of(kind, settings))
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 

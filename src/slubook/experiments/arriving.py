@@ -32,7 +32,7 @@ from slubook.evaluation.resampling import bootstrap
 from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
 from slubook.experiments.transfer import Settings, choose, config_of, starts
 from slubook.experiments.transfer_sources import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
 from slubook.experiments.workers import How, Key, Measured, Task
@@ -74,8 +74,9 @@ def run(
     settings: Settings | None = None,
 ) -> Results:
     """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
-    chosen = choose_growing(profile, corpora)
+    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose_growing(profile, corpora)
+    config = config_of(chosen.profile, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
     count = seeds or (1 if chosen.profile == "quick" else SEEDS)
     the_plan = make_plan(chosen, count, settings.pretraining, jobs, pick=growing(chosen.profile))
 
@@ -86,7 +87,6 @@ def run(
         gains = gain_tables(rows, common_sizes(the_plan.chosen), the_plan.groups())
         return {**gains, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
-    config = config_of(chosen.profile, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
     identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 

@@ -44,7 +44,7 @@ from slubook.experiments import transfer
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.pace import gather, of_means, own_pace, pace, paid_back
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
 from slubook.experiments.transfer import Settings, config_of, plan, starts
 from slubook.experiments.transfer_sources import Kept, Plan, load_pretrained, one_a_domain
 from slubook.experiments.tuning_transfer import SKILLS
@@ -136,11 +136,13 @@ def run(
     settings: Settings | None = None,
 ) -> Results:
     """Run the protocol; arguments, results and errors are those of :func:`slubook.experiments.transfer.run`."""
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
-    kind = "corpus" if corpora else profile
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
+    updates = QUICK_UPDATES if kind == "quick" else UPDATES
+    steps = {"updates": updates, "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
+    config = config_of(kind, settings) | steps
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
     count = seeds or (1 if kind == "quick" else SEEDS)
     the_plan = plan(profile, corpora, count, settings, jobs, pick=one_a_domain(STEP[kind], SKILLS))
-    updates = QUICK_UPDATES if kind == "quick" else UPDATES
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, updates)
@@ -149,8 +151,7 @@ def run(
         pace = pace_tables(rows, the_plan, updates)
         return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
 
-    steps = {"updates": updates, "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config_of(kind, settings) | steps)
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
     return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
 
 

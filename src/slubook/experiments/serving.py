@@ -156,11 +156,12 @@ def run(
     asked = {"--corpus": corpora, "--minutes": until < math.inf, "--backend dask": backend != "loky"}
     if refused := [option for option, given in asked.items() if given]:
         raise CorpusError(f"experiment {EXPERIMENT!r} runs as a whole, on the book's skills: not {', '.join(refused)}")
-    start, earlier, the_plan = time.time(), load_earlier(out), the_plan or plan(profile)
+    start, settings = time.time(), settings or SETTINGS[profile]
+    config = {"profile": profile, "size": (the_plan or Plan).size, "bits": dict(BITS), **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
+    the_plan = the_plan or plan(profile)
     scale = SCALES[profile]
     scale = replace(scale, copies=copies or scale.copies, seeds=seeds or scale.seeds)
-    settings = settings or SETTINGS[profile]
-    config = {"profile": profile, "size": the_plan.size, "bits": dict(BITS), **asdict(settings)}
     skills = {s.name: s for s in (*the_plan.compared, *the_plan.served)}
     data = {name: fingerprint(s) for name, s in skills.items()}
     data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp

@@ -47,7 +47,6 @@ class Plan:
     """What a run consists of.
 
     Attributes:
-        profile: ``quick``, ``full`` or ``corpus``.
         skills: what is learned.
         sizes: training sizes of each skill, by name.
         vectors: where the tables lie, for each skill.
@@ -57,7 +56,6 @@ class Plan:
         pool_without: how many of them each fold of topics leaves, by its number; the full profile only.
     """
 
-    profile: str
     skills: Sequence[Skill]
     sizes: dict[str, list[int]]
     vectors: dict[str, VectorPaths]
@@ -108,7 +106,7 @@ def plan(profile: str, corpora: Sequence[Path] = (), seeds: int | None = None) -
     paths = {s.name: vectors.paths(s.name) for s in found}
     left_out = enumerate(vectors.folds[1]) if profile == "full" else ()
     without = {str(fold): pool.without(topics).counts["left"] for fold, topics in left_out}
-    return Plan(profile, found, sizes, paths, vectors.keys(), range(count), pool.counts, without)
+    return Plan(found, sizes, paths, vectors.keys(), range(count), pool.counts, without)
 
 
 def config_of(profile: str, settings: Settings) -> dict[str, Any]:
@@ -147,12 +145,13 @@ def run(
         RecordsError: when ``out`` is damaged, or holds results of other settings or data.
         CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
+    config = config_of(kind, settings)
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
     the_plan = plan(profile, corpora, seeds)
     skills = {s.name: s for s in the_plan.skills}
     data = {name: fingerprint(skill) for name, skill in skills.items()} | the_plan.vector_keys
-    config = config_of(the_plan.profile, settings)
-    identity = Identity(EXPERIMENT, PROTOCOL, the_plan.profile, config, data)
+    identity = Identity(EXPERIMENT, PROTOCOL, kind, config, data)
 
     def task(key: Key) -> Task:
         skill, size, seed = skills[key[0]], *key[1:]

@@ -31,7 +31,7 @@ from slubook.corpora.drawn import drawn_skills
 from slubook.corpora.skillsets import QUICK_SIZE, quick_skills
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import load_earlier, run_cells, train_seconds
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
 from slubook.experiments.sequential import both_ways, sequential_table, timed
 from slubook.experiments.transfer_sources import Chosen, Kept, Plan, load_pretrained, make_plan, own_domains
 from slubook.experiments.workers import How, Key, Measured, Task
@@ -132,9 +132,11 @@ def run(
         RecordsError: when ``out`` is damaged, or holds results of other settings or data.
         CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    how, earlier, settings = How(jobs, until, backend), load_earlier(out), settings or Settings()
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
+    config = config_of(kind, settings)
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
     the_plan = plan(profile, corpora, seeds, settings, jobs)
-    config, twice = config_of(the_plan.chosen.profile, settings), timed(the_plan.keys())
+    twice = timed(the_plan.keys())
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, key in twice)
