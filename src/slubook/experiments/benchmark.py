@@ -112,7 +112,17 @@ class Contextual:
 
 
 #: What tuning chose (:mod:`slubook.experiments.tuning_benchmark`), where it differs from the start.
-CHOSEN: dict[str, Changes] = {"dnn_pool": {}, "elmol": {}}
+CHOSEN: dict[str, Changes] = {
+    "dnn_pool": {},
+    "elmol": {
+        "training.updates": 8178,
+        "training.evaluations": 20,
+        "training.average": 0.995,
+        "network.dropout": 0.5,
+        "network.word_dropout": 0.5,
+        "network.ngram_order": 1,
+    },
+}
 
 
 @dataclass(frozen=True)
