@@ -152,3 +152,13 @@ def test_verdicts():
         "claim": "c (primary)", "claimed": "15.0 %", "measured": "20.0 % [10.0, 30.0]", "skills won": "3 of 4",
         "verdict": "reproduced (stale)", "because": "the point does",
     }  # fmt: skip
+
+
+def test_a_line_for_each_trial_of_tuning_tells_where_it_started_and_what_was_chosen():
+    longer = {"training.updates": 90, "network.word_dropout": 0.5}
+    trials = [{"changes": {}, "dev_error": 0.12}, {"changes": longer, "dev_error": 0.1086}]
+    start = {"training": {"updates": 30, "rate": 1.0}, "network": {"word_dropout": 0.25}}
+    assert pages.trial_lines({"trials": trials, "chosen": longer}, start, "DNN") == [
+        {"DNN": "the start: updates 30, word dropout 0.25", "wrong on dev": "12.0 %"},
+        {"DNN": "with updates 90, word dropout 0.5", "wrong on dev": "10.9 %, chosen"},
+    ]

@@ -190,6 +190,30 @@ def share(rows: Sequence[Row], slice: str) -> float:
     return float(np.concatenate(masks).mean())
 
 
+def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -> list[dict[str, str]]:
+    """A line for each trial of a method's tuning: what it changes, its error on dev, and which was chosen.
+
+    Args:
+        found: what the record of tuning says of the method.
+        start: the configuration that trials change, in parts, as ``asdict`` gives it.
+        name: of the method, above the changes.
+    """
+
+    def said(settings: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key.split('.')[1].replace('_', ' ')} {value}" for key, value in settings.items())
+
+    trials = found["trials"]
+    parts = [key.split(".") for key in dict.fromkeys(key for trial in trials for key in trial["changes"])]
+    begun = {f"{part}.{key}": start[part][key] for part, key in parts}
+    return [
+        {
+            name: f"with {said(trial['changes'])}" if trial["changes"] else f"the start: {said(begun)}",
+            "wrong on dev": f"{100 * trial['dev_error']:.1f} %" + ", chosen" * (trial["changes"] == found["chosen"]),
+        }
+        for trial in trials
+    ]
+
+
 def near_repeats(results: Results | None) -> float | None:
     """The share of test utterances that nearly repeat a training utterance; ``None`` where that was not recorded."""
     return 1 - share(results.rows, "fresh") if has_slices(results, "fresh") else None
