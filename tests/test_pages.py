@@ -159,6 +159,6 @@ def test_a_line_for_each_trial_of_tuning_tells_where_it_started_and_what_was_cho
     trials = [{"changes": {}, "dev_error": 0.12}, {"changes": longer, "dev_error": 0.1086}]
     start = {"training": {"updates": 30, "rate": 1.0}, "network": {"word_dropout": 0.25}}
     assert pages.trial_lines({"trials": trials, "chosen": longer}, start, "DNN") == [
-        {"DNN": "the start: updates 30, word dropout 0.25", "wrong on dev": "12.0 %"},
-        {"DNN": "with updates 90, word dropout 0.5", "wrong on dev": "10.9 %, chosen"},
+        {"DNN": "the start: updates 30, word dropout 0.25", "IRER on dev": "12.0 %"},
+        {"DNN": "with updates 90, word dropout 0.5", "IRER on dev": "10.9 %, chosen"},
     ]

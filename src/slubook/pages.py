@@ -208,7 +208,7 @@ def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -
     return [
         {
             name: f"with {said(trial['changes'])}" if trial["changes"] else f"the start: {said(begun)}",
-            "wrong on dev": f"{100 * trial['dev_error']:.1f} %" + ", chosen" * (trial["changes"] == found["chosen"]),
+            "IRER on dev": f"{100 * trial['dev_error']:.1f} %" + ", chosen" * (trial["changes"] == found["chosen"]),
         }
         for trial in trials
     ]

@@ -141,11 +141,12 @@ def rows(errors: dict[tuple[str, int], float], seeds: int = 3, n: int = 200) -> 
 
 
 CURVE = {("scratch", n): e for n, e in ((500, 0.4), (1000, 0.3), (2000, 0.2), (4000, 0.1))}
+SIZES = sorted(size for _, size in CURVE)
 
 
 def test_the_ratio_and_how_often_it_is_a_lower_bound():
     others = {("elmol", 1000): 0.2, ("elmol", 500): 0.3, ("fasttext_pool", 1000): 0.05}
-    found = worth_tables(rows(CURVE | others), (500, 1000))
+    found = worth_tables(rows(CURVE | others), (500, 1000), SIZES)
     ratio = found["data_ratio"]
     assert ratio["point"] == pytest.approx(2) and ratio["low"] < 1.9 and ratio["high"] > 2.1 and ratio["n"] == 3
     assert found["data_ratio_few"]["point"] == pytest.approx(2), "1,000 for 500"
@@ -157,10 +158,12 @@ def test_the_ratio_and_how_often_it_is_a_lower_bound():
 
 def test_a_draw_that_is_not_whole_is_not_counted():
     curve = {("scratch", 500): 0.4, ("scratch", 1000): 0.3}
+    sizes = [500, 1000]
     some = rows(curve | {("elmol", 500): 0.2})
-    assert set(worth_tables(some, (500, 1000))) == {"data_ratio_few", "capped"}
-    assert worth_tables([], (500, 1000)) == {}
-    found = worth_tables([*some, *rows({("elmol", 1000): 0.3}, seeds=2)], (500, 1000))
+    assert set(worth_tables(some, (500, 1000), sizes)) == {"data_ratio_few", "capped"}
+    assert worth_tables([], (500, 1000), sizes) == {}
+    assert worth_tables(some, (500, 1000), [*sizes, 2000]) == {}, "a size that is to come would cap the ratio"
+    found = worth_tables([*some, *rows({("elmol", 1000): 0.3}, seeds=2)], (500, 1000), sizes)
     assert found["data_ratio"]["n"] == 2 and found["data_ratio_few"]["n"] == 3
 
 

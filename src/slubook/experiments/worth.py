@@ -148,7 +148,7 @@ def run(
         return measure_cell, (cell, [*METHODS] if size in few else [BASELINE], places, settings, least)
 
     def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        return {**worth_tables(rows, few), "train_seconds": train_seconds(rows)}
+        return {**worth_tables(rows, few, sizes), "train_seconds": train_seconds(rows)}
 
     data = {whole.name: fingerprint(whole), f"vectors {table.name}": table.key, f"language model {table.name}": key}
     keys = [(whole.name, size, seed) for seed in range(seeds or (SEEDS if profile == "full" else 1)) for size in sizes]
@@ -188,15 +188,17 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
     return Measured(bench.rows, beneath.stamps())
 
 
-def worth_tables(rows: Sequence[Row], labelled: Sequence[int], replicates: int = 2000) -> dict[str, Any]:
+def worth_tables(
+    rows: Sequence[Row], labelled: Sequence[int], sizes: Sequence[int], replicates: int = 2000
+) -> dict[str, Any]:
     """The tables of :data:`RATIOS` and ``capped``; nothing for a method without rows, or before a draw is whole.
 
     Args:
         rows: of all methods.
         labelled: the sizes that methods with an embedding have.
+        sizes: those that the network from scratch is to have, ascending; a draw that lacks one would cap the ratio.
         replicates: of the bootstrap.
     """
-    sizes = sorted({r.size for r in rows if r.method == BASELINE})
     of = {(r.method, r.size, r.seed): r for r in rows}
     found: dict[str, Any] = {}
     for table, (method, which, part) in RATIOS.items():
