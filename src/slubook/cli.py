@@ -63,7 +63,9 @@ def _exit_code(error: Exception) -> int | None:
     return 2 if isinstance(error, CorpusError | RecordsError | KeptError) else None
 
 
-app = typer.Typer(cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=_Clear, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown", help=__doc__
+)
 data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetching it, verifying it.")
 app.add_typer(data, name="data")
 app.add_typer(skill, name="skill")
