@@ -111,6 +111,19 @@ def test_a_file_beside_the_model_is_never_lost(text, tmp_path):
     assert (out / "notes.txt").read_text() == "mine"
 
 
+def test_a_file_that_comes_while_it_trains_is_not_lost(text, tmp_path, monkeypatch):
+    out = tmp_path / "elmol"
+
+    def meanwhile(*given, **more):
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+        return train_bilm(*given, **more)
+
+    monkeypatch.setattr("slubook.learning.bilm.train_bilm", meanwhile)
+    assert "of this text and these settings and nothing else" in refused(text, "--out", out)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_the_training(text, tmp_path, monkeypatch):
     monkeypatch.setattr("slubook.learning.bilm.train_bilm", lambda *_, **__: pytest.fail("it was trained"))
     told = refused(text, "--out", text / "elmol")

@@ -1,10 +1,11 @@
 """What is written is there as a whole or not at all, and nothing is left beside it."""
 
 import os
+import threading
 
 import pytest
 
-from slubook.files import replaced_file, replaced_folder, write_atomically
+from slubook.files import one_at_a_time, replaced_file, replaced_folder, write_atomically
 
 
 def test_a_file_is_replaced_or_stays(tmp_path):
@@ -60,3 +61,30 @@ def test_a_folder_is_still_there_when_its_replacement_is_interrupted(tmp_path, m
     with pytest.raises(KeyboardInterrupt), replaced_folder(folder) as draft:
         (draft / "new").write_text("2")
     assert [path.name for path in folder.iterdir()] == ["old"] and list(tmp_path.iterdir()) == [folder]
+
+
+def test_whoever_comes_second_waits(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    done, held, folder = [], threading.Event(), tmp_path / "table"
+
+    def first():
+        with one_at_a_time(folder):
+            held.set()
+            while not waits():
+                pass
+            done.append("first")
+
+    def waits():
+        return "table: another process is at work on it, waiting" in "".join(told)
+
+    told = []
+    monkeypatch.setattr("builtins.print", lambda *said, **_: told.extend(said))
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait()
+    with one_at_a_time(tmp_path / "another table"):
+        assert not done and not told
+    with one_at_a_time(folder):
+        done.append("second")
+    thread.join()
+    assert done == ["first", "second"] and list(tmp_path.iterdir()) == [tmp_path / "cache"]

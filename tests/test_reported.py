@@ -11,7 +11,19 @@ from pydantic import ValidationError
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.benchmark import BENEATH, METHODS, MODELS
 from slubook.experiments.records import Results, Row, Test
-from slubook.reported import COLUMNS, Reported, accuracy, ahead, cost_line, measured_line, reported
+from slubook.reported import (
+    COLUMNS,
+    Reported,
+    accuracy,
+    ahead,
+    cost_line,
+    distance_line,
+    measured_line,
+    missed,
+    missed_by_all,
+    missed_line,
+    reported,
+)
 
 ROW = {
     "model": "A",
@@ -75,6 +87,25 @@ def test_ahead_asks_for_both_figures(results):
         for name, intent, f1 in (("both", 75.0, 50.0), ("intent", 70.0, 51.0), ("slots", 76.0, 40.0))
     ]
     assert ahead(results, "dnn", rows) == ["both"]
+
+
+def test_a_distance_is_that_of_the_best_mean(results):
+    better = Outcomes(np.ones(4, int), np.array([1, 0, 0, 0]), *(np.ones(4, int),) * 2, np.zeros(4, int))
+    rows = [*results.rows, *(replace(row, method="elmol", outcomes=better) for row in results.rows)]
+    theirs = Reported.model_validate({**ROW, "model": "A", "intent": 99.5, "slot_f1": 40.0})
+    line = distance_line(replace(results, rows=rows), ["dnn", "elmol"], theirs)
+    assert line == {"reported": "A", "intent accuracy points": "+0.5", "slot F1 points": "+10.0"}
+
+
+def test_what_all_seeds_miss_and_what_some_do(results):
+    second = Outcomes(np.array([0, 1, 1, 0]), np.ones(4, int), *(np.ones(4, int),) * 2, np.zeros(4, int))
+    results = replace(results, rows=[results.rows[0], replace(results.rows[1], outcomes=second)])
+    assert missed(results, "dnn", "intent").tolist() == [[False, False, False, True], [True, False, False, True]]
+    assert list(missed_line(results, "dnn", "DNN").values()) == ["DNN", "1.5", "1", "1", "2.5", "1", "3"]
+    other = replace(results.rows[0], method="elmol")
+    assert missed_by_all(replace(results, rows=[*results.rows, other]), "intent") == "1 of 4"
+    right = replace(other, outcomes=replace(second, intent=np.ones(4, int)))
+    assert missed_by_all(replace(results, rows=[*results.rows, right]), "intent") == "0 of 4"
 
 
 def test_every_model_has_a_label_and_says_what_it_stands_on(results):

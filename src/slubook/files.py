@@ -7,11 +7,17 @@ package keeps is written this way.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from slubook.profiles import cache_dir
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -61,3 +67,28 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             os.replace(old, folder)
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the name of what is made at ``path``: whoever else asks for it on this machine waits until this one is done.
+
+    So whoever comes second finds what the first has made. A lock ends with its process, even if that is killed; the
+    empty files of locks lie in the cache.
+
+    Raises:
+        OSError: when the cache cannot be written.
+    """
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    locks = cache_dir() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{path.name}: another process is at work on it, waiting", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -105,3 +105,36 @@ def ahead(results: Results, method: str, rows: Sequence[Reported]) -> list[str]:
     """The reported models whose intent accuracy and slot F1 the method's means both reach, to two decimals."""
     mine = {figure: round(100 * accuracy(results, method, figure).point, 2) for figure in ("intent", "slot_f1")}
     return [row.model for row in rows if all(value >= getattr(row, figure) for figure, value in mine.items())]
+
+
+def distance_line(results: Results, methods: Sequence[str], row: Reported) -> dict[str, str]:
+    """By how many points the best of the book's means is above or below a reported row, figure by figure."""
+    line = {"reported": row.model}
+    for figure, column in list(COLUMNS.items())[:2]:
+        best = max(100 * accuracy(results, method, figure).point for method in methods)
+        line[column.replace("%", "points")] = f"{best - getattr(row, figure):+.1f}"
+    return line
+
+
+def missed(results: Results, method: str, figure: Literal["intent", "sentence"]) -> np.ndarray:
+    """Which test utterances a method gets wrong, by seed: [S, N] bool."""
+    outcomes = [row.outcomes for row in results.select([method])]
+    return np.stack([(out.intent if figure == "intent" else out.perfect) == 0 for out in outcomes])
+
+
+def missed_line(results: Results, method: str, name: str) -> dict[str, str]:
+    """How many test utterances a method misses: a seed's mean, by all seeds, and by some of them only."""
+    line = {"model": name}
+    for figure in ("intent", "sentence"):
+        wrong = missed(results, method, figure)
+        always, ever = wrong.all(axis=0).sum(), wrong.any(axis=0).sum()
+        line[f"{figure}s missed"] = f"{wrong.sum(axis=1).mean():.1f}"
+        line[f"{figure}s: by all seeds"] = f"{always}"
+        line[f"{figure}s: by some only"] = f"{ever - always}"
+    return line
+
+
+def missed_by_all(results: Results, figure: Literal["intent", "sentence"]) -> str:
+    """How many of the test utterances no seed of any method gets right, as the page says it."""
+    wrong = np.concatenate([missed(results, method, figure) for method in results.methods]).all(axis=0)
+    return f"{wrong.sum()} of {len(wrong)}"

@@ -88,6 +88,18 @@ def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypat
     assert seen["bilm"] == ("benchmark-quick", EMPTY.sentences(), SMALL.bilm, EMPTY.measured(), "cuda")
 
 
+def test_what_differs_from_a_test_in_an_apostrophe_is_not_read(the_plan, monkeypatch):
+    tests = [replace(u, text="what s on", slots=()) for u in the_plan.whole.test[:1]]
+    whole = replace(the_plan.whole, test=tuple(tests))
+    pool = Pool(("what's on", "play some jazz"), ("films", "music"), {})
+    monkeypatch.setattr(benchmark, "skills_of", lambda *_: [whole])
+    monkeypatch.setattr(Skill, "draw", lambda *_: (the_plan.train, the_plan.dev))
+    monkeypatch.setattr(benchmark, "build_pool", lambda *_: pool)
+    monkeypatch.setattr(benchmark, "kept_table", lambda name, read, *_: read)
+    monkeypatch.setattr(benchmark, "kept_bilm", lambda *_: LANGUAGE_MODEL)
+    assert benchmark.plan("quick", SMALL.bilm).table == [["play", "some", "jazz"]]
+
+
 @pytest.mark.public
 def test_the_full_profile_is_the_published_split(monkeypatch):
     if not available(registry.PUBLIC[benchmark.CORPUS].source):

@@ -160,13 +160,11 @@ def test_stamp_says_what_matters(results):
 def test_cells(tmp_path):
     store = CellStore(tmp_path / "cells", "v1")
     key = ("music/pop", "dnn", 100, 0)
-    assert not store.has(key) and store.all() == []
+    assert not store.has(key) and store.get(key) is None
     store.put(key, {"x": [1, 2.5]})
     assert store.has(key) and store.get(key) == {"x": [1, 2.5]}
     assert not store.has(("music-pop", "dnn", 100, 0))  # the same readable name, another cell
-    store.put(("a", 1), {"y": 1})
-    assert store.all() == [{"y": 1}, {"x": [1, 2.5]}]
-    assert CellStore(tmp_path / "cells", "v2").all() == []
+    assert not CellStore(tmp_path / "cells", "v2").has(key), "of another fingerprint"
 
 
 def test_damaged_cells_are_redone(tmp_path):
@@ -176,6 +174,6 @@ def test_damaged_cells_are_redone(tmp_path):
     whole = path.read_text()
     for damaged in (whole[:-9], "", whole.replace("17", "18")):
         path.write_text(damaged)
-        assert not store.has(("a",)) and store.all() == []
+        assert not store.has(("a",))
     store.put(("a",), {"right": 17})
     assert store.has(("a",))

@@ -17,6 +17,7 @@ from slubook.experiments import (
     benchmark,
     convergence,
     elmol,
+    runner,
     serving,
     skills,
     transfer,
@@ -135,6 +136,26 @@ def test_fewer_seeds_neither_shrink_a_file_nor_finish_it(run):
     run(3)
     assert run(2).tables["cells"] == {"done": 6, "planned": 10} and run.asked == []
     assert len(Results.load(run.out).rows) == 12
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_what_another_run_wrote_meanwhile_is_not_lost(run, monkeypatch, other):
+    measure = runner.measure
+
+    def and_another(*given):
+        monkeypatch.setattr(runner, "measure", measure)
+        errors = measure(*given)
+        run(3, identity=changed("data", {"tea": "xx"}) if other else IDENTITY)
+        return errors
+
+    monkeypatch.setattr(runner, "measure", and_another)
+    if other:
+        with pytest.raises(RecordsError, match="other data"):
+            run(1)
+    else:
+        assert run(1).tables["cells"] == {"done": 6, "planned": 6}
+    left = Results.load(run.out)
+    assert len(left.rows) == 12 and left.tables["sittings"][-1]["cells"] == (6 if other else 4)
 
 
 def changed(name, value):
@@ -263,7 +284,7 @@ def test_every_experiment_refuses_results_of_other_settings_before_it_plans_or_t
 ):
     out = tmp_path / "results.json"
     shutil.copy(RESULTS / "skills.json", out)
-    for name in ("plan", "make_plan"):
+    for name in ("plan", "make_plan", "learn_some"):
         monkeypatch.setattr(experiment, name, lambda *a, **k: pytest.fail("planned"), raising=False)
     monkeypatch.setattr(benchmark, "plan", lambda *a, **k: pytest.fail("planned"))
     with pytest.raises(RecordsError, match=r"results.json: holds results of other .*settings"):

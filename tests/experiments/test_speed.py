@@ -55,6 +55,12 @@ def test_a_light_one_is_timed_beside_them(monkeypatch):
     assert (light.hidden, light.width, light.filters, light.layers) == (4, 8, ((1, 3), (2, 4)), 1)
 
 
+@pytest.mark.parametrize("other", [BiLM("abd", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "width": 6}))])
+def test_what_cannot_read_the_same_letters_is_not_timed(other):
+    with pytest.raises(ValueError, match="one alphabet and one width"):
+        speed_tables({"elmo": BiLM("abc", SMALL), "elmol": other}, SAID)
+
+
 def test_both_are_timed_in_turns_on_the_same_batches_and_the_least_time_counts(monkeypatch):
     monkeypatch.setattr(speed, "TIMES", 2)
     now, calls, batches = [0.0], [], [(np.array(k),) for k in range(4)]

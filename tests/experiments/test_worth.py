@@ -172,3 +172,6 @@ def test_seeds_and_utterances_are_drawn_alike_for_all():
     mistakes[:, :, :10] = 1
     drawn = resampled(mistakes, 100)
     assert (drawn[:, 0] == drawn[:, 1]).all() and drawn.std() > 0 and drawn.mean() == pytest.approx(0.2, abs=0.02)
+    of_seeds = np.broadcast_to(np.array([0.0, 0.5, 1.0])[None, :, None], (2, 3, 50))  # utterances make no difference
+    drawn = resampled(of_seeds, 200)
+    assert (drawn[:, 0] == drawn[:, 1]).all() and drawn.std() == pytest.approx((1 / 6 / 3) ** 0.5, abs=0.05)

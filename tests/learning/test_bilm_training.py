@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from slubook.learning import bilm
-from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, one_cycle, train_bilm
+from slubook.learning.bilm import BiLMTraining, bilm_folder, kept_bilm, train_bilm, warm_cosine
 from slubook.learning.perplexity import perplexity
 from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.language_model import LanguageModel
@@ -96,7 +96,7 @@ def test_text_without_repeated_words_is_refused():
 
 
 def test_the_rate_rises_for_a_tenth_and_falls_to_almost_nothing():
-    rates = [one_cycle(k / 100) for k in range(1, 101)]
+    rates = [warm_cosine(k / 100) for k in range(1, 101)]
     assert max(rates) == rates[9] == pytest.approx(1.0)
     assert rates[:10] == sorted(rates[:10]) and rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[0] == pytest.approx(0.1) and rates[-1] == pytest.approx(0.02)

@@ -60,8 +60,3 @@ class CellStore:
         digest = hashlib.sha256(canonical(content).encode()).hexdigest()
         cell = {"key": [str(part) for part in key], "fingerprint": self.fingerprint, "sha256": digest}
         write_atomically(self._path(key), json.dumps({**cell, "content": content}, ensure_ascii=False))
-
-    def all(self) -> list[Any]:
-        """The contents of all finished cells, in the order of their file names."""
-        paths = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
-        return [cell["content"] for cell in map(self._read, paths) if cell]

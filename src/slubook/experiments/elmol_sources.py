@@ -48,7 +48,7 @@ class Model:
         share: of the pool, that it is trained on.
         light: with five twelfths of the states, half of the filters over one to three letters, and none over more.
         times: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
-            wins. A small share gives few updates in the usual time. The quick profiles try the first only.
+            wins. A small share gives few updates in the usual time. Other runs than the full one take the usual.
         seed: of its training, and of that of the networks over it in stage one.
     """
 

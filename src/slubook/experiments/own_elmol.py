@@ -173,14 +173,17 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
     config = replace(BiLMTraining(), epochs=epochs or EPOCHS)
     out, names = out.resolve(), sorted(path.name for path in without)
     sentences, measured = left.sentences(), left.measured()
-    try:
+
+    def check() -> None:
         if out.exists() and not _may_be_written(out, kept_key(sentences, config, measured)):
             raise CorpusError(
                 f"{out}: is there already, and is not the language model of this text and these settings and nothing "
                 "else: name another folder, or remove it"
             )
         tempfile.TemporaryFile(dir=next(p for p in out.parents if p.exists())).close()  # fails now, not after an hour
-        model = kept_bilm(out.name, sentences, config, measured, device, out)
+
+    try:
+        model = kept_bilm(out.name, sentences, config, measured, device, out, check=check)
         if model.reader.about.get("without") != names:
             model.reader.about["without"] = names
             model.save(out)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.stamps import add_origins, config_hash, stamp
 from slubook.experiments.workers import CellsFailed, How, Key, Task, measure
+from slubook.files import one_at_a_time
 from slubook.profiles import cache_dir
 
 
@@ -151,14 +153,38 @@ def run_cells(
         The results, of all cells finished so far.
 
     Raises:
-        RecordsError: when ``out`` holds results of another identity.
+        RecordsError: when ``out`` holds results of another identity, now or when all is measured.
         CellsFailed: when cells could not be measured; all others are finished and written before.
     """
     store, earlier = identity.store(), earlier or load_earlier(out)
     known = earlier if identity.goes_on(earlier, out) else None
+    missing = [key for key in keys if key not in _carried(known, keys, store, tests)]
+    before = {key for key in missing if store.has(key)}
+    errors = measure(missing, task, store, how, identity.experiment)
+    with one_at_a_time(out) if out else nullcontext():
+        now = load_earlier(out, identity)  # another run may have written it meanwhile
+        known = now if now and identity.made(now) else known
+        results = _collected(identity, keys, store, tests, how, known, before, tables)
+        if out is not None:
+            results.save(out)
+    if errors:
+        raise CellsFailed(errors)
+    return results
+
+
+def _collected(
+    identity: Identity,
+    keys: Sequence[Key],
+    store: CellStore,
+    tests: Mapping[str, Test],
+    how: How,
+    known: Results | None,
+    before: Set[Key],
+    tables: Callable[[Sequence[Row]], Mapping[str, Any]],
+) -> Results:
+    """The results of all cells that are in a file or in the store; ``before`` were in the store before this sitting."""
     rows = _carried(known, keys, store, tests)
-    origins, before = _origins(known, len(rows)), {key for key in keys if key not in rows and store.has(key)}
-    errors = measure([key for key in keys if key not in rows], task, store, how, identity.experiment)
+    origins = _origins(known, len(rows))
     contents = {key: content for key in keys if key not in rows and (content := store.get(key))}
     rows |= {key: [Row.from_json(row, tests) for row in content["rows"]] for key, content in contents.items()}
     done = [key for key in dict.fromkeys([*keys, *rows]) if key in rows]
@@ -183,10 +209,6 @@ def run_cells(
     measured = {name: test for name, test in tests.items() if any(name == skill for skill, _, _ in done)}
     results = Results(identity.experiment, stamped, measured, every, dict(tables(every)))
     results.tables |= {"cells": counts, "origins": origins, "sittings": sittings}
-    if out is not None:
-        results.save(out)
-    if errors:
-        raise CellsFailed(errors)
     return results
 
 

@@ -51,7 +51,8 @@ def speed_tables(
     """The table ``speed``, those of its ratios that claims read, and ``exported``.
 
     Args:
-        models: some of :data:`TIMED`, among them ``elmo`` with two layers; their letters have vectors of one width.
+        models: some of :data:`TIMED`, among them ``elmo`` with two layers; they read the same letters, and
+            make word vectors of one width from them.
         sentences: tokens of requests; they are used again where there are too few.
         processes: how many new ones measure, one after the other; 0 measures here.
 
@@ -66,7 +67,10 @@ def speed_tables(
 
     Raises:
         RuntimeError: when a graph in float32 does not answer as the model in torch does.
+        ValueError: when models differ in their letters, or in the width of word vectors.
     """
+    if len({(*model.names, model.config.width) for model in models.values()}) > 1:
+        raise ValueError("models read the same spelled words in turns: give them one alphabet and one width")
     names, given = list(models), (list(models.values()), sentences)
     exported = differences(models, sentences)  # before anything is timed
     if processes:

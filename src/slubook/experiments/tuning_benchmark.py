@@ -30,6 +30,7 @@ from slubook.experiments.search import Cell, Rows, Search, data_hash, dev_error
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
 from slubook.experiments.tuning_transfer import best
 from slubook.learning.dnn import DNN, DNNConfig
+from slubook.profiles import seed_everything
 
 LONGER: Changes = {
     "training.updates": 8178, "training.evaluations": 20, "training.average": 0.995,
@@ -127,6 +128,7 @@ class BenchmarkSearch(Search):
     def errors(self, cells: Sequence[Cell]) -> list[float]:
         """The dev error of the one cell."""
         [cell] = cells
+        seed_everything(cell.seed, threads=1)
         config, beneath = self.configured(cell.method, cell.changes), self.places.load()
         model = DNN(beneath.table, config) if cell.method == "dnn_pool" else config.over(beneath.reader)
         return [dev_error(model.fit(self.train, self.dev, cell.seed), self.dev)]

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import slubook
-from slubook.files import KeptError, replaced_file
+from slubook.files import KeptError, one_at_a_time, replaced_file
 from slubook.learning.tables import text_key
 from slubook.learning.training import TrainingConfig, batches
 from slubook.models import saved
@@ -120,7 +120,7 @@ def train_bilm(
             *given, rows = text.batch(order[state.done], device)
             guessed, targets = model.guesses(*given, rows, c.dropout)
             loss = model.output.loss(guessed.flatten(0, 1), targets.flatten(), c.candidates)
-            optimizer.param_groups[0]["lr"] = c.rate * one_cycle((state.done + 1) / updates)
+            optimizer.param_groups[0]["lr"] = c.rate * warm_cosine((state.done + 1) / updates)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -143,7 +143,7 @@ def train_bilm(
     return model.to("cpu").eval()
 
 
-def one_cycle(progress: float) -> float:
+def warm_cosine(progress: float) -> float:
     """The factor on the rate at ``progress`` in (0, 1]: up to one in the first tenth, then down along a cosine."""
     if progress < 0.1:
         return progress / 0.1
@@ -232,6 +232,7 @@ def kept_bilm(
     device: str = "cpu",
     folder: Path | None = None,
     seed: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> LanguageModel:
     """The language model ``name``: that which is kept if it had the same text and settings, else trained.
 
@@ -248,26 +249,30 @@ def kept_bilm(
         device: ``"cpu"`` or ``"cuda"``.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
         seed: of everything drawn.
+        check: called before it begins and again before it saves; it raises where the folder must not be replaced.
 
     Raises:
         OSError: when the folder cannot be written.
         ValueError: when there is too little text, or what is kept is damaged.
     """
     folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on, seed)
-    if (folder / "reader" / saved.FACTS).is_file():
-        kept = LanguageModel.load(folder)
-        if kept.reader.about.get("kept_key") == key:
-            return kept
-    kind = "ELMoL" if config.model.layers == 1 else "ELMo"
-    print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
-    half = folder.with_name(f"{name}-{key}.safetensors")
-    model = train_bilm(name, sentences, config, seed, keep=half, device=device)
-    match_norm(model.reader, measured_on)
-    model.reader.about["kept_key"] = key
-    model.save(folder)
-    for done in folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors"):
-        done.unlink(missing_ok=True)  # half-way states of this training, and of those whose model it replaces
-    return LanguageModel.load(folder)
+    with one_at_a_time(folder):
+        check()
+        if (folder / "reader" / saved.FACTS).is_file():
+            kept = LanguageModel.load(folder)
+            if kept.reader.about.get("kept_key") == key:
+                return kept
+        kind = "ELMoL" if config.model.layers == 1 else "ELMo"
+        print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
+        half = folder.with_name(f"{name}-{key}.safetensors")
+        model = train_bilm(name, sentences, config, seed, keep=half, device=device)
+        match_norm(model.reader, measured_on)
+        model.reader.about["kept_key"] = key
+        check()
+        model.save(folder)
+        for done in folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors"):
+            done.unlink(missing_ok=True)  # half-way states of this training, and of those whose model it replaces
+        return LanguageModel.load(folder)
 
 
 def kept_key(

@@ -14,6 +14,7 @@ from typing import Any
 
 import slubook
 from slubook.corpora.label_names import name_words
+from slubook.files import one_at_a_time
 from slubook.learning.contextual_pretraining import pretrain_contextual
 from slubook.learning.pretraining import PretrainingConfig, pretrain
 from slubook.learning.source import SourceDomain, source_key
@@ -60,13 +61,14 @@ def kept_pretrained(
         OSError: when the cache cannot be written.
     """
     folder, key = pretrained_folder(name), pretrained_key(domains, config, table)
-    if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
-        return kept
-    start = _begin(name, domains)
-    network = pretrain(name, domains, config, table)
-    network.about = _about(key, start, domains, config)
-    network.save(folder)
-    return Pretrained.load(folder)
+    with one_at_a_time(folder):
+        if (folder / "meta.json").is_file() and (kept := Pretrained.load(folder)).about.get("key") == key:
+            return kept
+        start = _begin(name, domains)
+        network = pretrain(name, domains, config, table)
+        network.about = _about(key, start, domains, config)
+        network.save(folder)
+        return Pretrained.load(folder)
 
 
 def kept_contextual(
@@ -98,15 +100,16 @@ def kept_contextual(
     folder = pretrained_folder(name)
     parts = (pretrained_key(domains, config), origin, repr((unfreezing, seed)))
     key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
-    if (folder / "base" / "meta.json").is_file():
-        kept = ContextPretrained.load(folder, embedding)
-        if kept.about.get("key") == key:
-            return kept
-    start = _begin(name, domains)
-    network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing, seed)
-    network.base.about = _about(key, start, domains, config) | {"unfrozen": unfrozen}
-    network.save(folder)
-    return ContextPretrained.load(folder, embedding)
+    with one_at_a_time(folder):
+        if (folder / "base" / "meta.json").is_file():
+            kept = ContextPretrained.load(folder, embedding)
+            if kept.about.get("key") == key:
+                return kept
+        start = _begin(name, domains)
+        network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing, seed)
+        network.base.about = _about(key, start, domains, config) | {"unfrozen": unfrozen}
+        network.save(folder)
+        return ContextPretrained.load(folder, embedding)
 
 
 def _begin(name: str, domains: Sequence[SourceDomain]) -> float:

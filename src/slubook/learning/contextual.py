@@ -110,7 +110,6 @@ def fit_contextual(
     dev: Sequence[Utterance],
     seed: int,
     config: TransferConfig | None = None,
-    on_evaluation: Callable[[int, list[float]], None] | None = None,
     on_loss: Callable[[int, float], None] | None = None,
 ) -> ContextDNN:
     """Train one network over its embedding; while that is frozen, its vectors are computed once an utterance.
@@ -121,7 +120,6 @@ def fit_contextual(
         dev: chooses the evaluation whose weights are kept, and says when the network begins to converge.
         seed: of initial weights, batches and dropout.
         config: sizes and training.
-        on_evaluation: called with the update and the dev error, [1].
         on_loss: called with the update and the dev loss at every evaluation, whether or not the schedule watches it.
 
     Raises:
@@ -143,14 +141,12 @@ def fit_contextual(
         for part in (train_set, dev)
     )
 
-    def look(update: int, errors: list[float]) -> None:
+    def look(update: int, _: list[float]) -> None:
         if unfreezing.watches or on_loss:
             loss = mean_loss(network, held)
             unfreezing.look(loss, update)
             if on_loss:
                 on_loss(update, loss)
-        if on_evaluation:
-            on_evaluation(update, errors)
 
     paces = paces_of(network, lambda part, update: start.rate * unfreezing.speed(part, update))
     train(network, encoder, data, held, dev, config.training, seed, look, paces, unfreezing.triangle)

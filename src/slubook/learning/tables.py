@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from slubook.files import one_at_a_time
 from slubook.models.vectors import VectorTable
 from slubook.profiles import cache_dir
 
@@ -43,14 +44,15 @@ def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, co
         OSError: when the cache cannot be written.
     """
     folder, key = table_folder(name), text_key(sentences, config)
-    if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
-        return table
-    kind = type(config).__name__.removesuffix("Config")
-    print(f"word vectors {name}: training {kind} on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
-    table = train(name, sentences, config)
-    table.key = key
-    table.save(folder)
-    return VectorTable.load(folder)
+    with one_at_a_time(folder):
+        if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
+            return table
+        kind = type(config).__name__.removesuffix("Config")
+        print(f"word vectors {name}: training {kind} on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
+        table = train(name, sentences, config)
+        table.key = key
+        table.save(folder)
+        return VectorTable.load(folder)
 
 
 def table_folder(name: str) -> Path:
