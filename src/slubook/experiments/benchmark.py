@@ -48,12 +48,12 @@ from slubook.learning.contextual import ContextDNN, ContextStart
 from slubook.learning.dnn import DNN, DNNConfig
 from slubook.learning.fasttext import FastTextConfig, train_fasttext
 from slubook.learning.pool import SOURCES, build_pool
-from slubook.learning.tables import kept_table, text_key
+from slubook.learning.tables import kept_table
 from slubook.learning.training import TrainingConfig
 from slubook.learning.unfreezing import UnfreezingConfig
 from slubook.models.base import NLUModel
 from slubook.models.bilm import BiLM
-from slubook.models.contextual import Embedding, WordVectors, match_norm
+from slubook.models.contextual import Embedding
 from slubook.models.maxent import MaxEntConfig, MaxEntCRF
 from slubook.models.network import NetworkConfig
 from slubook.models.vectors import VectorTable
@@ -178,12 +178,9 @@ class Plan:
     measured: Sequence[Sequence[str]]
 
     def places(self) -> Places:
-        """Where workers find vectors and language model; see :func:`slubook.models.contextual.match_norm`."""
-        vectors, name, made = WordVectors(self.table), self.table.name, self.reader.about["kept_key"]
-        match_norm(vectors, self.measured)
-        key = text_key(self.measured, self.table.key)
-        read = Read("pool", name, float(vectors.scale), key, self.table.key)
-        return Places(read, Read("elmol", name, 1.0, made, made))
+        """Where workers find vectors and language model, which are kept by the same name."""
+        vectors = Read.of_table("pool", self.table, self.measured)
+        return Places(vectors, Read.of_model("elmol", self.table.name, self.reader))
 
     def cell(self, seed: int) -> Cell:
         """The data of one seed: the same for all."""

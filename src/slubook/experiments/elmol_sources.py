@@ -28,7 +28,7 @@ from slubook.learning.perplexity import perplexity
 from slubook.learning.pool import Pool
 from slubook.learning.tables import kept_table, table_folder, text_key
 from slubook.learning.unfreezing import UnfreezingConfig
-from slubook.models.bilm import BiLMConfig
+from slubook.models.bilm import BiLM, BiLMConfig
 from slubook.models.context_pretrained import ContextPretrained
 from slubook.models.contextual import Embedding, WordVectors, match_norm
 from slubook.models.language_model import LanguageModel
@@ -97,6 +97,18 @@ class Read(NamedTuple):
     key: str
     made: str
 
+    @classmethod
+    def of_table(cls, kind: str, table: VectorTable, measured: Sequence[Sequence[str]]) -> Read:
+        """A table of words, scaled to the norm that all have on ``measured``."""
+        vectors = WordVectors(table)
+        match_norm(vectors, measured)
+        return cls(kind, table.name, float(vectors.scale), text_key(measured, table.key), table.key)
+
+    @classmethod
+    def of_model(cls, kind: str, name: str, reader: BiLM) -> Read:
+        """A language model by the name under which it is kept."""
+        return cls(kind, name, 1.0, reader.about["kept_key"], reader.about["kept_key"])
+
     def times(self, norm: float) -> Read:
         """The same embedding with another norm, as a multiple of its own."""
         return self._replace(scale=norm * self.scale, key=f"{self.key}, norm {norm:g}")
@@ -148,11 +160,8 @@ class Texts:
             counted = {"sentences": len(said), "tokens": sum(map(len, said)), "text": text_key(said, "text")}
         else:
             table = general_table(config)
-        vectors = WordVectors(table)
-        match_norm(vectors, measured)
-        origin = text_key(measured, table.key)
-        counted |= {"words": len(table.index), "epochs": config.epochs, "scale": float(vectors.scale)}
-        return Read(kind, table.name, float(vectors.scale), origin, table.key), counted
+        read = Read.of_table(kind, table, measured)
+        return read, counted | {"words": len(table.index), "epochs": config.epochs, "scale": read.scale}
 
     def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
         sentences, tried = self.pool.part(made.share).sentences(), {}
@@ -169,7 +178,7 @@ class Texts:
         counted |= {"text": text_key(sentences, "text"), "scale": model.reader.scale.tolist()}
         counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
         counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
-        return Read(kind, name, 1.0, about["kept_key"], about["kept_key"]), counted
+        return Read.of_model(kind, name, model.reader), counted
 
     def _perplexity(self, model: LanguageModel) -> dict[str, dict[str, float]]:
         found = {"requests": perplexity(model, [words(t) for t in self.held_out])} if self.held_out else {}
