@@ -94,7 +94,7 @@ def test_a_distance_is_that_of_the_best_mean(results):
     rows = [*results.rows, *(replace(row, method="elmol", outcomes=better) for row in results.rows)]
     theirs = Reported.model_validate({**ROW, "model": "A", "intent": 99.5, "slot_f1": 40.0})
     line = distance_line(replace(results, rows=rows), ["dnn", "elmol"], theirs)
-    assert line == {"reported": "A", "intent accuracy points": "+0.5", "slot F1 points": "+10.0"}
+    assert line == {"reported": "A", "intent accuracy, points": "+0.50", "slot F1, points": "+10.00"}
 
 
 def test_what_all_seeds_miss_and_what_some_do(results):

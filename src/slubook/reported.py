@@ -112,7 +112,7 @@ def distance_line(results: Results, methods: Sequence[str], row: Reported) -> di
     line = {"reported": row.model}
     for figure, column in list(COLUMNS.items())[:2]:
         best = max(100 * accuracy(results, method, figure).point for method in methods)
-        line[column.replace("%", "points")] = f"{best - getattr(row, figure):+.1f}"
+        line[column.replace(" %", ", points")] = f"{best - getattr(row, figure):+.2f}"
     return line
 
 
