@@ -21,7 +21,7 @@ _READER = {
     "forwards": Box(0, 2.7, 2.3, "LSTM →", "has read what stands before a word"),
     "backwards": Box(2.9, 5.6, 2.3, "← LSTM", "has read what stands behind a word"),
 }
-_GUESS = {"guess": Box(6.1, 10, 1.15, "which word?", "guesses each word from one side; thrown away after stage one")}
+_GUESS = {"guess": Box(6.1, 10, 1.15, "which word?", "guesses each word from one side; thrown away when all is read")}
 _NETWORK = {
     "words": Box(6.1, 10, 4.6, "words", "chapter 2's word vectors and letters"),
     "mix": Box(0, 5.6, 4.6, "scalar mix", "weighs the layers, and brings them to the network's width"),

@@ -96,7 +96,8 @@ def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple
         case "no_loss":
             margin = f"the margin, a loss of {show(claim.margin, unit)}"
             held = measured.low > -claim.margin
-            return (REPRODUCED, f"{it} stays within {margin}") if held else (NOT_REPRODUCED, f"{it} passes {margin}")
+            beyond = "lies beyond" if measured.high < -claim.margin else "reaches beyond"
+            return (REPRODUCED, f"{it} stays within {margin}") if held else (NOT_REPRODUCED, f"{it} {beyond} {margin}")
     if not measured.low > no_effect:
         where = f"lies below {none}" if measured.high < no_effect else f"includes {none}"
         return NOT_REPRODUCED, "nothing to compare" if math.isnan(measured.low) else f"{it} {where}"
