@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from slubook.cli import app
+from slubook.ch1_skills.skillsets import skills_of
+from slubook.cli.main import app
 from slubook.corpora.registry import load
-from slubook.corpora.skillsets import skills_of
-from slubook.experiments import answer, own
-from slubook.experiments.compare import LEAST, cross_validate
+from slubook.own import answer
+from slubook.own import skill as own
+from slubook.own.compare import LEAST, cross_validate
 from slubook.profiles import ROOT
 
 EXAMPLES = Path("book/examples")

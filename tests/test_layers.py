@@ -1,8 +1,9 @@
-"""The house in order: imports run downwards, no circles, small modules, documented doors, no traces of a machine."""
+"""The house in order: imports run downwards, no circles, budgets of rooms, documented doors, no traces of a machine."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -17,55 +18,64 @@ MODULES = {
     ".".join(("slubook", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-#: Lower floors first. A module may import from its own floor and from those below.
-FLOORS = (
-    {"profiles", "files"},
-    {"corpora", "evaluation"},
-    {"models"},
-    {"learning", "context"},
-    {
-        "experiments",
-        "claims",
-        "cost",
-        "ledger",
-        "figures",
-        "figures_contextual",
-        "figures_transfer",
-        "figure_diagram",
-        "figure_style",
-        "pages",
-        "reported",
-    },
-    {"cli", "cli_elmol", "cli_run", "cli_skill", "cli_tune"},
-)
+#: The rooms, lower ones first, and the lines of code that each may have. A module may import from its own room and from
+#: those before it. Chapters 1 to 3 may exceed their budgets by a fifth until their second edition.
+BUDGETS = {
+    "profiles": 100,
+    "files": 100,
+    "corpora": 2200,
+    "evaluation": 800,
+    "experiments": 1400,
+    "book": 1200,
+    "ch1_skills": 2200 * 6 // 5,
+    "ch2_transfer": 2200 * 6 // 5,
+    "ch3_elmol": 2800 * 6 // 5,
+    "serving": 1100,
+    "own": 850,
+    "cli": 550,
+}
+#: Of the whole package, while three chapters stand.
+TOTAL = 16_500
+ROOMS = list(BUDGETS)
 
 
-def floor(module: str) -> int:
-    """The floor on which a module of the package stands; the package itself stands at the bottom."""
-    room = [*module.split("."), ""][1]
-    return next((k for k, rooms in enumerate(FLOORS) if room in rooms), 0 if not room else -1)
+def room(module: str) -> str:
+    """The room in which a module of the package stands; none for the package itself."""
+    return [*module.split("."), ""][1]
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of the package that a file imports, wherever in the file."""
+def chapter(module: str) -> int:
+    """The chapter whose room a module stands in; 0 for shared rooms."""
+    found = re.match(r"ch(\d)_", room(module))
+    return int(found.group(1)) if found else 0
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text("utf-8").splitlines())
+
+
+def names_imported(tree: ast.AST) -> set[str]:
+    """The modules of the package that code imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: say where a relative import comes from"
+            assert node.level == 0, "say where a relative import comes from"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else node.module for name in inner}
     return {name for name in found if name.split(".")[0] == "slubook"}
 
 
-GRAPH = {name: imports(path) - {name} for name, path in MODULES.items()}
+GRAPH = {name: names_imported(ast.parse(path.read_text("utf-8"))) - {name} for name, path in MODULES.items()}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_downwards(module):
-    assert floor(module) >= 0, f"{module} stands on no floor: name it in FLOORS"
-    upwards = {other for other in GRAPH[module] if floor(other) > floor(module)}
+    if module == "slubook":
+        return
+    assert room(module) in ROOMS, f"{module} stands in no room: name its room in BUDGETS"
+    upwards = {other for other in GRAPH[module] if room(other) in ROOMS[ROOMS.index(room(module)) + 1 :]}
     assert not upwards
 
 
@@ -84,9 +94,27 @@ def test_no_circles():
         visit(module)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_are_short(module):
-    assert len(MODULES[module].read_text("utf-8").splitlines()) <= 300
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms_keep_to_their_budgets(name):
+    assert sum(lines(path) for module, path in MODULES.items() if room(module) == name) <= BUDGETS[name]
+
+
+def test_the_package_is_small():
+    assert sum(map(lines, MODULES.values())) <= TOTAL
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_load_nothing_of_later_chapters(notebook):
+    """Notebook 00, which has no room, shows the data through the word vectors of chapter 1."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    found = set().union(*(names_imported(ast.parse(source)) for source in code))
+    todo = [*found]
+    while todo:
+        new = GRAPH.get(todo.pop(), set()) - found
+        found |= new
+        todo += new
+    assert not {module for module in found if chapter(module) > max(1, int(notebook.stem[:2]))}
 
 
 def undocumented(body: list[ast.stmt], inside: str = "") -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from slubook import ledger
-from slubook.claims import load_claims
+from slubook.book import ledger
+from slubook.book.claims import load_claims
 from slubook.profiles import ROOT
 
 README = ROOT / "README.md"

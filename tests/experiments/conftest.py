@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from slubook.experiments import transfer_sources
-from slubook.experiments.transfer import Settings
-from slubook.learning.pretraining import PretrainingConfig
-from slubook.learning.training import TrainingConfig
-from slubook.learning.transfer import Recipe
-from slubook.models.network import NetworkConfig
+from slubook.ch1_skills.network import NetworkConfig
+from slubook.ch1_skills.training import TrainingConfig
+from slubook.ch2_transfer import plan as transfer_sources
+from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.transfer import Recipe
 
 _SMALL = {"project": 16, "char_dim": 4, "char_filters": 6, "hidden": 10, "layers": 3, "word_dropout": 0.1}
 _VALUES = {

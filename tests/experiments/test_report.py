@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from slubook.ch1_skills.methods import METHODS
 from slubook.evaluation.intervals import Interval, compare
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments.methods import METHODS
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.report import headlines, summarise, tabulate
 

@@ -10,23 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slubook.ch1_skills import protocol as skills
+from slubook.ch2_transfer import ablation, arriving, convergence
+from slubook.ch2_transfer import protocol as transfer
+from slubook.ch3_elmol import benchmark, worth
+from slubook.ch3_elmol import protocol as elmol
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments import (
-    ablation,
-    arriving,
-    benchmark,
-    convergence,
-    elmol,
-    runner,
-    serving,
-    skills,
-    transfer,
-    worth,
-)
+from slubook.experiments import runner
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.runner import Identity, load_earlier, run_cells
 from slubook.experiments.workers import CellsFailed, How, Measured
 from slubook.profiles import RESULTS
+from slubook.serving import protocol as serving
 
 GOLD = np.array([1, 1, 1])
 TESTS = {name: Test("own", "music", ("a", "b", "c"), GOLD) for name in ("tea", "radio")}

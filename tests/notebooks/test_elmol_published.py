@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slubook.ch3_elmol import protocol as elmol
+from slubook.ch3_elmol import worth
+from slubook.ch3_elmol.speed import RATIOS
+from slubook.ch3_elmol.tuning import ElmolSearch
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments import elmol, worth
 from slubook.experiments.records import Results, Row, Test
-from slubook.experiments.speed import RATIOS
-from slubook.experiments.tuning_elmol import ElmolSearch
 
 #: Each skill's own size; two have room for the larger one.
 SKILLS = {"sgd/s0": 100, "hwu64/s1": 200, "sgd/s2": 300, "hwu64/s3": 400, "sgd/s4": 500}

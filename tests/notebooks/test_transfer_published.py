@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slubook.corpora.skillsets import Skill
+from slubook.ch1_skills.skillsets import Skill
+from slubook.ch2_transfer import ablation, arriving, convergence
+from slubook.ch2_transfer import protocol as transfer
+from slubook.ch2_transfer.plan import Chosen, Plan
+from slubook.ch2_transfer.tuning import TransferSearch
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments import ablation, arriving, convergence, transfer
 from slubook.experiments.records import Results, Row, Test
-from slubook.experiments.transfer_sources import Chosen, Plan
-from slubook.experiments.tuning_transfer import TransferSearch
 
 SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
 N = 20

@@ -15,8 +15,8 @@ import numpy as np
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.utterance import Prediction, Utterance, words
 from slubook.evaluation.metrics import Outcomes, outcomes
+from slubook.evaluation.model import NLUModel
 from slubook.experiments.records import Row
-from slubook.models.base import NLUModel
 
 TIMED = 20  # utterances answered one at a time, for the latency
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Column, Table
 
+from slubook.ch1_skills.methods import INTENT_ONLY
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error
-from slubook.experiments.methods import INTENT_ONLY
 from slubook.experiments.records import Results
 
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from slubook.corpora.skillsets import Skill
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.stamps import add_origins, config_hash, stamp
@@ -108,12 +106,6 @@ def load_earlier(out: Path | None, identity: Identity | None = None) -> Results 
     if identity:
         identity.check(earlier, out)
     return earlier
-
-
-def test_of(skill: Skill) -> Test:
-    """The test set of a skill, as a results file names it."""
-    gold = np.array([len(u.slots) for u in skill.test])
-    return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)
 
 
 def train_seconds(rows: Sequence[Row]) -> dict[str, float]:

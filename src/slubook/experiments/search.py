@@ -1,7 +1,7 @@
 """Choosing settings on dev sets, for any experiment: trials that are kept, and a record of them that can be trusted.
 
-What is tried, on which skills and how one is chosen is a :class:`Search`; :mod:`slubook.experiments.tuning` is chapter
-1's, :mod:`slubook.experiments.tuning_transfer` chapter 2's. What is chosen stands in the defaults of the
+What is tried, on which skills and how one is chosen is a :class:`Search`; :mod:`slubook.ch1_skills.tuning` is chapter
+1's, :mod:`slubook.ch2_transfer.tuning` chapter 2's. What is chosen stands in the defaults of the
 configurations; a test holds record and defaults equal. Taught in chapter 1, *The protocol*.
 """
 
@@ -21,15 +21,15 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from slubook.corpora.skillsets import Skill
+from slubook.ch1_skills.skillsets import Skill
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.metrics import mistakes
+from slubook.evaluation.model import NLUModel
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError
 from slubook.experiments.stamps import add_origins, config_hash, hardware, peak_memory_mb, stamp
 from slubook.experiments.trials import Changes, Round
 from slubook.files import write_atomically
-from slubook.models.base import NLUModel
 from slubook.profiles import RESULTS, cache_dir
 
 SEAL = "sha256"

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from slubook.learning.dnn import DNNConfig
-from slubook.learning.training import TrainingConfig
-from slubook.models.maxent import MaxEntConfig
-from slubook.models.network import NetworkConfig
-from slubook.models.offtheshelf import FastTextIntentConfig, SpacyConfig
+from slubook.ch1_skills.dnn import DNNConfig
+from slubook.ch1_skills.maxent import MaxEntConfig
+from slubook.ch1_skills.network import NetworkConfig
+from slubook.ch1_skills.offtheshelf import FastTextIntentConfig, SpacyConfig
+from slubook.ch1_skills.training import TrainingConfig
 
 #: Draws that no published run uses.
 SEEDS = (1000, 1001, 1002)

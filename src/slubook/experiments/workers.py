@@ -30,7 +30,7 @@ class Measured:
 
     Attributes:
         rows: one a method.
-        vectors: the word vectors beneath them: name → :attr:`slubook.models.vectors.VectorTable.stamp`.
+        vectors: the word vectors beneath them: name → :attr:`slubook.ch1_skills.vectors.VectorTable.stamp`.
         more: what else is kept with the cell, as JSON can hold it.
     """
 

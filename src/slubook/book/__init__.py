@@ -1,0 +1,1 @@
+"""What pages print: claims, the ledger, tables, the style of figures."""

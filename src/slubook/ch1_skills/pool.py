@@ -1,0 +1,129 @@
+"""The unlabelled pool: requests of many services, without any test utterance or near-duplicate of one.
+
+Taught in chapter 1, *Embeddings from text nobody labelled*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slubook.ch1_skills.skillsets import Skill
+from slubook.corpora.dedupe import near_duplicates, normalise, opened
+from slubook.corpora.registry import load
+from slubook.corpora.topics import topic_of
+from slubook.corpora.utterance import words
+from slubook.profiles import stable_hash
+
+#: The public corpora of the pool.
+SOURCES = (
+    "banking77", "clinc150", "hinglish_top", "hwu64", "nlupp", "restaurant8k", "sgd_turns", "snips", "taskmaster4",
+)  # fmt: skip
+FOLDS = 3
+#: The share of a pool on which a language model is judged.
+HELD_OUT = 0.01
+#: Texts on which the mean norm of an embedding is measured.
+MEASURED = 2000
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Unlabelled requests and their topics.
+
+    Attributes:
+        texts: distinct texts, [N].
+        topics: the topic of each, [N].
+        counts: how many were read, distinct, and left after near-duplicates of tests were removed.
+    """
+
+    texts: tuple[str, ...]
+    topics: tuple[str, ...]
+    counts: dict[str, int]
+
+    def without(self, topics: Collection[str]) -> Pool:
+        """The pool without the requests of ``topics``, in whatever corpus they stand."""
+        return self._where([not set(k.split("+")) & set(topics) for k in self.topics])
+
+    def unlike(self, texts: Sequence[str]) -> Pool:
+        """The pool without what nearly equals one of ``texts`` where both are spelled without apostrophes."""
+        near = near_duplicates([opened(t) for t in self.texts], [opened(t) for t in texts])
+        return self._where([not n for n in near])
+
+    def part(self, share: float) -> Pool:
+        """A share of the pool, by hash: a smaller one is a subset of a larger one."""
+        return self._where([_place("part", t) <= share for t in self.texts])
+
+    def held_out(self, share: float = HELD_OUT) -> tuple[Pool, list[str]]:
+        """The pool without a share of it, by hash; and those of them that nearly repeat nothing that is left.
+
+        A language model is judged by the latter.
+        """
+        held = [_place("held out", t) <= share for t in self.texts]
+        left, out = self._where([not h for h in held]), self._where(held).texts
+        near = near_duplicates(out, left.texts)
+        return left, [t for t, n in zip(out, near, strict=True) if not n]
+
+    def _where(self, wanted: Sequence[bool]) -> Pool:
+        kept = [(t, k) for t, k, w in zip(self.texts, self.topics, wanted, strict=True) if w]
+        return Pool(tuple(t for t, _ in kept), tuple(k for _, k in kept), {**self.counts, "left": len(kept)})
+
+    def sentences(self) -> list[list[str]]:
+        """The tokens of each text."""
+        return [words(t) for t in self.texts]
+
+    def measured(self) -> list[list[str]]:
+        """The tokens of :data:`MEASURED` texts, by hash, on which norms are measured."""
+        first = sorted(self.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
+        return [words(text) for text in first]
+
+
+def _place(what: str, text: str) -> float:
+    """Where a text stands between 0 and 1, the same for texts that differ in case, digits or punctuation only."""
+    return (stable_hash(what, normalise(text)) + 1) / 2**32
+
+
+def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] = ()) -> Pool:
+    """Collect distinct texts of ``sources``, then remove what equals or nearly equals a text of ``tests``.
+
+    Args:
+        sources: corpus names.
+        tests: the texts of every test set that the pool must not know.
+        own: further texts, of no topic.
+    """
+    texts = {normalise(t): (t, "") for t in own}
+    read = len(own)
+    for source in sources:
+        for u in load(source):
+            read += 1
+            texts.setdefault(normalise(u.text), (u.text, topic_of(u, source)))
+    texts.pop("", None)
+    distinct = list(texts.values())
+    near = near_duplicates([t for t, _ in distinct], tests) if tests else np.zeros(len(distinct), bool)
+    kept = [pair for pair, n in zip(distinct, near, strict=True) if not n]
+    counts = {"read": read, "distinct": len(distinct), "left": len(kept)}
+    return Pool(tuple(t for t, _ in kept), tuple(k for _, k in kept), counts)
+
+
+def public_pool(skills: Sequence[Skill]) -> Pool:
+    """The pool of all public corpora, without the tests of ``skills``."""
+    return build_pool(SOURCES, [u.text for s in skills for u in s.test])
+
+
+def topic_folds(skills: Sequence[Skill], folds: int = FOLDS) -> tuple[dict[str, int], list[set[str]]]:
+    """Vectors "of other topics" are trained once a fold, not once a skill: which fold each skill belongs to.
+
+    A fold leaves out every topic of every skill in it. Skills of several topics share fold 0 with all skills
+    of those topics; the other topics are dealt out to the remaining folds.
+
+    Returns:
+        the fold of each skill, by name, and the topics that each fold leaves out.
+    """
+    left_out: list[set[str]] = [set() for _ in range(folds)]
+    left_out[0] = {t for s in skills if len(s.topics) > 1 for t in s.topics}
+    alone = sorted({t for s in skills for t in s.topics} - left_out[0], key=lambda t: stable_hash("fold", t))
+    for i, topic in enumerate(alone):
+        left_out[1 + i % (folds - 1)].add(topic)
+    fold_of = {s.name: next(f for f, topics in enumerate(left_out) if set(s.topics) <= topics) for s in skills}
+    return fold_of, left_out

@@ -1,0 +1,1 @@
+"""Chapter 2: transfer from mature domains with stacked multitask bi-LSTMs."""

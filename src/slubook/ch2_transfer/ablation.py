@@ -1,0 +1,264 @@
+"""Chapter 2's fourth experiment: what it is in pretraining that helps, one change at a time.
+
+Protocol (decided before any test figure of this experiment was looked at; ``transfer``, whose skills and draws these
+are, had been measured in part when its rows of twice the updates were added; raise :data:`PROTOCOL` when its meaning
+changes):
+
+- *Skills*: of the two hundred, those of three of the six pretrained networks (:data:`NETWORKS`), since every change of
+  the source takes a pretraining a network; of these the first of every second domain, none that was tuned on (quick:
+  two embedded ones; ``--corpus``: each domain of the file). Draws and tests are those of ``transfer``.
+- *Changes*: to what is spent on the skill, twice the updates from scratch (``scratch_long``) and after transfer
+  (``transfer_long``, ``names_long``), to which parts move (``words``, ``layers``, ``lower``), to
+  how they may change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates or twice as
+  many, every second domain, no SGD, general vectors beneath the words. All are changes of ``transfer``, with new heads;
+  ``transfer_names`` adds those by name. The quick profile has the first two sources, and trains half as long.
+- *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
+  layers start at random learns at the rate of one from scratch, whatever words it was given.
+- *Vectors beneath scratch* (``scratch_general``): the network from scratch over the same general vectors that
+  ``general`` has beneath its source. Dev chooses one of two rates (:data:`RATES`) in every cell, since those of
+  ``transfer`` were tuned for words that start at random.
+- *Joint training* (``joint``): one network from scratch learns source and skill together, in a pretraining for every
+  cell. It is short: every second update is of the skill, as many as the others have, and as many are of the source,
+  of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining,
+  the skill's always with rows of its own. So it has no n-grams of the skill's. Updates, utterances and seconds stand in
+  ``joint_budget``.
+- *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
+  figure says that the change is better), with intervals that draw corpora and domains first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slubook.ch1_skills.dnn import DNN
+from slubook.ch1_skills.skill_vectors import GENERAL, general_table
+from slubook.ch1_skills.tables import table_folder
+from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.convergence import STEP
+from slubook.ch2_transfer.joint import fit_joint
+from slubook.ch2_transfer.plan import Kept, Source, Variants, load_pretrained, one_a_domain
+from slubook.ch2_transfer.pretrained import LOWER, Pretrained
+from slubook.ch2_transfer.protocol import MOVED, Settings, config_of, plan, starts
+from slubook.ch2_transfer.source import SourceDomain
+from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
+from slubook.ch2_transfer.tuning import SKILLS
+from slubook.evaluation.intervals import compare
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.search import dev_error
+from slubook.experiments.workers import How, Key, Measured, Task
+
+EXPERIMENT, PROTOCOL = "ablation", 5
+SEEDS = 5
+#: The networks whose skills are learned: the three with most domains.
+NETWORKS = ("full-2", "full-3", "full-5")
+BASELINE = "scratch"
+METHODS = {
+    "scratch": "From scratch",
+    "scratch_long": "From scratch, twice the updates",
+    "scratch_general": "From scratch, on general vectors",
+    "words": "Word representations only",
+    "layers": "Layers only, no words",
+    "lower": "Words and common layer, tasks' layers reset",
+    "frozen": "What moved is frozen",
+    "gradual": "Gradual unfreezing, from the top",
+    "shuffled": "Source with shuffled labels",
+    "tenth": "A tenth of the source's updates",
+    "double": "Twice the source's updates",
+    "half": "Half of the source's domains",
+    "without_sgd": "Source without its largest corpus",
+    "general": "Source on general vectors",
+    "joint": "Source and skill together",
+    "transfer": "Transfer, new heads",
+    "transfer_long": "Transfer, new heads, twice the updates",
+    "transfer_names": "Transfer, heads from label names",
+    "names_long": "Transfer, heads from label names, twice the updates",
+}
+#: Methods that are trained for twice as long, and whose recipe that is.
+LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "transfer_names"}
+#: Multiples of the learning rate, from which dev chooses for the network from scratch on general vectors.
+RATES = (1.0, 2.5)
+
+
+def shuffled(source: Source) -> Source:
+    """The same texts with labels that mean nothing."""
+    return replace(source, config=replace(source.config, shuffled=True))
+
+
+def tenth(source: Source) -> Source:
+    """The same source, for a tenth of the updates."""
+    return replace(source, config=replace(source.config, updates=max(1, source.config.updates // 10)))
+
+
+def double(source: Source) -> Source:
+    """The same source, for twice as many updates."""
+    return replace(source, config=replace(source.config, updates=2 * source.config.updates))
+
+
+def without_sgd(source: Source) -> Source:
+    """The source without SGD, from which most of its utterances are: fewer, and for SGD's own skills more distant."""
+    return replace(source, corpora=[corpus for corpus in source.corpora if corpus != "sgd_turns"])
+
+
+def half(source: Source) -> Source:
+    """Every second domain, for as many updates."""
+    return replace(source, step=2)
+
+
+def on_general(source: Source) -> Source:
+    """The same source over FastText vectors of general English."""
+    network = replace(source.config.network, dim=general_table().dim)
+    return replace(source, table=table_folder(GENERAL), config=replace(source.config, network=network))
+
+
+#: Other sources, by the method that starts from them.
+VARIANTS: Variants = {
+    "shuffled": shuffled,
+    "tenth": tenth,
+    "double": double,
+    "half": half,
+    "without_sgd": without_sgd,
+    "general": on_general,
+}
+#: Those of each profile: some cost a quick run too much, and neither SGD nor general text is among a user's files.
+USED = {
+    "full": tuple(VARIANTS),
+    "quick": ("shuffled", "tenth"),
+    "corpus": ("shuffled", "tenth", "half"),
+}
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
+    settings = settings.lasting(lambda updates: updates // 2) if kind == "quick" else settings
+    config = config_of(kind, settings)
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
+    count = seeds or (1 if kind == "quick" else SEEDS)
+    variants = {name: VARIANTS[name] for name in USED[kind]}
+    within = NETWORKS if kind == "full" else None
+    pick = one_a_domain(STEP[kind], SKILLS)
+    the_plan = plan(profile, corpora, count, settings, jobs, pick=pick, within=within, variants=variants)
+
+    def task(key: Key) -> Task:
+        kept = {"transfer": the_plan.network(key[0])} | {v: the_plan.network(key[0], v) for v in variants}
+        return measure_cell, (the_plan.cell(key), kept, the_plan.about[kept["transfer"].name]["sample"], settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        made = {f"against_{base}": reductions(rows, base, the_plan.groups()) for base in (BASELINE, "transfer")}
+        budget = joint_budget(rows, settings, [about["sample"] for about in the_plan.about.values()])
+        return {**made, **budget, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill.
+
+    Args:
+        cell: the draw.
+        kept: the pretrained network of ``transfer`` and of each variant.
+        source: some of what ``transfer`` was pretrained on.
+        settings: as tuned.
+    """
+    networks = {kind: load_pretrained(k) for kind, k in kept.items()}
+    bench, begun = Bench(cell), starts_from(networks, settings)
+    recipes = {name: recipe_of(name, settings) for name in begun}
+    for config, bank in banks(begun, recipes):
+        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
+    bench.learn_together(lambda: {"joint": fit_joint(source, *cell.draw, settings.scratch, settings.pretraining)})
+    if "general" in kept:
+        bench.learn_together(lambda: {"scratch_general": fit_on_general(networks["transfer"], cell, settings.scratch)})
+    return Measured(bench.rows, {kept[kind].name: network.table.stamp for kind, network in networks.items()})
+
+
+def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
+    """A network from scratch over vectors of general English, by the better of :data:`RATES` on dev.
+
+    Args:
+        source: whose characters it reads, as all do; nothing moves.
+        cell: the draw.
+        recipe: of the network from scratch.
+    """
+    table = VectorTable.load(table_folder(GENERAL))
+    recipe = replace(recipe, network=replace(recipe.network, dim=table.dim))
+    begun = {str(rate): replace(recipe.start(source), rate=rate, table=table) for rate in RATES}
+    return min(fit_starts(begun, *cell.draw, recipe).values(), key=lambda model: dev_error(model, cell.dev))
+
+
+def recipe_of(method: str, settings: Settings) -> Recipe:
+    """Which of the tuned recipes a method is trained by: that of the start it is most like."""
+    recipes = settings.recipes()
+    if method in LONG:
+        usual = recipes[LONG[method]]
+        return usual.lasting(2 * usual.training.updates)
+    return recipes[{"words": "scratch"}.get(method, method if method in MOVED else "transfer")]
+
+
+def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[str, Start]:
+    """A start for each method.
+
+    Args:
+        networks: ``transfer`` and the variants.
+        settings: as tuned.
+    """
+    source, moved = networks["transfer"], settings.transfer
+    usual = starts(source, settings)
+    made = usual | {long: usual[method] for long, method in LONG.items()}
+    made |= {
+        "words": settings.scratch.start(source, ("words",)),
+        "layers": moved.start(source, LOWER),
+        "lower": moved.start(source, ("words", "characters", "common")),
+        "frozen": replace(moved, unfreezing="frozen").start(source, LOWER_LAYERS),
+        "gradual": replace(moved, unfreezing="gradual").start(source, LOWER_LAYERS),
+    }
+    return made | {kind: moved.start(network, LOWER_LAYERS) for kind, network in networks.items()}
+
+
+def joint_budget(
+    rows: Sequence[Row], settings: Settings, samples: Sequence[Sequence[SourceDomain]]
+) -> dict[str, dict[str, float]]:
+    """What joint training spends a cell, beside what scratch does; nothing without rows.
+
+    Args:
+        rows: of all methods.
+        settings: as tuned.
+        samples: what it reads of each source.
+    """
+    seconds = {m: [r.train_s for r in rows if r.method == m] for m in ("joint", BASELINE)}
+    if not rows:
+        return {}
+    updates = settings.scratch.training.updates
+    return {
+        "joint_budget": {
+            "updates_on_skill": updates,
+            "updates_on_source": updates,
+            "source_utterances": max(sum(len(d.utterances) for d in domains) for domains in samples),
+            **{f"seconds_{method}": round(sum(of) / len(of), 3) for method, of in seconds.items()},
+        }
+    }
+
+
+def reductions(rows: Sequence[Row], base: str, groups: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """The relative reduction of IRER of each method against ``base``, over all sizes."""
+    found = {}
+    for method in dict.fromkeys(r.method for r in rows):
+        if method != base:
+            found[method] = compare(rows, "irer", base, method, groups=groups).figure()
+    return found

@@ -1,0 +1,156 @@
+"""Chapter 2's second experiment: what transfer gains while the data of a new domain arrives.
+
+Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Skills*: of the two hundred, the first of each domain, if it has room for 800 training utterances (quick: two
+  embedded skills; ``--corpus``: each domain of the file). Two of them are among the six that settings were tuned on.
+- *Sizes*: 50 to 1,600 training utterances, doubled each time, as far as the skill has room. Draws are nested: seed
+  *s* at 100 has the 50 utterances of seed *s*. Dev and test sets are the same at every size.
+- *Training*: as in ``transfer``, but never fewer than eight epochs, so that much data does not find the
+  scratch model cut short. Both methods train equally long.
+- *Source*: the pretrained networks of ``transfer``.
+- *Claims*: "up to" invites choosing the best of many sizes. The gain is read at the smallest size, which was fixed
+  before the run (``arriving_first``). It falls if the gain there less the gain at the largest size that all skills
+  have is above zero, skill by skill and seed by seed in the same draws (``arriving_fall``).
+  A first reading, from 2,000 replicates, ended just above it; since then twenty thousand are drawn, and the interval is
+  made as all others are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slubook.ch2_transfer import protocol as transfer
+from slubook.ch2_transfer.plan import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
+from slubook.ch2_transfer.protocol import Settings, choose, config_of, starts
+from slubook.ch2_transfer.transfer import banks, fit_starts
+from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
+from slubook.evaluation.paired import beside, collect
+from slubook.evaluation.resampling import bootstrap
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.workers import How, Key, Measured, Task
+
+EXPERIMENT, PROTOCOL = "arriving", 3
+SEEDS = 5
+SIZES = (50, 100, 200, 400, 800, 1600)
+#: Training utterances that a public skill must have room for.
+LEAST = 800
+EPOCHS = 8
+BASELINE = "scratch"
+METHODS = {name: label for name, label in transfer.METHODS.items() if name != "maxent_crf"}
+
+
+def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
+    """The skills, each with all sizes that it has room for; the quick profile stops at 100."""
+    chosen = choose(profile, corpora)
+    sizes = SIZES[:2] if chosen.profile == "quick" else SIZES
+    grown = [(s, n) for s in chosen.distinct for n in [n for n in sizes if s.allows(n)] or s.sizes()]
+    return replace(chosen, skills=grown)
+
+
+def growing(profile: str) -> Pick:
+    """The choice of skills whose data grows."""
+    firsts = one_a_domain(2 if profile == "quick" else 1)
+    return lambda skills: [s for s in firsts(skills) if profile != "full" or s.allows(LEAST)]
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
+    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose_growing(profile, corpora)
+    config = config_of(chosen.profile, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
+    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
+    the_plan = make_plan(chosen, count, settings.pretraining, jobs, pick=growing(chosen.profile))
+
+    def task(key: Key) -> Task:
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        gains = gain_tables(rows, common_sizes(the_plan.chosen), the_plan.groups())
+        return {**gains, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill."""
+    source, bench = load_pretrained(pretrained), Bench(cell)
+    settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
+    for config, bank in banks(starts(source, settings), settings.recipes()):
+        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
+    return Measured(bench.rows, {pretrained.name: source.table.stamp})
+
+
+def long_enough(updates: int, batch: int, size: int) -> int:
+    """The tuned number of updates, or more: enough to see ``size`` utterances eight times."""
+    return max(updates, EPOCHS * size // batch)
+
+
+def common_sizes(chosen: Chosen) -> list[int]:
+    """The sizes that every skill has, ascending."""
+    of = [{n for s, n in chosen.skills if s.name == skill.name} for skill in chosen.distinct]
+    return sorted(set.intersection(*of))
+
+
+def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, str]) -> dict[str, Any]:
+    """The gain at the first of ``sizes``, and how much of it is gone at the last; nothing for what has no rows.
+
+    Args:
+        rows: of all methods.
+        sizes: that all skills have, ascending.
+        groups: the corpus of each skill, drawn before the skills in it.
+    """
+    found: dict[str, Any] = {"arriving_sizes": {"first": sizes[0], "last": sizes[-1]}} if sizes else {}
+    at = {n: {(r.skill, r.seed) for r in rows if r.size == n} for n in sizes[:1] + sizes[-1:]}
+    for method in ("transfer", "transfer_names"):
+        ending = method.removeprefix("transfer")
+        if sizes and at[sizes[0]]:
+            gain = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups)
+            found["arriving_first" + ending] = gain.figure()
+        if len(sizes) > 1 and (both := at[sizes[0]] & at[sizes[-1]]):
+            paired = [r for r in rows if (r.skill, r.seed) in both]
+            found["arriving_fall" + ending] = fall(paired, method, sizes[0], sizes[-1], groups)
+    return found
+
+
+def fall(
+    rows: Sequence[Row], method: str, small: int, large: int, groups: Mapping[str, str], replicates: int = 20_000
+) -> dict[str, float]:
+    """The relative reduction of IRER at ``small`` less that at ``large``; both sizes are drawn together.
+
+    Args:
+        rows: every (skill, seed) with both sizes.
+        method: compared with :data:`BASELINE`.
+        small: the smaller size.
+        large: the larger.
+        groups: the corpus of each skill.
+        replicates: of the bootstrap over corpora, skills, seeds and utterances.
+    """
+    skills = beside(*(collect(rows, [BASELINE, method], size, None) for size in (small, large)))
+    errors, means = bootstrap(skills, "irer", groups, replicates, 0)  # [skills, 4], [replicates, 4]
+    of = STATISTICS["relative_reduction"]
+
+    def lost(error: np.ndarray) -> np.ndarray:  # [..., 4] → [...]
+        return of(error[..., 0], error[..., 1]) - of(error[..., 2], error[..., 3])
+
+    drawn = lost(means)
+    return Interval(lost(errors.mean(0)), *ends(drawn[~np.isnan(drawn)]), len(skills)).figure()

@@ -1,0 +1,216 @@
+"""Chapter 2's third experiment: how many updates it takes to be as good as training from scratch ever gets.
+
+Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Skills*: of the two hundred, the first of every second domain, none that was tuned on (quick: two embedded ones;
+  ``--corpus``: each domain of the file), with the pretrained networks of ``transfer``.
+- *Settings*: as tuned for each network in ``transfer``, its rate among them.
+- *Schedule*: a rate that falls to nothing by a given update makes every network best at the end, however long that
+  is. Here the rate rises for twenty updates and stays at half of its peak, the mean of the one-cycle schedule;
+  averaged weights are what is judged.
+- *Measured*: dev error every ten updates, up to six hundred. The goal is the lowest dev error of the network from
+  scratch; for each network, the first update that reaches the goal. One that never does counts with all
+  updates, which is kind to it: how many never do is reported beside the ratio.
+- *Controls*: the lowest of sixty readings on a small dev set is a lucky one, and no other network shares the luck. So
+  a second network from scratch, by another seed, runs for the same goal (``convergence_ratio_control``), and all run
+  for an easier one as well, two dev utterances above the first (``near_ratio``). ``late`` is the share of cells whose
+  goal lies in the last tenth of the updates: there, scratch may not have been at its best yet.
+- *Dev sets* are drawn from the skill's pool. The pretrained networks know no test utterance, nor its dialogue, but may
+  know other turns of a dialogue that dev utterances are from.
+- *Seconds*: of the processor, which other work on the machine does not lengthen. Each network is trained alone, after
+  a few updates that warm the process up, and the clock stops while dev error is measured.
+- *Judged by*: the mean from scratch divided by the mean after transfer (``convergence_ratio``), and an interval that
+  draws corpora, domains of these, skills, and seeds.
+- *Mean curves*, added after the curves had been seen: a reading in one cell is a lucky one, the mean over all cells
+  hardly. ``mean_ratio`` asks when the mean dev error first is as low as the mean from scratch ever gets, ``mean_near``
+  when it is within a point of that, between two kept updates by a straight line; ``own_near`` has each network's own
+  lowest mean for a goal. ``fair_ratio`` counts as ``convergence_ratio`` does, but from the second network from scratch,
+  which shares no more of the goal's luck than the others.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slubook.ch2_transfer import protocol as transfer
+from slubook.ch2_transfer.pace import gather, of_means, own_pace, pace, paid_back
+from slubook.ch2_transfer.plan import Kept, Plan, load_pretrained, one_a_domain
+from slubook.ch2_transfer.protocol import Settings, config_of, plan, starts
+from slubook.ch2_transfer.transfer import fit_starts
+from slubook.ch2_transfer.tuning import SKILLS
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.workers import How, Key, Measured, Task
+
+EXPERIMENT, PROTOCOL = "convergence", 3
+SEEDS = 5
+#: Of every so many-th domain a skill is learned.
+STEP = {"full": 2, "quick": 2, "corpus": 1}
+UPDATES, EVERY = 600, 10
+QUICK_UPDATES = 200
+WARM_UP, LEVEL = 20, 0.5
+#: Updates whose dev error is kept, for curves.
+KEPT = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 500, 600)
+BASELINE = "scratch"
+METHODS = {
+    "scratch": transfer.METHODS["scratch"],
+    "scratch_again": "From scratch, by another seed",
+    "transfer": transfer.METHODS["transfer"],
+    "transfer_names": transfer.METHODS["transfer_names"],
+}
+#: What a seed is raised by for the second network from scratch.
+ANOTHER = 10_000
+#: The easier goal is so many dev utterances above the lowest dev error; on mean curves, so much error.
+NEAR, NEAR_MEAN = 2, 0.01
+
+
+def steady(update: int) -> float:
+    """The factor on the learning rate: up to a half in :data:`WARM_UP` updates, then constant."""
+    return LEVEL * min(1.0, update / WARM_UP)
+
+
+@dataclass
+class Curve:
+    """The dev error of one network while it learns, and the processor's seconds for its updates alone.
+
+    Attributes:
+        updates: at which dev error was measured, [E].
+        seconds: of training until then, without the measuring, [E].
+        errors: dev error, [E].
+    """
+
+    updates: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    _spent: float = 0.0
+    _since: float = field(default_factory=lambda: time.process_time())
+
+    def rate(self, update: int) -> float:
+        """:func:`steady`, as the training loop asks for it between two updates: the clock is read then."""
+        now = time.process_time()
+        if update > 1:  # what came before the first is no update
+            self._spent += now - self._since
+        self._since = now
+        return steady(update)
+
+    def measured(self, update: int, errors: Sequence[float]) -> None:
+        """Keep the dev error of the one network, and start the clock again."""
+        self.updates.append(update)
+        self.seconds.append(self._spent)
+        self.errors.append(errors[0])
+        self._since = time.process_time()
+
+    def reaches(self, goal: float, name: str) -> dict[str, float]:
+        """When dev error first is at most the ``goal`` of that name; the end, where it never is."""
+        at = next((k for k, error in enumerate(self.errors) if error <= goal + 1e-9), None)
+        last = len(self.errors) - 1 if at is None else at
+        return {
+            f"updates_to_{name}": self.updates[last],
+            f"seconds_to_{name}": self.seconds[last],
+            f"reached_{name}": float(at is not None),
+        }
+
+    def kept(self) -> dict[str, float]:
+        """Dev error at a few updates, by name."""
+        return {f"dev_{u}": e for u, e in zip(self.updates, self.errors, strict=True) if u in KEPT}
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
+    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
+    updates = QUICK_UPDATES if kind == "quick" else UPDATES
+    steps = {"updates": updates, "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
+    config = config_of(kind, settings) | steps
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
+    count = seeds or (1 if kind == "quick" else SEEDS)
+    the_plan = plan(profile, corpora, count, settings, jobs, pick=one_a_domain(STEP[kind], SKILLS))
+
+    def task(key: Key) -> Task:
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, updates)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        pace = pace_tables(rows, the_plan, updates)
+        return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int) -> Measured:
+    """One cell, in a worker: every method alone, the one from scratch first, since it sets the goals."""
+    source, bench, goals = load_pretrained(pretrained), Bench(cell), {}
+    begun_from, recipes = starts(source, settings), settings.recipes()
+    few = settings.scratch.lasting(EVERY + 1)
+    fit_starts({"scratch": begun_from["scratch"]}, *cell.draw, few)  # a process is slow at first
+    for method in METHODS:
+        of, seed = ("scratch", cell.seed + ANOTHER) if method == "scratch_again" else (method, cell.seed)
+        training = replace(recipes[of].training, updates=updates, evaluations=updates // EVERY)
+        curve, begun = Curve(), time.perf_counter()
+        config = replace(recipes[of], training=training)
+        models = fit_starts({of: begun_from[of]}, cell.train, cell.dev, seed, config, curve.measured, curve.rate)
+        seconds, best = time.perf_counter() - begun, min(curve.errors)
+        goals = goals or {"scratch_best": best, "near_best": best + NEAR / len(cell.dev)}
+        reached = [curve.reaches(goal, name) for name, goal in goals.items()]
+        bench.judge(method, models[of], seconds, **{k: v for r in reached for k, v in r.items()}, **curve.kept())
+    return Measured(bench.rows, {pretrained.name: source.table.stamp})
+
+
+#: The tables' names for what is compared with scratch.
+ENDINGS = {"transfer": "", "transfer_names": "_names", "scratch_again": "_control"}
+#: How mean curves are read, and how far above the lowest the goal lies.
+MEAN_CURVES = {"mean_ratio": (pace, 0.0), "mean_near": (pace, NEAR_MEAN), "own_near": (own_pace, NEAR_MEAN)}
+
+
+def pace_tables(rows: Sequence[Row], the_plan: Plan, updates: int) -> dict[str, Any]:
+    """Ratios of updates and seconds, who never reached the goal, and when pretraining is paid back.
+
+    Args:
+        rows: of finished cells.
+        the_plan: for groups and the seconds of pretraining.
+        updates: how many each network had; a best after nine tenths of them is *late*.
+    """
+    if not rows:
+        return {}
+    found: dict[str, Any] = {}
+    compared = {"convergence": "updates_to_scratch_best", "seconds": "seconds_to_scratch_best"}
+    for name, figure in {**compared, "near": "updates_to_near_best"}.items():
+        for method, ending in ENDINGS.items():
+            values = gather(rows, [(BASELINE, figure), (method, figure)])
+            found[f"{name}_ratio{ending}"] = of_means(values, the_plan.groups(), lambda means: means[0] / means[1])
+    kept = [u for u in KEPT if u <= updates]
+    for method, ending in ENDINGS.items():
+        values = gather(rows, [("scratch_again", compared["convergence"]), (method, compared["convergence"])])
+        found["fair_ratio" + ending] = of_means(values, the_plan.groups(), lambda means: means[0] / means[1])
+        values = gather(rows, [(m, f"dev_{u}") for m in (BASELINE, method) for u in kept])
+        for name, (read, above) in MEAN_CURVES.items():
+            found[name + ending] = of_means(values, the_plan.groups(), partial(read, kept=kept, above=above))
+    of = {m: [r.figures for r in rows if r.method == m] for m in METHODS}
+    once = float(np.mean([about["seconds"] for about in the_plan.about.values()]))
+    found["never_reached"] = {m: sum(not f["reached_scratch_best"] for f in figures) for m, figures in of.items()}
+    found["late"] = float(np.mean([f["updates_to_scratch_best"] > 0.9 * updates for f in of[BASELINE]]))
+    found["paid_back"] = {}
+    for method in ("transfer", "transfer_names"):
+        values = gather(rows, [(BASELINE, compared["seconds"]), (method, compared["seconds"])])
+        saved = of_means(values, the_plan.groups(), lambda means: means[0] - means[1])
+        ends = {"low_s": saved["low"], "high_s": saved["high"]}
+        found["paid_back"][method] = paid_back(once, saved["point"]) | ends
+    return found

@@ -1,0 +1,283 @@
+"""What chapter 2's experiments share: which skills are learned, and what each is pretrained on.
+
+The pretrained networks are trained once and kept in the cache, by name; cells read them there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+
+from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
+from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.checkpoints import kept_pretrained, pretrained_folder, spoken
+from slubook.ch2_transfer.pretrained import Pretrained
+from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.source import (
+    EMBEDDED_SOURCE,
+    PUBLIC_SOURCE,
+    SourceDomain,
+    left_out_together,
+    sample,
+    source_domains,
+)
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.corpora.topics import topics_of
+from slubook.corpora.utterance import Utterance
+from slubook.experiments.bench import Cell
+from slubook.experiments.records import Test
+from slubook.experiments.runner import Identity
+from slubook.experiments.workers import Key
+from slubook.files import KeptError
+
+FOLDS = 6
+#: Utterances of each source domain that are kept for joint training.
+SAMPLE = 60
+#: Updates of pretraining on the embedded corpora.
+QUICK_UPDATES = 1000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Skills to learn.
+
+    Attributes:
+        profile: ``quick``, ``full`` or ``corpus``.
+        skills: each with a training size; a skill may stand there with several.
+        own: the user's utterances, whose other domains are a source.
+    """
+
+    profile: str
+    skills: Sequence[tuple[Skill, int]]
+    own: Sequence[Utterance] = ()
+
+    @property
+    def distinct(self) -> list[Skill]:
+        """Each skill once."""
+        return list(dict.fromkeys(s for s, _ in self.skills))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one network is pretrained on, and how.
+
+    Attributes:
+        name: of the network.
+        corpora: read through the registry.
+        left_out: topics of the skills that will take it over.
+        tests: utterances of theirs, whose texts must not be known in any wording, nor the rest of their dialogues.
+        own: annotated utterances of the user's other domains.
+        config: sizes, steps and rates.
+        step: every so many-th domain is read, by name; 1 for all.
+        table: the folder of the generic vectors beneath the words.
+    """
+
+    name: str
+    corpora: Sequence[str]
+    left_out: frozenset[str]
+    tests: Sequence[Utterance]
+    own: Sequence[Utterance]
+    config: PretrainingConfig
+    step: int = 1
+    table: Path | None = None
+
+    def domains(self) -> list[SourceDomain]:
+        """Its annotated domains."""
+        texts, dialogues = [u.text for u in self.tests], {u.group for u in self.tests} - {""}
+        return source_domains(self.corpora, self.left_out, texts, self.own, dialogues)[:: self.step]
+
+    def about(self) -> dict[str, Any]:
+        """What the network has seen; it is trained if need be, and kept in the cache.
+
+        Of its domains it has a ``sample``, for methods that read the source again.
+        """
+        domains, table = self.domains(), VectorTable.load(self.table) if self.table else None
+        kept = kept_pretrained(self.name, domains, self.config, table)
+        return kept.about | {"left_out": sorted(self.left_out), "sample": [sample(d, SAMPLE) for d in domains]}
+
+
+class Kept(NamedTuple):
+    """A pretrained network in the cache: its name, and the key of its source and settings."""
+
+    name: str
+    key: str
+
+
+#: A source of another kind, made from the usual one; it keeps the name, to which the kind's is added.
+Variants = Mapping[str, Callable[[Source], Source]]
+
+
+#: Which of some skills are learned.
+Pick = Callable[[Sequence[Skill]], Sequence[Skill]]
+
+
+def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
+    """A choice of the first skill of each domain, ``domain#0``, and of these every so many-th; none of ``without``."""
+
+    def pick(skills: Sequence[Skill]) -> list[Skill]:
+        firsts = {s.name.split("#")[0]: s for s in reversed(skills)}
+        return [s for s in skills if s is firsts[s.name.split("#")[0]] and s.name not in without][::every]
+
+    return pick
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of.
+
+    Attributes:
+        chosen: what is learned.
+        pretrained: the name of the pretrained network of each skill.
+        about: what each pretrained network has seen, by name.
+        seeds: draws.
+    """
+
+    chosen: Chosen
+    pretrained: dict[str, str]
+    about: dict[str, dict[str, Any]]
+    seeds: Sequence[int]
+
+    def keys(self) -> list[Key]:
+        """Every cell, one seed for all skills before the next: a stopped run is balanced."""
+        return [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
+
+    def cell(self, key: Key) -> Cell:
+        """The draw of one cell."""
+        name, size, seed = key
+        skill = next(s for s, _ in self.chosen.skills if s.name == name)
+        return Cell(name, size, seed, *skill.draw(size, seed), skill.test)
+
+    def network(self, skill: str, variant: str = "") -> Kept:
+        """The pretrained network of a skill, or a variant of it."""
+        name = self.pretrained[skill] + (f"-{variant}" if variant else "")
+        return Kept(name, self.about[name]["key"])
+
+    def identity(self, experiment: str, protocol: int, config: Mapping[str, Any]) -> Identity:
+        """What the cells depend on: settings, splits, and the sources of the pretrained networks."""
+        data = {skill.name: fingerprint(skill) for skill in self.chosen.distinct}
+        data |= {f"pretrained {name}": about["key"] for name, about in self.about.items()}
+        return Identity(experiment, protocol, self.chosen.profile, config, data)
+
+    def tests(self) -> dict[str, Test]:
+        """The test set of each skill, with :func:`label_slices`."""
+        of = {s.name: self.about[self.pretrained[s.name]] for s in self.chosen.distinct}
+        return {s.name: replace(test_of(s), slices=label_slices(s.test, of[s.name])) for s in self.chosen.distinct}
+
+    def groups(self) -> dict[str, str]:
+        """The corpus of each skill, for intervals that draw corpora first."""
+        return {skill.name: skill.corpus for skill in self.chosen.distinct}
+
+    def seen(self) -> dict[str, dict[str, Any]]:
+        """For the results: what was left out of each pretraining, its size and its seconds."""
+        counted = ("left_out", "domains", "utterances", "updates", "seconds")
+        return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
+
+
+def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Parts of a test set by whether the source had a label of the same name, [N] bool each.
+
+    ``new_intents`` have an intent that it had not; ``new_slots`` a slot type that it had not, ``known_slots`` have
+    slots, all of types that it had; ``no_slots`` have none.
+
+    Args:
+        utterances: the test set.
+        about: of the pretrained network, the names of the source's ``intents`` and ``slot_types``.
+    """
+    intents, types = set(about["intents"]), set(about["slot_types"])
+    some = np.array([bool(u.slots) for u in utterances])
+    new = np.array([any(spoken(s.type) not in types for s in u.slots) for u in utterances])
+    return {
+        "new_intents": np.array([spoken(u.intent) not in intents for u in utterances]),
+        "new_slots": new,
+        "known_slots": some & ~new,
+        "no_slots": ~some,
+    }
+
+
+def own_domains(profile: str, corpora: Sequence[Path]) -> Chosen:
+    """Each domain of the user's files, in all sizes that it has room for.
+
+    Raises:
+        CorpusError: when the files are faulty or too small, or the full profile is asked for.
+    """
+    if profile == "full":
+        raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
+    found = own_skills(corpora)
+    if len(found) < 2:
+        raise CorpusError(f"{corpora[0]}: one domain only: transfer needs others to learn from; add them to the file")
+    return Chosen("corpus", [(s, n) for s in found for n in s.sizes()], [u for path in corpora for u in load(path)])
+
+
+def make_plan(
+    chosen: Chosen,
+    seeds: int,
+    config: PretrainingConfig,
+    jobs: int,
+    *,
+    pick: Pick = list,
+    within: Collection[str] | None = None,
+    prefix: str = "",
+    variants: Variants | None = None,
+) -> Plan:
+    """Pretrain what the chosen skills need, where the cache has none.
+
+    Args:
+        chosen: the skills; the folds of topics are those of all of them.
+        seeds: draws.
+        config: of pretraining; quick and corpus profiles take fewer updates.
+        jobs: processes.
+        pick: which of the skills are learned.
+        within: names of networks; learn only the skills of these.
+        prefix: of the networks' names, for experiments with skills of their own.
+        variants: further networks of each fold, named ``<name>-<variant>``.
+    """
+    of_skill, sources = folds_of(chosen, config, prefix)
+    inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
+    names = {s.name: of_skill[s.name] for s in pick(inside)}
+    learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
+    sources = [source for source in sources if source.name in names.values()]
+    sources += [
+        replace(make(source), name=f"{source.name}-{kind}")
+        for kind, make in (variants or {}).items()
+        for source in sources
+    ]
+    found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
+    return Plan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
+
+
+def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict[str, str], list[Source]]:
+    """The name of each skill's network, and the source of each network; see :func:`make_plan` for the arguments."""
+    profile, skills, own = chosen.profile, chosen.distinct, chosen.own
+    corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
+    cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)
+    folds, left_out = left_out_together(skills, 1 if profile == "quick" else FOLDS, cost)
+    if profile != "full":
+        config = replace(config, updates=QUICK_UPDATES, batch=32)
+    sources = []
+    for fold, topics in enumerate(left_out):
+        tests = [u for s in skills if folds[s.name] == fold for u in s.test]
+        others = [u for u in own if u.domain not in topics]
+        sources.append(Source(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config))
+    return {name: sources[fold].name for name, fold in folds.items()}, sources
+
+
+@cache
+def load_pretrained(kept: Kept) -> Pretrained:
+    """A pretrained network of the plan, read once by each worker.
+
+    Raises:
+        FileNotFoundError: when it is gone.
+        KeptError: when it is damaged, or another run has replaced it meanwhile.
+    """
+    network = Pretrained.load(pretrained_folder(kept.name))
+    if network.about["key"] != kept.key:
+        raise KeptError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
+    return network

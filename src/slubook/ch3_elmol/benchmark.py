@@ -1,0 +1,290 @@
+"""The benchmark: the book's models on all training data of SNIPS, in the split that papers report.
+
+Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw of
+  the embedded corpus ``assistant-en``, to show the machinery.
+- *Settings*: chosen on the dev split, by equal numbers of trials for chapter 1's network and for chapter 3's
+  (:mod:`slubook.ch3_elmol.tuning_benchmark`; ``results/benchmark_tuning.json``); MaxEnt-CRF chooses its
+  regularisation at each fit. Dev also chooses a network's epoch, as in most papers. The language model is trained for
+  as long as chapter 3's longest. Early prototypes, other code than this, were judged on the test split; nothing here
+  was chosen by them.
+- *Seeds*: five for networks, which start and shuffle by them. MaxEnt-CRF has nothing random, so its rows are equal.
+- *Vectors*: FastText on the pool of public requests, without every text that equals or nearly equals one of the test or
+  dev split, apostrophes aside, which the split writes as spaces. Nothing is learned from text of elsewhere.
+- *ELMoL*: a language model of one layer that reads the very same requests. Chapter 3's network reads it beside words of
+  its own that start at random, without other annotated data; when it learns (:mod:`slubook.ch3_elmol.unfreezing`) is
+  tuned as well. ``fasttext_pool`` is that network over FastText, scaled alike, so that the two
+  differ in the embedding and in nothing else.
+- *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
+  error rate of the book; beside them the numbers in the network and beneath it, seconds, and bytes.
+
+A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from slubook.ch1_skills.dnn import DNN, DNNConfig
+from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
+from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
+from slubook.ch1_skills.network import NetworkConfig
+from slubook.ch1_skills.pool import SOURCES, build_pool
+from slubook.ch1_skills.protocol import QUICK_SOURCES
+from slubook.ch1_skills.skillsets import Skill, fingerprint, skills_of, test_of
+from slubook.ch1_skills.tables import kept_table
+from slubook.ch1_skills.training import TrainingConfig
+from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch3_elmol.bilm import BiLM
+from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
+from slubook.ch3_elmol.contextual import Embedding
+from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart
+from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read
+from slubook.ch3_elmol.places import Beneath, Places
+from slubook.ch3_elmol.unfreezing import UnfreezingConfig
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.corpora.utterance import Utterance
+from slubook.evaluation.model import NLUModel
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.trials import Changes, changed
+from slubook.experiments.workers import How, Key, Measured, Task
+
+EXPERIMENT, PROTOCOL = "benchmark", 1
+SEEDS = 5
+BASELINE = "maxent_crf"
+METHODS = {
+    "maxent_crf": "MaxEnt-CRF",
+    "dnn_scratch": "DNN, no pretrained vectors",
+    "dnn_pool": "DNN, FastText of the pool",
+    "fasttext_pool": "chapter 3's network, FastText of the pool",
+    "elmol": "chapter 3's network, ELMoL of the pool",
+}
+#: What the models that stand on something stand on, for the page.
+BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
+CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
+#: Of FastText, by profile: in full, of the numbers tried for chapter 3, the one that was best on dev sets there.
+EPOCHS = {"full": 45, "quick": SMALL_EPOCHS}
+#: Training utterances and updates of a network in the quick profile.
+QUICK_SIZE, QUICK_UPDATES = 1500, 400
+
+
+class Counted(NLUModel, Protocol):
+    """A model that tells how many numbers it consists of."""
+
+    def parameters(self) -> tuple[int, int]:
+        """Numbers in the network itself, and in the vectors or the language model beneath, learning on or not."""
+        ...
+
+
+#: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands occur.
+#: Tuning started from it.
+START = DNNConfig(
+    NetworkConfig(project=128, char_filters=48, hidden=128, dropout=0.3, word_dropout=0.25, ngram_order=0),
+    TrainingConfig(rate=3e-3, batch=32, updates=3271, evaluations=8),
+)
+
+
+@dataclass(frozen=True)
+class Contextual:
+    """Chapter 3's network, its training, and when the embedding may learn."""
+
+    network: NetworkConfig
+    training: TrainingConfig
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+
+    @classmethod
+    def of(cls, config: DNNConfig) -> Self:
+        """The same sizes and training, with three layers: a common one, and one a task."""
+        return cls(replace(config.network, layers=3), config.training)
+
+    def over(self, embedding: Embedding) -> ContextDNN:
+        """The network over an embedding."""
+        return ContextDNN(config=DNNConfig(self.network, self.training), start=ContextStart(embedding, self.unfreezing))
+
+
+#: What tuning chose (:mod:`slubook.ch3_elmol.tuning_benchmark`), where it differs from the start.
+CHOSEN: dict[str, Changes] = {
+    "dnn_pool": {},
+    "elmol": {
+        "training.updates": 8178,
+        "training.evaluations": 20,
+        "training.average": 0.995,
+        "network.dropout": 0.5,
+        "network.word_dropout": 0.5,
+        "network.ngram_order": 1,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was chosen on dev."""
+
+    maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
+    dnn: DNNConfig = field(default_factory=lambda: changed(START, CHOSEN["dnn_pool"]))
+    contextual: Contextual = field(default_factory=lambda: changed(Contextual.of(START), CHOSEN["elmol"]))
+    bilm: BiLMTraining = field(default_factory=lambda: BiLMTraining(epochs=15))
+
+
+#: How each model is made, from the settings and what was learned from the pool.
+MODELS: Mapping[str, Callable[[Settings, Beneath], Counted]] = {
+    "maxent_crf": lambda settings, beneath: MaxEntCRF(settings.maxent),
+    "dnn_scratch": lambda settings, beneath: DNN(None, settings.dnn),
+    "dnn_pool": lambda settings, beneath: DNN(beneath.table, settings.dnn),
+    "fasttext_pool": lambda settings, beneath: settings.contextual.over(beneath.vectors),
+    "elmol": lambda settings, beneath: settings.contextual.over(beneath.reader),
+}
+
+
+def brief(settings: Settings) -> Settings:
+    """The same models, soon trained: fewer updates, one regularisation of each kind, a small language model."""
+    linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
+    dnn, contextual = (
+        replace(made, training=replace(made.training, updates=QUICK_UPDATES))
+        for made in (settings.dnn, settings.contextual)
+    )
+    return Settings(linear, dnn, contextual, replace(SMALL, epochs=1))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of.
+
+    Attributes:
+        whole: the data as a skill, whose pool training and dev utterances are from.
+        train: the training split.
+        dev: the dev split.
+        table: the vectors of the pool, kept in the cache.
+        reader: the language model of the pool, kept there by the same name.
+        pool_counts: how many requests the pool read and kept.
+        measured: requests on which the norm of embeddings is measured.
+    """
+
+    whole: Skill
+    train: Sequence[Utterance]
+    dev: Sequence[Utterance]
+    table: VectorTable
+    reader: BiLM
+    pool_counts: Mapping[str, int]
+    measured: Sequence[Sequence[str]]
+
+    def places(self) -> Places:
+        """Where workers find vectors and language model, which are kept by the same name."""
+        vectors = Read.of_table("pool", self.table, self.measured)
+        return Places(vectors, Read.of_model("elmol", self.table.name, self.reader))
+
+    def cell(self, seed: int) -> Cell:
+        """The data of one seed: the same for all."""
+        return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
+
+
+def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
+    """Split the data, and train the vectors and the language model if need be.
+
+    Args:
+        profile: ``quick`` or ``full``.
+        bilm: settings of the language model.
+        device: on which it is trained, ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        CorpusError: when a corpus is missing.
+    """
+    if profile == "full":
+        utterances, sources = load(CORPUS), SOURCES
+        train, dev, test = ([u for u in utterances if u.split == split] for split in ("train", "dev", "test"))
+        whole = Skill(CORPUS, CORPUS, ("snips",), tuple(test), (*train, *dev))
+    else:
+        [whole], sources = skills_of(QUICK_CORPUS, load(QUICK_CORPUS)), QUICK_SOURCES
+        train, dev = whole.draw(QUICK_SIZE, 0)
+    unknown = [u.text for u in (*dev, *whole.test)]
+    pool = build_pool(sources, unknown).unlike(unknown)
+    name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
+    table = kept_table(name, sentences, train_fasttext, FastTextConfig(epochs=EPOCHS[profile]))
+    measured = pool.measured()
+    reader = kept_bilm(name, sentences, bilm, measured, device).reader
+    return Plan(whole, train, dev, table, reader, pool.counts, measured)
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+    the_plan: Plan | None = None,
+    device: str = "cpu",
+) -> Results:
+    """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
+
+    Args:
+        profile: ``quick`` or ``full``.
+        corpora: none; published tables are of one corpus.
+        seeds: how many; 5 by default, 1 in the quick profile.
+        jobs: processes, one thread each.
+        out: where to write the results file; ``None`` writes none.
+        until: stop before a cell that would start after this time (``time.time()``).
+        backend: joblib's: ``loky`` or ``dask``.
+        settings: configurations other than those chosen.
+        the_plan: data, vectors and language model other than the profile's.
+        device: on which the language model is trained, ``"cpu"`` or ``"cuda"``; all else is too small for a GPU.
+
+    Returns:
+        The results, of all cells finished so far.
+
+    Raises:
+        CorpusError: when asked for a corpus, or when one is missing.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
+        CellsFailed: when cells could not be measured; the others are finished and written before.
+    """
+    if corpora:
+        raise CorpusError(
+            f"experiment {EXPERIMENT!r} is of one corpus, to stand beside published tables: not --corpus; "
+            "`slubook run skills --corpus` compares the same models on a corpus of yours"
+        )
+    how, settings = How(jobs, until, backend), settings or (brief(Settings()) if profile == "quick" else Settings())
+    config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
+    the_plan = the_plan or plan(profile, settings.bilm, device)
+    name, beneath = the_plan.whole.name, the_plan.table.name
+    read = the_plan.reader.about
+    data = {name: fingerprint(the_plan.whole), f"vectors {beneath}": the_plan.table.key}
+    data |= {f"language model {beneath}": read["kept_key"]}
+    count = seeds or (SEEDS if profile == "full" else 1)
+    keys, places = [(name, len(the_plan.train), seed) for seed in range(count)], the_plan.places()
+
+    def task(key: Key) -> Task:
+        return measure_cell, (the_plan.cell(key[2]), places, settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+        counted["devices"] = read.get("devices", ["not known"])  # older ones do not tell
+        seen = {"pool": dict(the_plan.pool_counts), "language_model": counted}
+        return seen | {"train_seconds": train_seconds(rows)}
+
+    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
+    return run_cells(identity, keys, task, {name: test_of(the_plan.whole)}, how, out, earlier, tables)
+
+
+def measure_cell(cell: Cell, places: Places, settings: Settings) -> Measured:
+    """One cell, in a worker: every model with one seed."""
+    bench, beneath = Bench(cell), places.load()
+    for method, make in MODELS.items():
+        start = time.perf_counter()
+        model = make(settings, beneath).fit(cell.train, cell.dev, cell.seed)
+        spent = time.perf_counter() - start
+        learned, read = model.parameters()
+        bench.judge(method, model, spent, parameters=learned, beneath=read)
+    return Measured(bench.rows, beneath.stamps())

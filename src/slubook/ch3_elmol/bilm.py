@@ -1,0 +1,224 @@
+"""ELMoL: a language model that reads words by their characters, once forwards and once backwards.
+
+ELMo stacks two bi-directional LSTM layers (Peters et al., 2018, arXiv 1802.05365); ELMoL keeps one (Siddhant, Goyal
+and Metallinou, 2019, arXiv 1811.05370). The two directions never see each other, or a word could read its own answer.
+There is no vocabulary on the input side: any word has a vector. Taught in chapter 3, *Build it*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slubook.ch1_skills.lstm import Recurrence, Steps
+from slubook.experiments import saved
+from slubook.files import replaced_folder
+
+#: What a folder should hold, and how to come by one.
+WHAT, REMEDY = "language model", "train one with `slubook elmol train`"
+PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+SPECIAL = 4
+
+
+@dataclass(frozen=True)
+class BiLMConfig:
+    """Sizes.
+
+    Attributes:
+        layers: 1 for ELMoL, 2 for ELMo.
+        char_dim: of a character's vector.
+        filters: how many there are for each length of window, in characters.
+        width: W, of a word's vector, and of each direction's states after projection.
+        hidden: H, of an LSTM of one direction.
+        longest: characters read of a word.
+    """
+
+    layers: int = 1
+    char_dim: int = 16
+    filters: tuple[tuple[int, int], ...] = ((1, 32), (2, 32), (3, 64), (4, 64), (5, 64))
+    width: int = 128
+    hidden: int = 192
+    longest: int = 16
+
+
+class Characters(nn.Module):
+    """A word's vector from its characters: convolutions, the strongest answer of each, a highway layer (Kim, 2016)."""
+
+    def __init__(self, characters: int, config: BiLMConfig) -> None:
+        super().__init__()
+        self.table = nn.Embedding(characters + SPECIAL, config.char_dim, padding_idx=PAD)
+        self.filters = nn.ModuleList(nn.Conv1d(config.char_dim, n, window) for window, n in config.filters)
+        total = sum(n for _, n in config.filters)
+        self.highway = nn.Linear(total, 2 * total)
+        self.project = nn.Linear(total, config.width)
+        nn.init.constant_(self.highway.bias[:total], -1.0)  # pass most through at first
+
+    def forward(self, spelled: Tensor) -> Tensor:
+        """From characters [U, L] to vectors [U, W]."""
+        letters = self.table(spelled)  # [U, L, E]
+        x = torch.relu(torch.cat([strongest(filters, letters) for filters in self.filters], 1))
+        gate, changed = self.highway(x).chunk(2, 1)
+        return self.project(torch.lerp(x, torch.relu(changed), torch.sigmoid(gate)))
+
+
+def strongest(filters: nn.Conv1d, letters: Tensor) -> Tensor:
+    """Of each filter its strongest answer over the letters [U, L, E], [U, F].
+
+    As one matrix product, which takes half of the time of so small a convolution.
+    """
+    met = letters.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
+    return F.linear(met, filters.weight.flatten(1), filters.bias).amax(1)
+
+
+class Layer(nn.Module):
+    """One LSTM a direction, each projected to W; both run side by side and exchange nothing."""
+
+    def __init__(self, config: BiLMConfig) -> None:
+        super().__init__()
+        w, h = config.width, config.hidden
+        self.w_in = nn.Parameter(torch.empty(2, w, 4 * h).uniform_(-(h**-0.5), h**-0.5))
+        self.w_rec = nn.Parameter(torch.empty(2, h, 4 * h).uniform_(-(h**-0.5), h**-0.5))
+        self.bias = nn.Parameter(torch.zeros(2, 1, 4 * h))
+        self.project = nn.Parameter(torch.empty(2, h, w).uniform_(-(h**-0.5), h**-0.5))
+        nn.init.constant_(self.bias[..., h : 2 * h], 1.0)  # remember by default
+
+    def forward(self, x: Tensor, steps: Steps) -> Tensor:
+        """Inputs step by step, [2, P, W], to states of the same shape."""
+        return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps.counts), self.project)
+
+
+class BiLM(nn.Module):
+    """The part that reads: characters, then one or two layers. K = layers + 1 vectors a token, each 2W wide.
+
+    Attributes:
+        names: row of each character.
+        scale: a factor on each layer's vectors, [K], so that all embeddings that are compared have the same mean norm.
+        about: what it was trained on and how, for people and stamps.
+    """
+
+    def __init__(self, characters: Sequence[str], config: BiLMConfig) -> None:
+        """Random weights.
+
+        Raises:
+            ValueError: for a configuration without layers.
+        """
+        super().__init__()
+        if config.layers < 1:
+            raise ValueError(f"a bidirectional language model has at least one layer, not {config.layers}")
+        self.config, self.about = config, {}
+        self.names = {c: i for i, c in enumerate(characters, SPECIAL)}
+        self.characters = Characters(len(characters), config)
+        self.boundary = nn.Parameter(torch.randn(1, config.width) * config.width**-0.5)
+        self.stack = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.register_buffer("scale", torch.ones(config.layers + 1))
+
+    @property
+    def layers(self) -> int:
+        """K, vectors a token: of its characters, and of each LSTM layer."""
+        return self.config.layers + 1
+
+    @property
+    def dim(self) -> int:
+        """2W, the length of a vector."""
+        return 2 * self.config.width
+
+    @property
+    def stamp(self) -> str:
+        """A hash of the numbers in it: what was trained over one does not fit another."""
+        digest = hashlib.sha256()
+        for name, values in self.state_dict().items():
+            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def parts(self) -> list[list[nn.Parameter]]:
+        """Parameters by layer, the highest first: what is unfrozen one after the other."""
+        layers = [list(layer.parameters()) for layer in reversed(self.stack)]
+        return [*layers, [*self.characters.parameters(), self.boundary]]
+
+    def spell(self, lexicon: Sequence[str]) -> Tensor:
+        """The characters of each word between signs for its beginning and end, [U, longest + 2]."""
+        rows = torch.full((len(lexicon), self.config.longest + 2), PAD)
+        for row, word in zip(rows, lexicon, strict=True):
+            known = [self.names.get(c, UNKNOWN) for c in word[: self.config.longest]]
+            row[: len(known) + 2] = torch.tensor([BEGIN, *known, END])
+        return rows
+
+    def read(
+        self, vectors: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
+    ) -> tuple[list[Tensor], Tensor, Steps]:
+        """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
+
+        Args:
+            vectors: what ``characters`` makes of the distinct words, [U, W].
+            words: which of them stands where, [B, T].
+            lengths: tokens of each utterance, [B].
+            dropout: of the layers' inputs and of the last one's states.
+
+        Returns:
+            K tensors [2, P, W], each direction in its own order of time, step by step; which distinct word each of
+            their places holds, [2, P], where U means the boundary; and the steps, of B utterances of T + 2 tokens.
+        """
+        inside = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)
+        framed = F.pad(torch.where(inside, words, len(vectors)), (1, 1), value=len(vectors))  # [B, T + 2]
+        vectors = torch.cat([vectors, self.boundary])  # [U + 1, W]
+        steps = Steps.of(lengths + 2, framed.shape[1])
+        places = framed.flatten()[steps.rows]
+        states = [F.embedding(places, vectors)]
+        for number, layer in enumerate(self.stack):
+            x = states[-1]
+            made = layer(F.dropout(x, dropout, dropout > 0), steps)
+            states.append(made + x if number else made)
+        states[-1] = F.dropout(states[-1], dropout, dropout > 0)
+        return states, places, steps
+
+    def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; zero where there is padding.
+
+        Args:
+            spelled: characters of the distinct words, [U, L].
+            words, lengths: as for :meth:`read`.
+        """
+        return self.over(self.characters(spelled), words, lengths)
+
+    def over(self, vectors: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """The same of words whose vectors are known, [U, W]: who serves may keep those of all words ever met."""
+        states, _, steps = self.read(vectors, words, lengths)
+        (b, t), w = words.shape, self.config.width
+        seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
+        both = torch.stack([s * factor for s, factor in zip(states, self.scale, strict=True)], 2)  # [2, P, K, W]
+        out = both.new_zeros(b * (t + 2) * 2, self.layers, w).index_copy(0, seats, both.flatten(0, 1))
+        out = out.view(b, t + 2, 2, self.layers, w)[:, 1:-1]
+        out = out.masked_fill((torch.arange(t, device=words.device) >= lengths.unsqueeze(1)).view(b, t, 1, 1, 1), 0.0)
+        return out.transpose(2, 3).flatten(3)
+
+    def save(self, folder: Path) -> None:
+        """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
+        facts = {"config": asdict(self.config), "characters": list(self.names), "about": self.about}
+        with replaced_folder(folder) as draft:
+            saved.write(draft, facts, self.state_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is nothing.
+            KeptError: when it is damaged or of another format.
+        """
+        with saved.opened(folder, WHAT, REMEDY) as (facts, weights):
+            found = cls(facts["characters"], config_from(facts["config"]))
+            found.load_state_dict(weights)
+            found.about = facts["about"]
+            return found.eval()
+
+
+def config_from(values: Mapping[str, Any]) -> BiLMConfig:
+    """The configuration that JSON kept; its pairs come back as lists."""
+    return BiLMConfig(**{**values, "filters": tuple(map(tuple, values["filters"]))})

@@ -1,0 +1,282 @@
+"""Training a bidirectional language model on requests that nobody annotated.
+
+A training that is interrupted goes on where it was, and ends with the same model to the last bit: what is kept along
+the way holds weights, the optimizer's state and the state of every random generator. It can go on on another device,
+with other random numbers. Taught in chapter 3, *Build it*.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import slubook
+from slubook.ch1_skills.encoding import distinct_words, numbered
+from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.tables import text_key
+from slubook.ch1_skills.training import TrainingConfig, batches
+from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
+from slubook.ch3_elmol.contextual import match_norm
+from slubook.ch3_elmol.language_model import LanguageModel
+from slubook.experiments import saved
+from slubook.files import KeptError, one_at_a_time, replaced_file
+from slubook.profiles import cache_dir, seed_everything
+
+#: Of the training: raise it when the same text and settings come to train another model.
+REVISION = 2
+
+
+@dataclass(frozen=True)
+class BiLMTraining:
+    """Sizes, steps and rates.
+
+    Attributes:
+        model: sizes of the part that reads.
+        candidates: words drawn to stand for all words in the softmax, for both directions together.
+        least: occurrences that make a word one of the output words.
+        longest: tokens read of an utterance.
+        characters: the most frequent so many are told apart.
+    """
+
+    model: BiLMConfig = field(default_factory=BiLMConfig)
+    epochs: int = 5
+    batch: int = 64
+    candidates: int = 1000
+    rate: float = 3e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    least: int = 2
+    longest: int = 30
+    characters: int = 80
+
+
+class Text:
+    """Sentences as numbers of words, ready to be cut into batches."""
+
+    def __init__(self, sentences: Sequence[Sequence[str]], model: LanguageModel, longest: int) -> None:
+        self.lexicon, self.sentences = numbered([s[:longest] for s in sentences if s])
+        self.spelled = model.reader.spell(self.lexicon)
+        self.rows = model.output.rows(self.lexicon)
+
+    def batch(self, numbers: Sequence[int], device: str) -> list[Tensor]:
+        """The arguments of :meth:`slubook.ch3_elmol.language_model.LanguageModel.guesses`."""
+        used, words, lengths = distinct_words([self.sentences[n] for n in numbers])
+        rows = torch.cat([self.rows[used], self.rows[-1:]])
+        return [t.to(device) for t in (self.spelled[used], words, lengths, rows)]
+
+
+def train_bilm(
+    name: str,
+    sentences: Sequence[Sequence[str]],
+    config: BiLMTraining | None = None,
+    seed: int = 0,
+    *,
+    keep: Path | None = None,
+    every: int = 500,
+    device: str = "cpu",
+) -> LanguageModel:
+    """Train on ``sentences``; the rate rises for a tenth of the updates, then falls along a cosine.
+
+    Args:
+        name: for the progress bar.
+        sentences: tokens of each text.
+        config: sizes, steps and rates.
+        seed: of everything drawn.
+        keep: a file for what is kept along the way; the training goes on from it.
+        every: updates after which that is done.
+        device: ``"cpu"`` or ``"cuda"``; results are bit-identical on one type of machine only.
+
+    Raises:
+        KeptError: when ``keep`` is damaged or of another training.
+        ValueError: when no word occurs often enough.
+    """
+    c = config or BiLMTraining()
+    seed_everything(seed, threads=1)
+    model = _new_model(sentences, c)
+    text, begun = Text(sentences, model, c.longest), time.perf_counter()
+    model.to(device).train()
+    updates = c.epochs * math.ceil(len(text.sentences) / c.batch)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+    state, key = _Progress(model, optimizer, device), text_key(sentences, (c, seed))
+    if keep is not None and keep.is_file():
+        state.restore(keep, key)
+    order = batches([len(s) for s in text.sentences], TrainingConfig(batch=c.batch, updates=updates), seed)
+    bar = tqdm(total=updates, initial=state.done, desc=f"biLM {name}", unit="update", mininterval=2, disable=None)
+    with bar:
+        while state.done < updates:
+            *given, rows = text.batch(order[state.done], device)
+            guessed, targets = model.guesses(*given, rows, c.dropout)
+            loss = model.output.loss(guessed.flatten(0, 1), targets.flatten(), c.candidates)
+            optimizer.param_groups[0]["lr"] = c.rate * warm_cosine((state.done + 1) / updates)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+            state.done += 1
+            if keep is not None and state.done % every == 0 and state.done < updates:
+                state.save(keep, key, time.perf_counter() - begun)
+            bar.update()
+    seconds = state.seconds + time.perf_counter() - begun
+    model.reader.about = {
+        "key": key,
+        "version": slubook.__version__,
+        "seconds": round(seconds, 1),
+        "updates": updates,
+        "sentences": len(text.sentences),
+        "tokens": sum(map(len, text.sentences)),
+        "output_words": len(model.output.words),
+        "devices": state.devices,
+    }
+    return model.to("cpu").eval()
+
+
+def warm_cosine(progress: float) -> float:
+    """The factor on the rate at ``progress`` in (0, 1]: up to one in the first tenth, then down along a cosine."""
+    if progress < 0.1:
+        return progress / 0.1
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.1) / 0.9))
+
+
+def device_name(device: str) -> str:
+    """What ``"cpu"`` or ``"cuda"`` is called in what is published."""
+    return torch.cuda.get_device_name() if device == "cuda" else "processor"
+
+
+@dataclass
+class _Progress:
+    """What a training consists of besides its text: all of it can be kept and restored.
+
+    ``devices`` lists what it ran on, in order.
+    """
+
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    device: str
+    done: int = 0
+    seconds: float = 0.0
+    devices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.devices = [device_name(self.device)]
+
+    def save(self, path: Path, key: str, seconds: float) -> None:
+        """Write the state whole or not at all."""
+        tensors = {f"model.{n}": p.detach().cpu().clone() for n, p in self.model.state_dict().items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{n}": t.detach().cpu().clone() for n, t in state.items()}
+        tensors["generator"] = torch.get_rng_state()
+        if self.device == "cuda":
+            tensors["generator.cuda"] = torch.cuda.get_rng_state()
+        about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
+        about["devices"] = "\n".join(self.devices)
+        with replaced_file(path) as draft:
+            saved.write_weights(draft, tensors, about)
+
+    def restore(self, path: Path, key: str) -> None:
+        """Go back to what :meth:`save` wrote."""
+        try:
+            with safe_open(path, "pt") as file:
+                about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+            if about["key"] != key:
+                raise ValueError("it is of another text or other settings")
+            kept = self.optimizer.state_dict()
+            kept["state"] = {}
+            for name, tensor in tensors.items():
+                if name.startswith("optimizer."):
+                    _, number, what = name.split(".")
+                    kept["state"].setdefault(int(number), {})[what] = tensor
+            self.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+            self.optimizer.load_state_dict(kept)
+            self.done, self.seconds = int(about["done"]), float(about["seconds"])
+            self.devices = list(dict.fromkeys([*about["devices"].split("\n"), *self.devices]))
+            torch.set_rng_state(tensors["generator"])
+            if self.device == "cuda" and "generator.cuda" in tensors:  # begun on a processor, it draws others from here
+                torch.cuda.set_rng_state(tensors["generator.cuda"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise KeptError(f"{path}: no training can go on from it ({error}): delete the file") from error
+
+
+def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
+    counts = Counter(w for s in sentences for w in s[: c.longest])
+    known = Counter({w: n for w, n in counts.items() if n >= c.least})
+    if not known:
+        raise ValueError(f"too little text: of {len(sentences):,} requests, no word occurs {c.least} times")
+    known[None], known[""] = sum(counts.values()) - sum(known.values()), len(sentences)
+    letters = Counter(letter for w, n in counts.items() for letter in w * min(n, 1000)).most_common(c.characters)
+    return LanguageModel(BiLM(sorted(letter for letter, _ in letters), c.model), OutputWords(known, c.model.width))
+
+
+def bilm_folder(name: str) -> Path:
+    """Where the language model ``name`` is kept."""
+    return cache_dir() / "bilm" / name
+
+
+def kept_bilm(
+    name: str,
+    sentences: Sequence[Sequence[str]],
+    config: BiLMTraining,
+    measured_on: Sequence[Sequence[str]],
+    device: str = "cpu",
+    folder: Path | None = None,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> LanguageModel:
+    """The language model ``name``: that which is kept if it had the same text and settings, else trained.
+
+    Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
+    states are kept beside the folder, so that a training that was stopped goes on; they are removed when the model is
+    there, those of another text or other settings as well.
+
+    Args:
+        name: of the model.
+        sentences: tokens of each text.
+        config: sizes, steps and rates.
+        measured_on: the texts on which the norm of the vectors is brought to 1; see
+            :func:`slubook.ch3_elmol.contextual.match_norm`.
+        device: ``"cpu"`` or ``"cuda"``.
+        folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
+        seed: of everything drawn.
+        check: called before it begins and again before it saves; it raises where the folder must not be replaced.
+
+    Raises:
+        OSError: when the folder cannot be written.
+        ValueError: when there is too little text, or what is kept is damaged.
+    """
+    folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on, seed)
+    with one_at_a_time(folder):
+        check()
+        if (folder / "reader" / saved.FACTS).is_file():
+            kept = LanguageModel.load(folder)
+            if kept.reader.about.get("kept_key") == key:
+                return kept
+        kind = "ELMoL" if config.model.layers == 1 else "ELMo"
+        print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
+        half = folder.with_name(f"{name}-{key}.safetensors")
+        model = train_bilm(name, sentences, config, seed, keep=half, device=device)
+        match_norm(model.reader, measured_on)
+        model.reader.about["kept_key"] = key
+        check()
+        model.save(folder)
+        for done in folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors"):
+            done.unlink(missing_ok=True)  # half-way states of this training, and of those whose model it replaces
+        return LanguageModel.load(folder)
+
+
+def kept_key(
+    sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]], seed: int = 0
+) -> str:
+    """A hash of all that a kept language model depends on; it stands in its ``about``."""
+    return text_key([*sentences, *measured_on], (REVISION, config, seed))

@@ -1,0 +1,217 @@
+"""Chapter 3's experiment: contextual embeddings of unannotated requests against FastText's, after transfer.
+
+Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2, some of whose skills are
+learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes):
+
+- *Skills*: of chapter 2's two hundred, the first of each domain in two of its six groups (:data:`GROUPS`), so that few
+  pretrainings are needed. The two were chosen, before anything was trained, by what they hold: five corpora, and a
+  skill with room for 2,000 examples, the only such one that is learned. Each is learned at one size of :data:`SIZES`,
+  dealt so that each size has about as many skills as there is room for, and the one with room at 2,000 examples as
+  well, there by the methods that no schedule or share of the pool tells apart (quick: two embedded skills;
+  ``--corpus``: each domain of the file). Seed *s* draws training and dev sets.
+- *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any of
+  the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads the
+  very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in a
+  hundred, the smaller in the larger. Each language model is trained for several numbers of epochs, and the one that
+  guesses the held-out requests best is taken; FastText's number is chosen on dev. ``elmol_light`` reads all, for three
+  times the usual epochs, with 80 states for 192, half of the filters over one to three letters, and none over more.
+  ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a yardstick, since no interval holds
+  what one training of a language model owes to luck; it is as long as that of the light one. Turns of test dialogues
+  other than the test utterance stay in the pool.
+- *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half as
+  long as there, for all methods alike.
+- *Network*: for all the same, chapter 2's, which reads the embedding beside its words. Every embedding is scaled so
+  that its vectors lie, on average over the tokens of the same requests, 1 from their mean. A word that the annotated
+  source never had keeps its vector; one that no table has is read by FastText's n-grams or by ELMoL's characters.
+  ``none`` is chapter 2's network.
+- *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.ch3_elmol.unfreezing`);
+  ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
+  the new skill, from the network of ``elmol``. All have equally many updates. Rates of layers count from the highest,
+  so ELMo's letters and its lower LSTM learn more slowly than ELMoL's.
+- *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
+- *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
+  uses and skills of another group (:mod:`slubook.ch3_elmol.tuning`; ``results/elmol_tuning.json``). The light
+  ELMoL, the one of another seed and those of fewer requests have the settings of ELMoL. Chosen on the same dev sets:
+  the epochs of FastText, and how much slower an embedding learns in stage one: for ELMoL under *slowly* and under *at
+  once*, and for ELMo. The sizes of the language models and all else of both pretrainings have their defaults, which
+  were fixed by their cost before anything was trained.
+- *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
+  before skills.
+- *Speed*: ELMo, ELMoL and the light one as trained, reading alone (:mod:`slubook.ch3_elmol.speed`); the claim is read
+  in torch, one utterance at a time, letters included, from three processes one after the other. A service that keeps
+  the vectors of the words it has met, and the light one exported, are rows of their own. The quick profile trains no
+  ELMo and leaves this out.
+- *Not here*: how many labelled examples a language model is worth; that is :mod:`slubook.ch3_elmol.worth`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from slubook.ch1_skills.dnn import DNN
+from slubook.ch1_skills.pool import build_pool, public_pool
+from slubook.ch1_skills.skillsets import Skill
+from slubook.ch2_transfer.arriving import long_enough
+from slubook.ch2_transfer.plan import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
+from slubook.ch2_transfer.pretrained import Pretrained
+from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.protocol import choose
+from slubook.ch2_transfer.source import EMBEDDED_SOURCE
+from slubook.ch2_transfer.transfer import LOWER_LAYERS, Start, fit_starts
+from slubook.ch3_elmol import methods as elmol_methods
+from slubook.ch3_elmol.context_pretrained import ContextPretrained
+from slubook.ch3_elmol.contextual_training import ContextRecipe, fit_contextual
+from slubook.ch3_elmol.embeddings import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
+from slubook.ch3_elmol.methods import HOW, USED, Settings, variant_of, wanted
+from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
+from slubook.ch3_elmol.unfreezing import UnfreezingConfig
+from slubook.corpora.utterance import Utterance
+from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.workers import How, Key, Measured, Task
+
+EXPERIMENT, PROTOCOL = "elmol", 1
+SEEDS = 5
+BASELINE = "none"
+METHODS = elmol_methods.METHODS
+#: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.
+GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
+#: The larger size, and the methods with an embedding that are run at it.
+LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
+#: Updates of a pretraining that is not full.
+QUICK_UPDATES = 400
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    settings: Settings | None = None,
+    device: str = "cpu",
+) -> Results:
+    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`.
+
+    ``device``, ``"cpu"`` or ``"cuda"``, is where language models are trained; all other networks are too small for it.
+    """
+    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose(profile, corpora)
+    made = {method: HOW[method] for method in USED[chosen.profile]}
+    config = {"profile": chosen.profile, "methods": made, **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
+    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
+    learned, names, sources = learn_some(chosen, settings.pretraining)
+    kinds, schedules = wanted(USED[chosen.profile], settings)
+    texts = texts_of(chosen, settings, device)
+    reads, embeddings = texts.embeddings(kinds, jobs)
+    about = pretrain_all(sources, reads, schedules, jobs)
+    the_plan = Plan(learned, names, about, range(count))
+    timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
+
+    def task(key: Key) -> Task:
+        used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
+        networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m].embedding]) for m in used}
+        return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
+
+    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+        known = earlier.tables if earlier and identity.made(earlier) else {}
+        ratios = [name for name, *_, model in RATIOS if model in timed]
+        needed = ["speed", "speed_times", "exported", *ratios] if "elmo" in timed else []
+        if set(needed) <= known.keys():  # measured once, on the machine that began
+            speed = {name: known[name] for name in needed}
+        else:
+            speed = speed_tables(timed, texts.measured(), PROCESSES)
+        unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
+        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
+        return seen | {"train_seconds": train_seconds(rows)} | speed
+
+    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
+    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+
+
+def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
+    """Which of the chosen skills are learned, at which sizes; the pretrained network of each; and their sources."""
+    of, sources = folds_of(chosen, config, "elmol-")
+    if chosen.profile == "full":
+        sources = [sources[k] for k in GROUPS]
+    else:
+        sources = [replace(s, config=replace(s.config, updates=min(s.config.updates, QUICK_UPDATES))) for s in sources]
+    inside = [s for s in chosen.distinct if of[s.name] in {source.name for source in sources}]
+    picked = one_a_domain(2 if chosen.profile == "quick" else 1)(inside)
+    names = {s.name: of[s.name] for s in picked}
+    skills = [(s, n) for s, n in chosen.skills if s.name in names]
+    if chosen.profile == "full":
+        skills = [*deal(picked), *((s, LARGE) for s in picked if s.allows(LARGE))]
+    return replace(chosen, skills=skills), names, sources
+
+
+def deal(skills: Sequence[Skill]) -> list[tuple[Skill, int]]:
+    """Each skill with one of :data:`SIZES`: of those it has room for the one that fewest have, the smallest of such.
+
+    Who has room for few of them chooses first.
+    """
+    room, taken = {s.name: [n for n in SIZES if s.allows(n)] for s in skills}, dict.fromkeys(SIZES, 0)
+    dealt = {}
+    for s in sorted(skills, key=lambda s: len(room[s.name])):
+        dealt[s.name] = min(room[s.name], key=taken.__getitem__)
+        taken[dealt[s.name]] += 1
+    return [(s, dealt[s.name]) for s in skills]
+
+
+def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
+    """The unannotated text of a profile: public, or embedded with the user's own that is in no test."""
+    if chosen.profile == "full":
+        pool, bilm = public_pool(chosen.distinct), settings.bilm
+    else:
+        own = [u.text for s in chosen.distinct for u in s.pool] if chosen.own else []
+        pool, bilm = build_pool(EMBEDDED_SOURCE, [u.text for s in chosen.distinct for u in s.test], own), settings.small
+    left, held_out = pool.held_out()
+    full = chosen.profile == "full"
+    epochs = {kind: settings.epochs[kind] for kind in TABLES} if full else {"pool": settings.epochs["small"]}
+    tables = {kind: replace(settings.fasttext, epochs=n) for kind, n in epochs.items()}
+    return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, tables, device, full)
+
+
+def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:
+    """One cell, in a worker: every method on one draw of one skill.
+
+    Args:
+        cell: the draw.
+        plain: the pretrained network without embedding.
+        networks: for each other method, its pretrained network and embedding.
+        settings: of all.
+    """
+    source, bench = load_pretrained(plain), Bench(cell)
+    stamps = {plain.name: source.table.stamp}
+    for method in ("none", *networks):
+        beneath = load_contextual(*networks[method]) if method in networks else source
+        recipe = settings.recipe(method)
+        recipe = recipe.lasting(long_enough(recipe.training.updates, recipe.training.batch, cell.size))
+        begun = time.perf_counter()
+        model = learned(method, beneath, recipe, cell.draw, settings.unfreezing)
+        figures = {f"unfrozen_{k}": progress for k, progress in enumerate(getattr(model, "since", ()))}
+        bench.judge(method, model, time.perf_counter() - begun, **figures)
+    stamps |= {kept.name: load_contextual(kept, read).base.table.stamp for kept, read in networks.values()}
+    return Measured(bench.rows, stamps)
+
+
+def learned(
+    method: str,
+    beneath: Pretrained | ContextPretrained,
+    recipe: ContextRecipe,
+    draw: tuple[Sequence[Utterance], Sequence[Utterance], int],
+    unfreezing: UnfreezingConfig,
+) -> DNN:
+    """A method's network on training set, dev set and seed; without an embedding it is chapter 2's with new heads."""
+    if isinstance(beneath, Pretrained):
+        return fit_starts({method: Start(beneath, LOWER_LAYERS, recipe.rate)}, *draw, recipe)[method]
+    return fit_contextual(recipe.start(beneath, replace(unfreezing, how=HOW[method].skill)), *draw, recipe)

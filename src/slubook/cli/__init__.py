@@ -1,0 +1,3 @@
+"""The command line: ``slubook``."""
+
+from slubook.cli.main import app as app

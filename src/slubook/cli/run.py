@@ -1,0 +1,137 @@
+"""``slubook run``: the experiments, from the shell."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: The chapters' experiments, and the module of each that stands. A module has a dict ``METHODS`` (name → label), the
+#: name of its ``BASELINE``, and ``run(profile, corpora, seeds, jobs, out, *, until, backend)``, which gives results
+#: and raises CorpusError for an option that it cannot honour.
+EXPERIMENTS = {
+    "skills": "slubook.ch1_skills.protocol",
+    "serving": "slubook.serving.protocol",
+    "transfer": "slubook.ch2_transfer.protocol",
+    "arriving": "slubook.ch2_transfer.arriving",
+    "convergence": "slubook.ch2_transfer.convergence",
+    "ablation": "slubook.ch2_transfer.ablation",
+    "benchmark": "slubook.ch3_elmol.benchmark",
+    "elmol": "slubook.ch3_elmol.protocol",
+    "worth": "slubook.ch3_elmol.worth",
+    **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
+}
+#: Experiments that train a language model, for which a GPU is worth while: their ``run`` takes a ``device``, too.
+ON_DEVICE = ("benchmark", "elmol", "worth")
+READY = [name for name, module in EXPERIMENTS.items() if module]
+PLANNED = [name for name in EXPERIMENTS if name not in READY]
+BACKENDS = ("loky", "dask")
+
+
+def device_for(experiment: str, device: str) -> str:
+    """The device that ``auto``, ``cpu`` or ``cuda`` means here.
+
+    Raises:
+        typer.BadParameter: when there is none such, or the experiment has nothing that is worth a GPU.
+    """
+    from slubook.profiles import device as check_device
+
+    try:
+        found = check_device(device)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if device == "cuda" and experiment not in ON_DEVICE:
+        raise typer.BadParameter(f"experiment {experiment!r} trains networks too small for a GPU: use --device cpu")
+    return found
+
+
+def run(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            help="skills, serving: chapter 1. transfer, arriving, convergence, ablation: chapter 2. elmol, worth: "
+            f"chapter 3. benchmark: its page. Not written yet: {', '.join(PLANNED)}."
+        ),
+    ],
+    profile: Annotated[
+        str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
+    ] = "quick",
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Your own JSONL or ASK file, each domain a skill; not for serving, benchmark, worth."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
+    backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda: for language models (benchmark, elmol, worth).")
+    ] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the results file.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")
+    ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Decimals, ICER, SER and costs as well: 150 columns.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")] = False,
+) -> None:
+    """Run an experiment by its protocol and print its table; a run that was stopped goes on where it was.
+
+    The full profile writes into results/, everything else into work/, unless --out says otherwise. Exits with 1 while
+    cells are missing.
+    """
+    from rich.console import Console
+
+    from slubook.experiments.report import headlines, summarise, tabulate
+    from slubook.profiles import PROFILES, RESULTS, ROOT
+
+    for what, given, known in (
+        ("experiment", experiment, EXPERIMENTS),
+        ("profile", profile, PROFILES),
+        ("backend", backend, BACKENDS),
+    ):
+        if given not in known:
+            raise typer.BadParameter(f"{what} {given!r} is unknown: choose from {', '.join(known)}")
+    if experiment in PLANNED:
+        raise typer.BadParameter(f"experiment {experiment!r} is not part of this version of the book yet")
+    if scheduler and backend != "dask":
+        raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
+    found = device_for(experiment, device)
+    published = profile == "full" and not corpus
+    name = "-".join([experiment, *(path.stem for path in corpus or ())])
+    target = (out or (RESULTS if published else ROOT / "work")) / f"{name}.json"
+    module = import_module(EXPERIMENTS[experiment])
+    until = time.time() + 60 * minutes if minutes is not None else math.inf
+    more = {"device": found} if experiment in ON_DEVICE else {}
+    with _cluster(backend, scheduler):
+        results = module.run(profile, corpus or (), seeds, jobs, target, until=until, backend=backend, **more)
+    lines, figures = summarise(results, module.BASELINE), headlines(results)
+    if as_json:
+        found = [*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())]
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        Console(width=160 if wide else None).print(tabulate(lines, module.METHODS, module.BASELINE, wide))
+        for name, (point, low, high) in figures.items():
+            typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))
+    cells = results.tables["cells"]
+    typer.echo(f"{cells['done']} of {cells['planned']} cells; records in {target}", err=True)
+    if cells["done"] < cells["planned"]:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _cluster(backend: str, scheduler: str | None) -> Iterator[None]:
+    """A Dask client for the time of a run, where one is asked for."""
+    if backend != "dask":
+        yield
+        return
+    from dask.distributed import Client
+
+    with Client(scheduler) if scheduler else Client(threads_per_worker=1):
+        yield

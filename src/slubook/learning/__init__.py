@@ -1,1 +1,0 @@
-"""Training loops, embedding pretraining and, later, transfer and self-training."""

@@ -1,1 +1,0 @@
-"""One model a file. Knows nothing of experiments."""

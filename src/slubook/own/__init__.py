@@ -1,0 +1,1 @@
+"""A user's own skill: read, compare, keep, answer."""

@@ -1,0 +1,207 @@
+"""Which model for a skill of your own: all by cross-validation on the same folds, and which to use.
+
+Every utterance is asked once a seed, of models that have seen nothing of its sample or dialogue. Networks are
+judged as they are served, packed. Taught in *Your own skill*.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+from rich.table import Column, Table
+from tqdm import tqdm
+
+from slubook.corpora.utterance import Prediction
+from slubook.evaluation.crossval import k_folds
+from slubook.evaluation.intervals import Comparison, Interval, mean_error
+from slubook.evaluation.intervals import compare as compare_rows
+from slubook.evaluation.metrics import METRICS, outcomes
+from slubook.evaluation.model import NLUModel
+from slubook.experiments.bench import latency_ms
+from slubook.experiments.records import Row
+from slubook.own.answer import METHODS, Basis, Configs
+from slubook.own.skill import OwnSkill
+from slubook.profiles import seed_everything
+
+#: Decides which model is recommended: the share of utterances with any mistake.
+DECISIVE = "irer"
+#: Below so many utterances an interval promises more than they can tell.
+LEAST = 30
+_METRIC_NAMES = {"icer": "ICER, intents", "ser": "SER, slots", "irer": "IRER, any mistake", "semer": "SemER"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a comparison found.
+
+    Attributes:
+        skills: name → how many utterances were asked.
+        folds: of the cross-validation.
+        seeds: how often it was repeated.
+        beneath: model → what it stands on was learned from; of those that need something, ``"nothing"`` without it.
+        errors: metric → model → mean error over the skills; the models from the simplest.
+        reductions: metric → model → its relative error reduction against the simplest one.
+        costs: model → ``train_s``, ``predict_ms`` and ``bytes``, each a mean over skills, seeds and folds.
+        recommended: the name of a model.
+        reason: a sentence.
+    """
+
+    skills: dict[str, int]
+    folds: int
+    seeds: int
+    beneath: dict[str, str]
+    errors: dict[str, dict[str, Interval]]
+    reductions: dict[str, dict[str, Comparison]]
+    costs: dict[str, dict[str, float]]
+    recommended: str
+    reason: str
+
+    @property
+    def too_few(self) -> bool:
+        """Whether some skill has too few utterances for its intervals to be believed."""
+        return min(self.skills.values()) < LEAST
+
+    def to_json(self) -> dict:
+        """The report as JSON can hold it; what is not finite becomes ``null``."""
+        return _finite({**asdict(self), "too_few": self.too_few})
+
+    def table(self) -> Table:
+        """The report for a terminal; errors in percent, with 95 % intervals where there is enough to have them."""
+        shown = _point if self.too_few else Interval.percent
+        heads = (Column(METHODS[m].title, justify="right") for m in self.costs)
+        table = Table(Column("errors in %", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
+        for metric, name in _METRIC_NAMES.items():
+            table.add_row(name, *(shown(self.errors[metric][m]) for m in self.costs))
+        table.add_row("relative reduction", "against this")
+        for metric, name in _METRIC_NAMES.items():
+            table.add_row(name, "", *map(shown, self.reductions[metric].values()))
+        for name, cost, scale, digits in (
+            ("training, s", "train_s", 1, 1),
+            ("one answer, ms", "predict_ms", 1, 2),
+            ("size, kB", "bytes", 1e-3, 0),
+        ):
+            table.add_row(name, *(f"{self.costs[m][cost] * scale:.{digits}f}" for m in self.costs))
+        return table
+
+
+def compare(
+    skills: Sequence[OwnSkill],
+    bases: Mapping[str, Basis],
+    folds: int = 5,
+    seeds: int = 1,
+    configs: Configs | None = None,
+    replicates: int = 2000,
+) -> Report:
+    """Cross-validate models on every skill.
+
+    Args:
+        skills: checked by :func:`slubook.own.skill.check`.
+        bases: which models, of :data:`slubook.own.answer.METHODS` from the simplest, and what each stands on.
+        folds: parts that each skill is cut into.
+        seeds: how often it is cut anew.
+        configs: settings other than the tuned ones.
+        replicates: of the bootstrap.
+    """
+    configs = configs or Configs()
+    models = {name: partial(METHODS[name].make, configs, basis) for name, basis in bases.items()}
+    with tqdm(total=len(skills) * seeds * folds * len(models), desc="cross-validation", unit="model") as bar:
+        rows = [
+            row for s in skills for seed in range(seeds) for row in cross_validate(s, models, folds, seed, bar.update)
+        ]
+    against = partial(compare_rows, rows, replicates=replicates)
+    simplest, *others = models
+    errors = {metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS}
+    reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in METRICS}
+    costs = {
+        m: {
+            cost: float(np.mean([getattr(r, cost) for r in rows if r.method == m]))
+            for cost in ("train_s", "predict_ms", "bytes")
+        }
+        for m in models
+    }
+    asked = {s.name: len(s.asked) for s in skills}
+    beneath = {m: b.in_words() if b else "nothing" for m, b in bases.items() if METHODS[m].needs}
+    verdict = recommend(list(models), partial(against, DECISIVE), min(asked.values()))
+    return Report(asked, folds, seeds, beneath, errors, reductions, costs, *verdict)
+
+
+def cross_validate(
+    skill: OwnSkill, models: Mapping[str, Callable[[], NLUModel]], folds: int, seed: int, done: Callable[[], object]
+) -> list[Row]:
+    """One row a model, its outcomes over all utterances asked; costs are means over the folds.
+
+    Args:
+        skill: what is learned.
+        models: how each is made.
+        folds: how many.
+        seed: of the folds and the models.
+        done: called after each model.
+    """
+    gold = [skill.utterances[i] for i in skill.asked]
+    place = {i: n for n, i in enumerate(skill.asked)}
+    answers: dict[str, dict[int, Prediction]] = {name: {} for name in models}
+    costs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in models}
+    for fold in k_folds(skill.utterances, skill.groups, folds, seed):
+        train, dev = ([skill.utterances[i] for i in part] for part in (fold.train, fold.dev))
+        asked = [i for i in fold.test if i in place]
+        test = [skill.utterances[i] for i in asked]
+        for name, make in models.items():
+            seed_everything(seed, threads=1)
+            start = time.perf_counter()
+            model = make().fit(train, dev, seed)
+            seconds = time.perf_counter() - start
+            answers[name].update(zip(asked, model.predict([u.text for u in test]), strict=True))
+            costs[name].append((seconds, latency_ms(model, test), model.size_bytes()))
+            done()
+    rows = []
+    for name in models:
+        seconds, latency, size = np.mean(costs[name], axis=0)
+        measured = outcomes(gold, [answers[name][i] for i in skill.asked])
+        rows.append(Row(skill.name, name, len(skill.utterances), seed, measured, seconds, latency, int(size)))
+    return rows
+
+
+def recommend(models: Sequence[str], against: Callable[[str, str], Comparison], asked: int) -> tuple[str, str]:
+    """Which model to use, and why: the simplest, unless a later one errs less than the one chosen so far.
+
+    Args:
+        models: from the simplest.
+        against: relative reduction of the second model's IRER against the first's.
+        asked: how many utterances the smallest skill was judged by.
+    """
+    chosen, *challengers = models
+    if asked < LEAST:
+        return chosen, (
+            f"Use {METHODS[chosen].noun} for now, the simplest: {asked} utterances are too few for an interval, so "
+            f"these figures are a first look and no evidence (it takes {LEAST}, better hundreds)."
+        )
+    reasons = []
+    for challenger in challengers:
+        reduction, (one, other) = against(chosen, challenger), (METHODS[m] for m in (chosen, challenger))
+        found = f"the 95 % interval of its relative error reduction, {reduction.percent()} %,"
+        if reduction.low > 0:
+            reasons.append(f"{other.noun} errs less than {one.noun} on whole utterances: {found} lies above zero.")
+            chosen = challenger
+        elif reduction.high < 0:
+            reasons.append(f"{other.noun} errs more than {one.noun} on whole utterances: {found} lies below zero.")
+        else:
+            reasons.append(
+                f"your data cannot tell {other.noun} from {one.noun}: {found} includes zero; "
+                f"and {one.noun} is simpler, as it needs no {other.needs}."
+            )
+    return chosen, " ".join([f"Use {METHODS[chosen].noun}.", *(r[0].upper() + r[1:] for r in reasons)])
+
+
+def _point(interval: Interval) -> str:
+    return f"{100 * interval.point:.1f}"
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""A hundred thousand skills in one process: packed models and their store."""

@@ -1,0 +1,266 @@
+"""Chapter 1's second experiment: what one shared table and many small stores cost, and what they give up.
+
+Protocol (raise :data:`PROTOCOL` when its meaning changes):
+
+- *Accuracy*: on the skills of chapter 1, a hundred training utterances each, the same draws for all: the generic
+  table alone, with a small local table (what is served), a local table alone, and a private copy of the whole
+  table, fine-tuned. The private copy is trained as a correction to the rows of the training words: the other
+  rows would get no gradient and stay as they are, so nothing is lost by not writing them down. The served network
+  is also judged as it is packed, and with all its matrices at eight and at four bits.
+- *Serving*: the skills of the first draw (full: the embedded ones too), packed and copied to thousands
+  (:mod:`slubook.serving.copies` says how copies differ), then asked real test utterances by
+  :mod:`slubook.serving.traffic`, in one process, on one thread. Every answer is compared with the original's.
+- *Cost*: exact bytes of the store, and of what the same skills would need with private tables.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from slubook.ch1_skills.dnn import DNN, DNNConfig
+from slubook.ch1_skills.fasttext import FastTextConfig
+from slubook.ch1_skills.masked_lm import MaskedLMConfig
+from slubook.ch1_skills.pool import build_pool, public_pool
+from slubook.ch1_skills.protocol import QUICK_SOURCES
+from slubook.ch1_skills.skill_vectors import SkillVectors
+from slubook.ch1_skills.skillsets import QUICK_SIZE, Skill, fingerprint, public_skills, quick_skills, skills_of, test_of
+from slubook.ch1_skills.tables import table_folder
+from slubook.ch1_skills.training import TrainingConfig
+from slubook.ch1_skills.vectors import VectorTable
+from slubook.corpora.errors import CorpusError
+from slubook.corpora.registry import load
+from slubook.experiments.records import RecordsError, Results, Row
+from slubook.experiments.runner import Identity, load_earlier
+from slubook.experiments.stamps import add_origins, stamp
+from slubook.experiments.workers import CellsFailed, How, Key, Measured, Task, measure
+from slubook.files import KeptError, write_atomically
+from slubook.profiles import cache_dir
+from slubook.serving.copies import copy_of
+from slubook.serving.packed import PackedSkill
+from slubook.serving.packing import BITS, pack
+from slubook.serving.sharing import METHODS as METHODS
+from slubook.serving.sharing import byte_table, compare_methods
+from slubook.serving.store import PAGE, append
+from slubook.serving.traffic import Job, answer
+
+EXPERIMENT, PROTOCOL = "serving", 1
+#: What the others are compared with.
+BASELINE = "private_full"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is served: copies in the store, bytes for open skills, requests a phase, draws for accuracy."""
+
+    copies: int
+    capacity: int
+    requests: int
+    seeds: int
+
+
+SCALES = {
+    "quick": Scale(copies=2_000, capacity=2**27, requests=4_000, seeds=1),
+    "full": Scale(copies=100_000, capacity=2**32, requests=100_000, seeds=5),
+}
+#: The quick profile trains a third as long: it shows the machinery, the published run measures.
+SETTINGS = {"quick": DNNConfig(training=TrainingConfig(updates=160)), "full": DNNConfig()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of.
+
+    Attributes:
+        compared: skills to compare the methods on, and to serve.
+        served: skills that are only served.
+        table: the generic table, kept in the cache.
+        size: training utterances of each.
+    """
+
+    compared: Sequence[Skill]
+    served: Sequence[Skill]
+    table: VectorTable
+    size: int = QUICK_SIZE
+
+    def keys(self, seeds: int) -> list[Key]:
+        """Every cell: the first draw of the skills that are only served, each draw of the others."""
+        drawn = [(s.name, seed) for seed in range(seeds) for s in self.compared]
+        return [(name, self.size, seed) for name, seed in [*((s.name, 0) for s in self.served), *drawn]]
+
+
+def plan(profile: str) -> Plan:
+    """The skills of the profile, and the FastText table that chapter 1 trains on its pool; trained if need be.
+
+    Raises:
+        CorpusError: when a corpus is missing.
+    """
+    embedded = skills_of("skills", load("skills"), keep_split=True)
+    if profile == "full":
+        compared, served = public_skills(), embedded
+        pool = public_pool(compared)
+    else:
+        compared, served = quick_skills(), []
+        pool = build_pool(QUICK_SOURCES, [u.text for s in compared for u in s.test])
+    vectors = SkillVectors(profile, compared, pool, FastTextConfig(), MaskedLMConfig())
+    return Plan(compared, served, vectors.trained("pool", None))
+
+
+def run(
+    profile: str = "quick",
+    corpora: Sequence[Path] = (),
+    seeds: int | None = None,
+    jobs: int = 2,
+    out: Path | None = None,
+    *,
+    until: float = math.inf,
+    backend: str = "loky",
+    copies: int | None = None,
+    settings: DNNConfig | None = None,
+    the_plan: Plan | None = None,
+) -> Results:
+    """Run the protocol; finished cells and a finished serving run are kept, and a stopped run goes on.
+
+    Args:
+        profile: ``quick`` or ``full``.
+        corpora: none; the skills are those of the book.
+        seeds: how many draws for the accuracy.
+        jobs: processes for training, one thread each; serving always takes one.
+        out: where to write the results file; ``None`` writes none.
+        until: not limited; what is served is all skills or none.
+        backend: ``loky``; it serves on one machine.
+        copies: how many skills to serve.
+        settings: of the networks, other than the profile's.
+        the_plan: skills and table other than the profile's.
+
+    Raises:
+        CorpusError: when asked for a corpus, a limit of time or a cluster; when a corpus is missing.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data, or of a larger run.
+        CellsFailed: when networks could not be trained; the others are kept.
+        KeptError: when the disk has no room for the store.
+    """
+    asked = {"--corpus": corpora, "--minutes": until < math.inf, "--backend dask": backend != "loky"}
+    if refused := [option for option, given in asked.items() if given]:
+        raise CorpusError(f"experiment {EXPERIMENT!r} runs as a whole, on the book's skills: not {', '.join(refused)}")
+    start, settings = time.time(), settings or SETTINGS[profile]
+    config = {"profile": profile, "size": (the_plan or Plan).size, "bits": dict(BITS), **asdict(settings)}
+    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
+    the_plan = the_plan or plan(profile)
+    scale = SCALES[profile]
+    scale = replace(scale, copies=copies or scale.copies, seeds=seeds or scale.seeds)
+    skills = {s.name: s for s in (*the_plan.compared, *the_plan.served)}
+    data = {name: fingerprint(s) for name, s in skills.items()}
+    data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp
+    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
+    if identity.goes_on(earlier, out) and any(earlier.tables["scale"][k] > v for k, v in asdict(scale).items()):
+        raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
+    cells, keys = identity.store(), the_plan.keys(scale.seeds)
+
+    compared = {s.name for s in the_plan.compared}
+
+    def task(key: Key) -> Task:
+        name, size, seed = key
+        return measure_cell, (skills[name], size, seed, name in compared, the_plan.table.name, settings)
+
+    if errors := measure(keys, task, cells, How(jobs), EXPERIMENT):
+        raise CellsFailed(errors)
+    contents = {key: cells.get(key) for key in keys}
+    first = {name: contents[name, the_plan.size, 0] for name in skills}
+    blobs = {name: base64.b64decode(cell["blob"]) for name, cell in first.items()}
+    key = ("traffic", *asdict(scale).values())
+    if not cells.has(key):
+        cells.put(key, serve_copies(blobs, [*skills.values()], the_plan.table, scale))
+    tests = {s.name: test_of(s) for s in the_plan.compared}
+    rows = [Row.from_json(row, tests) for content in contents.values() for row in content["rows"]]
+    origins = add_origins((), contents.values())
+    tables = {
+        "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies),
+        "scale": asdict(scale),
+        "traffic": cells.get(key),
+        "cells": {"done": len(keys), "planned": len(keys)},
+        "origins": origins,
+    }
+    memory, spent = max(c["memory_mb"] for c in contents.values()), sum(origin["cell_s"] for origin in origins)
+    stamped = stamp(PROTOCOL, config, data, range(scale.seeds), time.time() - start, jobs, memory, spent)
+    results = Results(EXPERIMENT, stamped, tests, rows, tables)
+    if out:
+        results.save(out)
+    return results
+
+
+def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name: str, settings: DNNConfig) -> Measured:
+    """One cell, in a worker: the methods on one draw of one skill, or the served network alone; packed at seed 0."""
+    table = VectorTable.load(table_folder(table_name))
+    if compared:
+        rows, served = compare_methods(skill, size, seed, table, settings)
+    else:
+        rows, served = [], DNN(table, settings).fit(*skill.draw(size, seed), seed)
+    more = {"float32": served.size_bytes()}
+    if seed == 0:
+        more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
+    return Measured(rows, {table.name: table.stamp}, more)
+
+
+def serve_copies(
+    blobs: Mapping[str, bytes], skills: Sequence[Skill], table: VectorTable, scale: Scale
+) -> dict[str, Any]:
+    """Write ``scale.copies`` skills to a store on disk, send them requests from a process of their own, clean up.
+
+    Args:
+        blobs: the packed originals; their copies are spread evenly.
+        skills: for their test utterances.
+        table: the generic table, saved in the cache.
+        scale: how much.
+
+    Returns:
+        What :func:`slubook.serving.traffic.serve` measured, and how long the store took to ``write_s``.
+
+    Raises:
+        KeptError: when the disk has no room for the store.
+    """
+    (home := cache_dir() / "serving").mkdir(parents=True, exist_ok=True)
+    need = sum(len(b) + PAGE for b in blobs.values()) / len(blobs) * scale.copies
+    if need > (free := shutil.disk_usage(home).free):
+        raise KeptError(
+            f"a store of {scale.copies:,} skills takes {need / 1e9:.1f} GB, {home} has {free / 1e9:.1f} GB free: "
+            "serve fewer, or set SLUBOOK_CACHE to a folder on a larger disk"
+        )
+    texts = {s.name: [u.text for u in s.test] for s in skills}
+    originals = {name: PackedSkill(blob, table) for name, blob in blobs.items()}
+    answers = {name: [answer(p.intent, p.slots) for p in originals[name].predict(said)] for name, said in texts.items()}
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        start = time.perf_counter()
+        append(Path(folder) / "store", copies_of(blobs, scale.copies))
+        written = time.perf_counter() - start
+        job = Job(f"{folder}/store", str(table_folder(table.name)), texts, answers, scale.capacity, scale.requests)
+        write_atomically(Path(folder) / "job.json", json.dumps(asdict(job)))
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        subprocess.run(
+            [sys.executable, "-m", "slubook.serving.traffic", f"{folder}/job.json", f"{folder}/answer.json"],
+            check=True,
+            env=one_thread,
+        )
+        measured = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
+    return {**measured, "write_s": written}
+
+
+def copies_of(blobs: Mapping[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
+    """``count`` copies, of each original in turn: the k-th is called ``name#k`` and shuffled by seed k."""
+    names = list(blobs)
+    for k in tqdm(range(count), desc="copies", unit="skill", mininterval=1.0):
+        name = names[k % len(names)]
+        yield f"{name}#{k}", copy_of(blobs[name], np.random.default_rng(k))
