@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from slubook.ch1_skills.skillsets import skills_of
 from slubook.cli.main import app
 from slubook.corpora.registry import load
-from slubook.own import answer
 from slubook.own import skill as own
 from slubook.own.compare import LEAST, cross_validate
+from slubook.own.methods import METHODS, SIMPLEST
 from slubook.profiles import ROOT
 
 EXAMPLES = Path("book/examples")
@@ -70,7 +70,7 @@ def test_answers_on_the_page_are_the_models():
 def test_the_comparisons_on_the_page_are_of_this_corpus():
     """The networks take half a minute, so the linear model's part of the tables is measured again."""
     [skill] = own.read(CORPUS)
-    models = {answer.SIMPLEST: lambda: answer.METHODS[answer.SIMPLEST].make(answer.Configs(), None)}
+    models = {SIMPLEST: lambda: METHODS[SIMPLEST].make(None)}
     [row] = cross_validate(skill, models, own.FOLDS, seed=0, done=lambda: None)
     for name in ("compare.txt", "compare-transfer.txt"):
         text = stored(name)

@@ -90,8 +90,7 @@ def train_own(text: Path, out: Path, without: Sequence[Path], epochs: int | None
         raise
     except ValueError as error:
         raise CorpusError(f"{text}: no language model can be trained ({error})") from error
-    told = perplexity(model, [words(t) for t in held_out]) if held_out else {}
-    about = model.reader.about
+    about, told = model.reader.about, perplexity(model, [words(t) for t in held_out]) if held_out else {}
     return Trained(str(out), about["sentences"], left_out, len(held_out), told, about["seconds"])
 
 

@@ -126,9 +126,8 @@ def elmol_network(choice: str, skills: Sequence[OwnSkill]) -> PretrainedInput:
     with _in_the_cache("ELMoL", "leave it out"):
         reader, read = language_model(choice, skills)
         source, domains = embedded_source(skills)
-        stamp = reader.stamp
-        name = f"{source}-elmol-{stamp}"
-        network = kept_contextual(name, domains, reader, stamp, ELMOL_PRETRAINING, UNFREEZING)
+        name = f"{source}-elmol-{reader.stamp}"
+        network = kept_contextual(name, domains, reader, reader.stamp, ELMOL_PRETRAINING, UNFREEZING)
     table = pretrained_folder(name) / "base" / "table"
     return PretrainedInput(network, table, f"{read}; and on {_requests_of(network.base)}", choice)
 
@@ -192,7 +191,7 @@ def embedded_source(skills: Sequence[OwnSkill]) -> tuple[str, list[SourceDomain]
 
 
 def _with_words(table: VectorTable, folder: Path, choice: str = "auto") -> PretrainedInput:
-    known = TABLES.get(table.name.partition("-without-")[0])
+    known = (TABLES | EMBEDDED).get(table.name.partition("-without-")[0])
     trained_on = known + _except_yours(table.name) if known else f"the table {table.name!r}"
     return PretrainedInput(table, folder, trained_on, choice)
 

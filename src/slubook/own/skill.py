@@ -90,17 +90,13 @@ def check(skill: OwnSkill, folds: int) -> None:
     Raises:
         CorpusError: when there is nothing to tell apart, or too little for so many folds.
     """
-    path = skill.path
+    named, groups = f"{skill.path}: skill {skill.name!r}", len(set(skill.groups))
     if len(labels(skill.utterances)) < 2:
         raise CorpusError(
-            f"{path}: skill {skill.name!r} has one intent ({skill.utterances[0].intent!r}) and no slots, so there is "
-            "nothing to learn: add utterances of another intent, or mark slots"
+            f"{named} has one intent ({skill.utterances[0].intent!r}) and no slots, so there is nothing to learn: "
+            "add utterances of another intent, or mark slots"
         )
-    groups = len(set(skill.groups))
     if groups < 2 * folds:
-        what = "samples" if path.suffix == ".json" else "utterances or dialogues"
+        what = "samples" if skill.path.suffix == ".json" else "utterances or dialogues"
         fewer = f", or use --folds {groups // 2}" if groups >= 4 else ""
-        raise CorpusError(
-            f"{path}: skill {skill.name!r} has {groups} different {what}, and {folds} folds need {2 * folds}: "
-            f"add some{fewer}"
-        )
+        raise CorpusError(f"{named} has {groups} different {what}, and {folds} folds need {2 * folds}: add some{fewer}")
