@@ -15,7 +15,9 @@ from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.errors import CorpusError
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
+from slubook.experiments.runner import run
 from slubook.files import KeptError
 from slubook.serving import protocol as serving
 from slubook.serving.copies import copy_of
@@ -49,12 +51,14 @@ def results(small_plan, tmp_path_factory) -> Results:
     out = tmp_path_factory.mktemp("results") / "serving.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
-        serving.run("quick", jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
+        patch.setattr(serving, "plan", lambda profile: small_plan)
+        options = Options(seeds=2, jobs=1, out=out)
+        run("serving", options, SETTINGS)
         patch.setattr(serving, "measure_cell", None)  # a second run trains nothing
         patch.setattr(serving, "serve_copies", None)  # and serves nothing
-        again = serving.run("quick", jobs=1, settings=SETTINGS, the_plan=small_plan)
+        again = run("serving", replace(options, out=None), SETTINGS)
         with pytest.raises(RecordsError, match=r"serving\.json: holds a larger run.*--out"):
-            serving.run("quick", seeds=1, jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
+            run("serving", replace(options, seeds=1), SETTINGS)
     loaded = Results.load(out)
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in loaded.rows]
     return loaded
@@ -87,7 +91,7 @@ def test_the_stamp_adds_up_what_the_cells_took(results):
 )
 def test_options_without_meaning_are_refused(option, given):
     with pytest.raises(CorpusError, match=f"not .*{option}"):
-        serving.run("quick", **given)
+        run("serving", Options(**given))
 
 
 def test_sizes_tell_private_from_shared(results, small_plan):
