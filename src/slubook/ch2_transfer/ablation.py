@@ -50,7 +50,7 @@ from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
-from slubook.experiments.search import dev_error
+from slubook.experiments.tuning import dev_error
 from slubook.experiments.workers import How, Key, Measured, Task
 
 EXPERIMENT, PROTOCOL = "ablation", 5
