@@ -33,7 +33,7 @@ from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.records import RecordsError
-from slubook.experiments.tuning import SEEDS, Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
+from slubook.experiments.tuning import Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
 from slubook.profiles import seed_everything
 
 #: Tuned on these, with so many training utterances.
@@ -134,4 +134,4 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     return Ground(skills, partial(trial_errors, folder=folder), inputs)
 
 
-SEARCH = Search("skills", PROTOCOL, HEAD, START, SEEDS, choice, ground)
+SEARCH = Search("skills", PROTOCOL, HEAD, START, choice, ground)

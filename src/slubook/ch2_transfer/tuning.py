@@ -21,14 +21,13 @@ from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import MOVED, PROTOCOL, choose
 from slubook.ch2_transfer.transfer import Recipe, fit_starts
 from slubook.experiments.records import RecordsError
-from slubook.experiments.tuning import SEEDS, Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
+from slubook.experiments.tuning import Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
 
 #: Tuned on these; their dev sets only.
 SKILLS = (
     "sgd/Calendar_1#1", "hwu64/audio#0", "hinglish_top/alarm#1", "hwu64/qa#0", "clinc150/meta#0",
     "hinglish_top/reminder#0",
 )  # fmt: skip
-DRAWS = SEEDS[:2]
 #: Twice the updates that all are trained for: tried once by each network, never chosen.
 LONG = 800
 #: Trials of rounds from this one on must be clearly better.
@@ -85,4 +84,4 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     return Ground(plan.chosen.skills, partial(bank_errors, networks=networks), {m: keys for m in methods}, alike)
 
 
-SEARCH = Search("transfer", PROTOCOL, HEAD, dict.fromkeys(MOVED, START), DRAWS, best, ground, together=True)
+SEARCH = Search("transfer", PROTOCOL, HEAD, dict.fromkeys(MOVED, START), best, ground)

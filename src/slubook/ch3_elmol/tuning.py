@@ -26,7 +26,7 @@ from typing import NamedTuple
 from slubook.ch1_skills.dnn import DNN
 from slubook.ch2_transfer.plan import Kept, folds_of, load_pretrained
 from slubook.ch2_transfer.protocol import choose
-from slubook.ch2_transfer.tuning import DRAWS, SKILLS
+from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import benchmark
 from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings
@@ -34,7 +34,7 @@ from slubook.ch3_elmol.places import Places
 from slubook.ch3_elmol.protocol import GROUPS, PROTOCOL, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.tuning import SEEDS, Ground, Search, TrialCell, dev_error, least
+from slubook.experiments.tuning import Ground, Search, TrialCell, dev_error, least
 from slubook.profiles import seed_everything
 
 HEAD = {
@@ -198,7 +198,5 @@ def benchmark_ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
 
 
 BENCHMARK_START = {"dnn_pool": benchmark.START, "elmol": benchmark.Contextual.of(benchmark.START)}
-SEARCH = Search("elmol", PROTOCOL, HEAD, dict.fromkeys(TRIED, START), DRAWS, least, ground)
-BENCHMARK_SEARCH = Search(
-    "benchmark", benchmark.PROTOCOL, BENCHMARK_HEAD, BENCHMARK_START, SEEDS[:1], least, benchmark_ground
-)
+SEARCH = Search("elmol", PROTOCOL, HEAD, dict.fromkeys(TRIED, START), least, ground)
+BENCHMARK_SEARCH = Search("benchmark", benchmark.PROTOCOL, BENCHMARK_HEAD, BENCHMARK_START, least, benchmark_ground)

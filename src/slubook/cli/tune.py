@@ -19,7 +19,7 @@ def tune(
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: for language models (elmol, benchmark).")] = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="The record; results/<experiment>_tuning.json, or with --trials in work/.")
+        Path | None, typer.Option(help="The record; results/EXPERIMENT_tuning.json, or with --trials in work/.")
     ] = None,
 ) -> None:
     """Choose the book's settings again: make the trials that the published record lists, on dev sets.
@@ -29,8 +29,8 @@ def tune(
     book's settings.
 
     With --trials, other trials are made: `[{"method": "dnn", "changes": {"training.rate": 0.01}}]`. Changes are to the
-    configuration where the search began, `start` in the record's stamp. A trial may have a `round`, 1 by default, and
-    `seeds` of draws, from 1000.
+    configuration where the search began, `start` in the record's stamp. A trial may also have `seeds` of draws, [1000]
+    by default, and a `round`.
 
     Exits with 2 when a record is damaged or was changed by hand, or when a trial cannot be made.
     """
@@ -47,8 +47,8 @@ def tune(
     search, found = searches[experiment], device_for(experiment, device)
     if not set(method or ()) <= set(search.start):
         raise typer.BadParameter(f"methods {', '.join(method)}: choose from {', '.join(search.start)}")
-    if method and (trials or search.together):
-        why = "the list says which are tried" if trials else f"those of {experiment} are trained side by side"
+    if method and (trials or experiment == "transfer"):
+        why = "the list says which are tried" if trials else "those of transfer are trained side by side"
         raise typer.BadParameter(f"{why}: leave --method out")
     tried = search.read_trials(trials) if trials else search.replay(method or list(search.start))
     target = out or (ROOT / "work" / search.record.name if trials else search.record)

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import joblib
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from tqdm import tqdm
 
 from slubook.corpora.utterance import Utterance
@@ -32,26 +32,28 @@ from slubook.files import write_atomically
 from slubook.profiles import RESULTS, cache_dir
 
 SEAL = "sha256"
-#: Seeds of draws that no published run uses; such seeds count from the first of these.
-SEEDS = (1000, 1001, 1002)
+#: The first seed of draws that no published run uses.
+SEED = 1000
 #: Settings that differ from a method's start; a dotted name reaches into a part.
 Changes = Mapping[str, Any]
 #: A trial as it stands in the record, and those of one method.
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+#: What is raised where a record or a list of trials is not what it should be.
+WRONG = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class Trial(BaseModel):
     """Settings to try: ``changes`` to the configuration that ``method`` starts from.
 
-    Trials of one ``round`` were decided on together. Without ``seeds`` it is tried on the draws of the experiment.
+    Trials of one ``round`` were decided on together. Each is tried on the draws of ``seeds``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     method: str
     changes: dict[str, Any]
     round: Annotated[int, Field(ge=1)] = 1
-    seeds: list[Annotated[int, Field(ge=SEEDS[0])]] = []
+    seeds: Annotated[list[Annotated[int, Field(ge=SEED)]], Field(min_length=1)] = [SEED]
 
 
 @dataclass(frozen=True)
@@ -115,20 +117,16 @@ class Search:
         protocol: the experiment's protocol number.
         head: what the record says before its methods: about the figures, the skills and the sizes.
         start: the configuration of each method that trials change.
-        seeds: draws of a trial that names none.
         choose: gives the chosen one of a method's trials, or raises RecordsError when its rule fits none.
         ground: prepares what trials are measured on, for some methods, by so many processes, on a device.
-        together: whether methods share banks, so that none is tuned without the others.
     """
 
     experiment: str
     protocol: int
     head: Mapping[str, Any]
     start: Mapping[str, Any]
-    seeds: tuple[int, ...]
     choose: Callable[[Rows], Row]
     ground: Callable[[Sequence[str], int, str], Ground]
-    together: bool = False
 
     @property
     def record(self) -> Path:
@@ -136,18 +134,9 @@ class Search:
         return RESULTS / f"{self.experiment}_tuning.json"
 
     def configured(self, method: str, changes: Changes) -> Any:
-        """Returns the configuration that a method starts from, with ``changes``.
-
-        Raises:
-            RecordsError: when there is no such method or setting, or a value is of another type.
-        """
-        if method not in self.start:
-            raise RecordsError(f"method {method!r} is unknown: choose from {', '.join(self.start)}")
-        try:
-            made = changed(self.start[method], changes)
-            return TypeAdapter(type(made)).validate_json(json.dumps(asdict(made)), strict=True)
-        except (AttributeError, TypeError, ValidationError) as error:
-            raise RecordsError(f"{method} cannot have {json.dumps(changes)}: {_said(error)}") from error
+        """Returns the configuration that a method starts from, with ``changes``, or raises one of :data:`WRONG`."""
+        made = changed(self.start[method], changes)
+        return TypeAdapter(type(made)).validate_json(json.dumps(asdict(made)), strict=True)
 
     def replay(self, methods: Sequence[str]) -> list[Trial]:
         """Returns the trials of these methods that the published record lists.
@@ -167,12 +156,17 @@ class Search:
         Raises:
             RecordsError: when it is none, or has a trial that this experiment cannot make.
         """
+        where = "no list of trials"
         try:
             trials = TypeAdapter(Annotated[list[Trial], Field(min_length=1)]).validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise RecordsError(f"{path}: not a list of trials: {_said(error)}") from error
-        for trial in trials:
-            self.configured(trial.method, trial.changes)
+            for number, trial in enumerate(trials):
+                where = f"trial {number}"
+                if trial.method not in self.start:
+                    raise ValueError(f"method {trial.method!r} is unknown: choose from {', '.join(self.start)}")
+                self.configured(trial.method, trial.changes)
+        except WRONG as error:
+            said = "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors()) if hasattr(error, "errors") else error
+            raise RecordsError(f"{path}: {where}: {said}") from error
         return trials
 
     def entry(self, method: str, rows: Rows, origin: str, stamped: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -210,7 +204,7 @@ class Search:
             for method, found in record["methods"].items():
                 if found != self.entry(method, found["trials"], found["origin"], found["stamp"]):
                     raise ValueError(f"{method}: what is chosen does not follow from the trials")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except WRONG as error:
             remedy = f"restore it, or move it away before `slubook tune {self.experiment}` writes it"
             raise RecordsError(f"{path}: not a sound record of tuning ({error}): {remedy}") from error
         return record
@@ -224,7 +218,7 @@ class Search:
             RecordsError: when the record cannot be trusted, what stays in it is of another protocol, a trial cannot be
                 measured, or none can be chosen.
         """
-        methods = list(dict.fromkeys(trial.method for trial in trials))
+        methods = [method for method in self.start if any(trial.method == method for trial in trials)]
         kept = dict(self.load(out)["methods"]) if out.is_file() else {}
         stamps = {m: kept[m]["stamp"] for m in sorted(kept) if m not in methods}
         if old := [m for m, stamped in stamps.items() if stamped and stamped["protocol"] != self.protocol]:
@@ -245,7 +239,7 @@ class Search:
         for number, trial in enumerate(trials):
             config, inputs = self.configured(trial.method, trial.changes), dict(ground.inputs[trial.method])
             depends = {"protocol": self.protocol, "config": asdict(config), "beneath": inputs}
-            for skill, size, seed in ((s, n, seed) for s, n in ground.skills for seed in trial.seeds or self.seeds):
+            for skill, size, seed in ((s, n, seed) for s, n in ground.skills for seed in trial.seeds):
                 fingerprint = config_hash({**depends, "data": draw_hash(skill, size, seed)})
                 store = CellStore(cache_dir() / "cells" / f"tuning-{self.experiment}", fingerprint)
                 found.append(TrialCell(trial, number, config, skill, size, seed, store))
@@ -334,10 +328,3 @@ def draw_hash(skill: Any, size: int, seed: int) -> str:
     """Returns the SHA-256 of what one draw trains and judges on: ids, texts and labels."""
     parts = dict(zip(("train", "dev"), skill.draw(size, seed), strict=True))
     return config_hash({name: [(u.id, u.text, u.intent, u.slots) for u in part] for name, part in parts.items()})
-
-
-def _said(error: Exception) -> str:
-    """Returns what is wrong in a list or a configuration, and where."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
