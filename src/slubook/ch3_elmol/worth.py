@@ -53,8 +53,8 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
-from slubook.experiments.search import dev_error
 from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.tuning import dev_error
 from slubook.experiments.workers import Key, Measured, Task
 
 METHODS, BASELINE = EXPERIMENTS["worth"].methods, EXPERIMENTS["worth"].baseline
