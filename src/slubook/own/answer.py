@@ -128,7 +128,7 @@ class Network:
         """Learn from all and pack."""
         model = self.make(configs, basis).fit(list(skill.utterances), [])
         append(folder, [(skill.name, model.blob)])
-        return {"table": str(basis.folder) if basis else None, "dim": model.below.dim}
+        return {"table": str(basis.folder) if basis else None, "dim": model.generic.dim}
 
     def read(self, skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> PackedSkill:
         """What :meth:`write` left, over the table as it is now."""

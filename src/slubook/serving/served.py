@@ -1,44 +1,111 @@
-"""Networks as they are served: trained, packed, and answering from its packed form.
+"""Serves networks of every chapter: trained, packed, and answering from the pack.
 
-Errors measured on these models are those their users will meet. Taught in *Your own skill*.
+Errors measured on these models are those that their users will meet. Taught in *Your own skill*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import torch
 
 from slubook.ch1_skills.dnn import DNN, DNNConfig
+from slubook.ch1_skills.encoding import Encoder
+from slubook.ch1_skills.network import Network
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.stacked import StackedNetwork
 from slubook.ch2_transfer.transfer import Start, TransferConfig, fit_starts
+from slubook.ch3_elmol.bilm import BEGIN, END, SPECIAL, UNKNOWN, BiLM
+from slubook.ch3_elmol.contextual import ContextualNetwork
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
 from slubook.corpora.utterance import Prediction, Utterance
-from slubook.serving.packed import PackedSkill
-from slubook.serving.packing import pack
+from slubook.serving.packed import PackedSkill, StoreError
+from slubook.serving.packing import BITS, encode, pack
+
+#: Every matrix of a language model keeps eight bits: what it reads is passed on through all layers above it.
+READER_BITS = 8
+
+
+def pack_network(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[str, int] = BITS) -> bytes:
+    """Returns the blob of a network of any chapter; see :func:`slubook.serving.packing.pack`.
+
+    Raises:
+        StoreError: as there; and when the network reads another embedding than a language model.
+    """
+    facts, added = {}, {}
+    if isinstance(network, StackedNetwork):
+        facts["stacked"] = True
+    if isinstance(network, ContextualNetwork):
+        facts["reader"], added = pack_reader(network)
+    return pack(network, encoder, table, bits, facts, added)
+
+
+def pack_reader(network: ContextualNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns the facts and the tensors from which :class:`slubook.serving.packed.PackedReader` reads.
+
+    Raises:
+        StoreError: when the network reads another embedding than a language model.
+    """
+    model = network.embedding
+    if not isinstance(model, BiLM):
+        raise StoreError("a network with an embedding of word vectors cannot be packed: give it a language model")
+    mix = network.mix.gamma * torch.softmax(network.mix.weights, 0) * model.scale * network.config.vector_norm
+    facts = {
+        "characters": "".join(model.names),
+        "first": SPECIAL,
+        "signs": [UNKNOWN, BEGIN, END],
+        "longest": model.config.longest,
+        "windows": [window for window, _ in model.config.filters],
+        "layers": model.config.layers,
+        "mix": mix.tolist(),
+    }
+    spelling, context = model.characters, network.context
+    plain = {"letters": spelling.table.weight, "boundary": model.boundary, "context.bias": context.bias[0, 0]}
+    matrices = {"context": context.weight[0]}
+    for name, linear in (("highway", spelling.highway), ("project", spelling.project)):
+        matrices[name], plain[f"{name}.bias"] = linear.weight.t(), linear.bias
+    for k, filters in enumerate(spelling.filters):
+        matrices[f"filters.{k}"] = filters.weight.permute(2, 1, 0).flatten(0, 1)  # [window · E, F]
+        plain[f"filters.{k}.bias"] = filters.bias
+    for k, layer in enumerate(model.stack):
+        matrices |= {f"{k}.w_in": layer.w_in, f"{k}.w_rec": layer.w_rec, f"{k}.project": layer.project}
+        plain[f"{k}.bias"] = layer.bias
+    return facts, encode(plain, matrices, lambda _: READER_BITS, "reader.")
 
 
 def no_vectors(dim: int) -> VectorTable:
-    """A table without words, [0, dim]: what a network without generic vectors is packed over."""
+    """Returns a table without words, [0, dim], over which a network without generic vectors is packed."""
     return VectorTable("none", {}, *np.zeros((2, 0, dim), np.float16))
 
 
 class _Served:
-    """What packed models have in common: they answer from their packed form."""
+    """A model that answers from its pack.
 
-    def _keep(self, model: DNN, below: VectorTable) -> Self:
-        self.blob, self.below = pack(model.network, model.encoder, below), below
-        self._skill = PackedSkill(self.blob, below)
+    Attributes:
+        blob: the packed skill.
+        generic: the table that it is packed over.
+    """
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Trains a network for one skill, then packs it.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        model, self.generic = self._trained(train, dev, seed)
+        self.blob = pack_network(model.network, model.encoder, self.generic)
+        self._skill = PackedSkill(self.blob, self.generic)
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Returns intent, confidence and slots of each text."""
         return self._skill.predict(texts)
 
     def size_bytes(self) -> int:
-        """The packed skill; the generic table is shared, not counted."""
+        """Returns the bytes of the packed skill; the generic table is shared, not counted."""
         return len(self.blob)
 
 
@@ -49,37 +116,24 @@ class ServedDNN(_Served):
     table: VectorTable | None = None
     config: DNNConfig = field(default_factory=DNNConfig)
 
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = DNN(self.table, self.config).fit(train, dev, seed)
-        return self._keep(model, self.table or no_vectors(self.config.network.dim))
+    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
+        return DNN(self.table, self.config).fit(*given), self.table or no_vectors(self.config.network.dim)
 
 
 @dataclass
 class ServedTransfer(_Served):
-    """A packed network that began as :class:`Start` says; its words must move, so that it has a table to stand on."""
+    """A packed network that began as :class:`Start` says; its words must move, so that it has a table."""
 
     start: Start
     config: TransferConfig = field(default_factory=TransferConfig)
 
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = fit_starts({"only": self.start}, train, dev, seed, self.config)["only"]
-        return self._keep(model, self.start.pretrained.table)
+    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
+        return fit_starts({"only": self.start}, *given, self.config)["only"], self.start.pretrained.table
 
 
 @dataclass
 class ServedContextual(_Served):
-    """A packed network that reads a language model, begun as
-    :class:`slubook.ch3_elmol.contextual_training.ContextStart` says.
+    """A packed network that reads a language model and began as :class:`ContextStart` says.
 
     The language model is part of the pack, since unfreezing made it this skill's own.
     """
@@ -87,11 +141,5 @@ class ServedContextual(_Served):
     start: ContextStart
     config: TransferConfig = field(default_factory=TransferConfig)
 
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = fit_contextual(self.start, train, dev, seed, self.config)
-        return self._keep(model, self.start.pretrained.base.table)
+    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
+        return fit_contextual(self.start, *given, self.config), self.start.pretrained.base.table
