@@ -254,13 +254,13 @@ def test_least_recently_used_skills_make_room(blobs, skill, tmp_path):
     with SkillStore(tmp_path, skill[2], capacity=2 * size) as store:
         for name in ("skill 0", "skill 1", "skill 0", "skill 2", "skill 0", "skill 1"):
             store.skill(name)
-            assert store.open_bytes <= 2 * size and store.opened <= 2
+            assert store.open_bytes <= 2 * size and len(store.opened) <= 2
         assert (store.hits, store.misses) == (2, 4)  # skill 1 had to make room for skill 2
         assert store.open_bytes == size * 2
     with SkillStore(tmp_path, skill[2], capacity=1) as store:
         assert store.skill("skill 0") is store.skill("skill 0")  # the last one stays, however small the room
         store.clear()
-        assert (store.opened, store.open_bytes, store.hits) == (0, 0, 0)
+        assert (len(store.opened), store.open_bytes, store.hits) == (0, 0, 0)
 
 
 def test_what_a_store_refuses(blobs, skill, tmp_path):

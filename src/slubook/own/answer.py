@@ -32,7 +32,7 @@ from slubook.own.skill import Mature, OwnSkill, Vectors, pretrained
 from slubook.own.skill import vectors as own_vectors
 from slubook.profiles import cache_dir, seed_everything, stable_hash
 from slubook.serving.packed import PackedSkill
-from slubook.serving.served import ServedContextual, ServedDNN, ServedTransfer, no_vectors
+from slubook.serving.served import Served, no_vectors, served_contextual, served_dnn, served_transfer
 from slubook.serving.store import SkillStore, append
 
 ABOUT, CHOICE = "about.json", "choice.json"
@@ -128,7 +128,7 @@ class Network:
         """Learn from all and pack."""
         model = self.make(configs, basis).fit(list(skill.utterances), [])
         append(folder, [(skill.name, model.blob)])
-        return {"table": str(basis.folder) if basis else None, "dim": model.generic.dim}
+        return {"table": str(basis.folder) if basis else None, "dim": model.table.dim}
 
     def read(self, skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> PackedSkill:
         """What :meth:`write` left, over the table as it is now."""
@@ -146,9 +146,9 @@ class Neural(Network):
         """The vectors that were asked for."""
         return own_vectors(beneath.vectors, skills)
 
-    def make(self, configs: Configs, basis: Basis) -> ServedDNN:
+    def make(self, configs: Configs, basis: Basis) -> Served:
         """A new model."""
-        return ServedDNN(basis.table if basis else None, configs.dnn)
+        return served_dnn(basis.table if basis else None, configs.dnn)
 
 
 class Transferred(Network):
@@ -160,9 +160,9 @@ class Transferred(Network):
         """The network that was pretrained on the embedded corpora."""
         return pretrained(skills)
 
-    def make(self, configs: Configs, basis: Basis) -> ServedTransfer:
+    def make(self, configs: Configs, basis: Basis) -> Served:
         """A new model."""
-        return ServedTransfer(configs.transfer.start(basis.network, MOVABLE), configs.transfer)
+        return served_transfer(configs.transfer.start(basis.network, MOVABLE), configs.transfer)
 
 
 class OverELMoL(Network):
@@ -174,10 +174,10 @@ class OverELMoL(Network):
         """The network that was pretrained on the embedded corpora over the language model that was asked for."""
         return contextual(beneath.elmol, skills)
 
-    def make(self, configs: Configs, basis: Basis) -> ServedContextual:
+    def make(self, configs: Configs, basis: Basis) -> Served:
         """A new model."""
         start = ContextStart(basis.network, rate=configs.transfer.rate, parts=MOVABLE)
-        return ServedContextual(start, configs.transfer)
+        return served_contextual(start, configs.transfer)
 
 
 #: Every kind of model, the simplest first.

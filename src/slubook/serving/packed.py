@@ -52,11 +52,7 @@ class Rows(NamedTuple):
 
 
 def quantise(matrix: np.ndarray, bits: int) -> Rows:
-    """Rounds each row to whole multiples of its largest magnitude over 127 (8 bits) or 7 (4 bits).
-
-    Args:
-        matrix: [..., R, C].
-        bits: 8 or 4.
+    """Rounds each row of [..., R, C] to whole multiples of its largest magnitude over 127 (8 bits) or 7 (4 bits).
 
     Raises:
         ValueError: for other bits, or values that are not finite.
@@ -86,9 +82,9 @@ def from_nibbles(codes: np.ndarray) -> np.ndarray:
     return pairs.reshape(*codes.shape[:-1], 2 * codes.shape[-1]) - np.int8(8)
 
 
-def hashed(feature: str) -> int:
-    """Returns the 32 bits that stand for an n-gram in a pack (feature hashing, Weinberger et al., 2009)."""
-    return stable_hash("ngram", feature)
+def hashed(features: Sequence[str]) -> np.ndarray:
+    """Returns the 32 bits that stand for each n-gram in a pack (feature hashing, Weinberger et al., 2009)."""
+    return np.array([stable_hash("ngram", feature) for feature in features], np.uint32)
 
 
 #: The weights of a bi-LSTM layer, both directions: w_in [2, I, 4H], w_rec [2, H, 4H], bias [2, 1, 4H].
@@ -96,11 +92,7 @@ Layer = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Decoder:
-    """Decodes the tensors of a blob to float32, by name.
-
-    Attributes:
-        nbytes: of everything decoded so far.
-    """
+    """Decodes the tensors of a blob to float32, by name; ``nbytes`` counts those of everything decoded so far."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
         self.tensors, self.nbytes = tensors, 0
@@ -226,11 +218,7 @@ class PackedSkill:
     """
 
     def __init__(self, blob: bytes, table: VectorTable) -> None:
-        """Reads a blob.
-
-        Args:
-            blob: as :func:`slubook.serving.packing.pack` wrote it.
-            table: the generic table that the skill was trained over.
+        """Reads what :func:`slubook.serving.packing.pack` wrote, and answers over the table of the training.
 
         Raises:
             StoreError: when the blob is damaged or of another format, or the table is another one.
@@ -302,7 +290,7 @@ class PackedSkill:
     def _ngram_scores(self, tokens: Sequence[Token]) -> np.ndarray | float:
         if not len(self._hashes):
             return 0.0
-        wanted = np.array([hashed(f) for f in utterance_features(tokens, self._order)], np.uint32)
+        wanted = hashed(utterance_features(tokens, self._order))
         at = np.searchsorted(self._hashes, wanted).clip(max=len(self._hashes) - 1)
         found = at[self._hashes[at] == wanted]
         return self._ngrams.decode(found)[:, : len(self.intents)].sum(0)

@@ -40,16 +40,13 @@ def pack(
     """Returns one skill as one blob.
 
     Args:
-        network: trained, a single one (G = 1), its own word rows added after the projection.
-        encoder: its vocabulary.
+        network, encoder: trained, a single one (G = 1), its own word rows added after the projection.
         table: the generic table that it was trained over; the blob keeps its stamp, not its rows.
         bits: 4 or 8 for each matrix, as in ``BITS``.
-        facts: what a reader of the blob must know of a network that is not chapter 1's.
-        added: tensors that only such a network has.
+        facts, added: what to know of a network of a later chapter, and the tensors that only such a network has.
 
     Raises:
-        StoreError: when the network is a bank of several, keeps its corrections elsewhere, or is of a later chapter and
-            comes without facts.
+        StoreError: when the network is another one.
     """
     if network.groups != 1:
         raise StoreError(f"a bank of {network.groups} networks cannot be packed: pack each one's `single`")
@@ -57,7 +54,7 @@ def pack(
         raise StoreError(f"a network with {network.config.correction!r} corrections has no small local table to pack")
     if type(network) is not Network and not facts:
         raise StoreError(f"a {type(network).__name__} is packed by slubook.serving.served.pack_network")
-    order = np.argsort(hashes := np.array([hashed(f) for f in encoder.ngrams], np.uint32))
+    order = np.argsort(hashes := hashed(encoder.ngrams))
     if len(np.unique(hashes)) < len(hashes):
         raise StoreError("two n-grams share a 32-bit hash: change one training utterance")
     about = {
@@ -123,16 +120,12 @@ def bytes_per_part(blob: bytes) -> dict[str, int]:
 
 
 def copy_of(blob: bytes, rng: np.random.Generator) -> bytes:
-    """Returns a copy that differs in nearly every byte and answers alike.
+    """Returns a copy of a skill of chapter 1 that differs in nearly every byte and answers alike.
 
     There are not 100,000 public skills, so real ones are copied, each in an order of its own: of its words, intents,
     projected dimensions, character filters, and the hidden units of each layer and direction. A network's answers do
     not depend on that order, so a run can check them; but neither the file nor the page cache nor memory can hold two
     copies as one. Only the small CRF and the hashes of the n-grams stay as they are.
-
-    Args:
-        blob: a packed skill of chapter 1.
-        rng: where the orders come from: equal states give equal copies.
     """
     tensors = dict(load(blob))
     about = json.loads(tensors["about"].tobytes())

@@ -208,34 +208,15 @@ def run(
 
 
 def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name: str, settings: DNNConfig) -> Measured:
-    """Measures one cell: the methods on one draw of one skill, or the served network alone; packs it at seed 0."""
-    table = VectorTable.load(table_folder(table_name))
-    if compared:
-        rows, served = compare_methods(skill, size, seed, table, settings)
-    else:
-        rows, served = [], DNN(table, settings).fit(*skill.draw(size, seed), seed)
-    more = {"float32": served.size_bytes()}
-    if seed == 0:
-        more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
-    return Measured(rows, {table.name: table.stamp}, more)
-
-
-def compare_methods(
-    skill: Skill, size: int, seed: int, table: VectorTable, settings: DNNConfig
-) -> tuple[list[Row], DNN]:
-    """Trains and judges every method of ``METHODS`` on one draw of one skill.
-
-    Returns:
-        One row a method, and the network that is served.
-    """
-    train, dev = skill.draw(size, seed)
+    """Measures all methods on one draw of one skill, or trains what is served alone; packs that at seed 0."""
+    table, (train, dev) = VectorTable.load(table_folder(table_name)), skill.draw(size, seed)
     rows: list[Row] = []
 
     def judge(method: str, model: DNN | PackedSkill, seconds: float, nbytes: int) -> None:
         measured = outcomes(skill.test, model.predict([u.text for u in skill.test]))
         rows.append(Row(skill.name, method, size, seed, measured, seconds, latency_ms(model, skill.test), nbytes))
 
-    def learn(tables: dict[str, VectorTable | None], correction: str) -> dict[str, DNN]:
+    def learn(correction: str, **tables: VectorTable | None) -> dict[str, DNN]:
         start = time.perf_counter()
         changed = replace(settings, network=replace(settings.network, correction=correction))
         models = fit_together(tables, train, dev, seed, changed)
@@ -248,21 +229,26 @@ def compare_methods(
             judge(method, model, share, model.size_bytes() + more)
         return models
 
-    served = learn({"shared_local": table, "local_only": None}, "projected")["shared_local"]
-    learn({"generic_only": table}, "none")
-    learn({"private_full": table}, "generic")
-    for method, bits in PACKINGS.items():
-        blob = pack(served.network, served.encoder, table, bits)
-        judge(method, PackedSkill(blob, table), 0.0, len(blob))
-    return rows, served
+    if compared:
+        served = learn("projected", shared_local=table, local_only=None)["shared_local"]
+        learn("none", generic_only=table)
+        learn("generic", private_full=table)
+        for method, bits in PACKINGS.items():
+            blob = pack(served.network, served.encoder, table, bits)
+            judge(method, PackedSkill(blob, table), 0.0, len(blob))
+    else:
+        served = DNN(table, settings).fit(train, dev, seed)
+    more = {"float32": served.size_bytes()}
+    if seed == 0:
+        more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
+    return Measured(rows, {table.name: table.stamp}, more)
 
 
 def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: VectorTable, copies: int) -> dict[str, Any]:
-    """Returns the exact bytes of one skill, of the shared table, and of other ways to serve as many skills.
+    """Returns the exact bytes of one skill, of the shared table, and of other ways to serve as many copies.
 
     Args:
-        blobs: the packed originals.
-        float32: bytes of each original before it was packed.
+        blobs, float32: the packed originals, and the bytes of each before it was packed.
         table: the generic table.
         copies: skills served.
 
@@ -299,11 +285,7 @@ def serve_copies(
 ) -> dict[str, Any]:
     """Writes copies of skills to a store on disk, serves them in a process of their own, and deletes the store.
 
-    Args:
-        blobs: the packed originals, copied in turn: the k-th copy is called ``name#k`` and shuffled by seed k.
-        skills: for their test utterances.
-        table: the generic table, saved in the cache.
-        scale: how much.
+    The packed originals are copied in turn: the k-th copy is called ``name#k`` and shuffled by seed k.
 
     Returns:
         What :func:`slubook.serving.traffic.serve` measured, and how long writing took (``write_s``).

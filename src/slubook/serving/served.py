@@ -5,8 +5,8 @@ Errors measured on these models are those that their users will meet. Taught in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -44,11 +44,7 @@ def pack_network(network: Network, encoder: Encoder, table: VectorTable, bits: M
 
 
 def pack_reader(network: ContextualNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns the facts and the tensors from which :class:`slubook.serving.packed.PackedReader` reads.
-
-    Raises:
-        StoreError: when the network reads another embedding than a language model.
-    """
+    """Returns the facts and the tensors from which :class:`slubook.serving.packed.PackedReader` reads."""
     model = network.embedding
     if not isinstance(model, BiLM):
         raise StoreError("a network with an embedding of word vectors cannot be packed: give it a language model")
@@ -81,13 +77,19 @@ def no_vectors(dim: int) -> VectorTable:
     return VectorTable("none", {}, *np.zeros((2, 0, dim), np.float16))
 
 
-class _Served:
+@dataclass
+class Served:
     """A model that answers from its pack.
 
     Attributes:
+        train: returns the network's model for a training set, a dev set and a seed.
+        table: the generic table that it is packed over.
         blob: the packed skill.
-        generic: the table that it is packed over.
     """
+
+    train: Callable[[Sequence[Utterance], Sequence[Utterance], int], DNN]
+    table: VectorTable
+    blob: bytes = b""
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
         """Trains a network for one skill, then packs it.
@@ -95,9 +97,9 @@ class _Served:
         Raises:
             ValueError: when ``train`` is empty.
         """
-        model, self.generic = self._trained(train, dev, seed)
-        self.blob = pack_network(model.network, model.encoder, self.generic)
-        self._skill = PackedSkill(self.blob, self.generic)
+        model = self.train(train, dev, seed)
+        self.blob = pack_network(model.network, model.encoder, self.table)
+        self._skill = PackedSkill(self.blob, self.table)
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -109,37 +111,16 @@ class _Served:
         return len(self.blob)
 
 
-@dataclass
-class ServedDNN(_Served):
-    """A packed network over one generic table, or over none."""
-
-    table: VectorTable | None = None
-    config: DNNConfig = field(default_factory=DNNConfig)
-
-    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
-        return DNN(self.table, self.config).fit(*given), self.table or no_vectors(self.config.network.dim)
+def served_dnn(table: VectorTable | None, config: DNNConfig) -> Served:
+    """Returns chapter 1's network, to be served over one generic table, or over none."""
+    return Served(DNN(table, config).fit, table or no_vectors(config.network.dim))
 
 
-@dataclass
-class ServedTransfer(_Served):
-    """A packed network that began as :class:`Start` says; its words must move, so that it has a table."""
-
-    start: Start
-    config: TransferConfig = field(default_factory=TransferConfig)
-
-    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
-        return fit_starts({"only": self.start}, *given, self.config)["only"], self.start.pretrained.table
+def served_transfer(start: Start, config: TransferConfig) -> Served:
+    """Returns chapter 2's network with a start, to be served; its words must move, so that it has a table."""
+    return Served(lambda *given: fit_starts({"one": start}, *given, config)["one"], start.pretrained.table)
 
 
-@dataclass
-class ServedContextual(_Served):
-    """A packed network that reads a language model and began as :class:`ContextStart` says.
-
-    The language model is part of the pack, since unfreezing made it this skill's own.
-    """
-
-    start: ContextStart
-    config: TransferConfig = field(default_factory=TransferConfig)
-
-    def _trained(self, *given: Any) -> tuple[DNN, VectorTable]:
-        return fit_contextual(self.start, *given, self.config), self.start.pretrained.base.table
+def served_contextual(start: ContextStart, config: TransferConfig) -> Served:
+    """Returns chapter 3's network, to be served with its language model, which unfreezing made this skill's own."""
+    return Served(lambda *given: fit_contextual(start, *given, config), start.pretrained.base.table)

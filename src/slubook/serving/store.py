@@ -52,11 +52,9 @@ def read_index(folder: Path) -> tuple[dict[str, tuple[int, int, int]], int]:
 
 
 def append(folder: Path, blobs: Iterable[tuple[str, bytes]]) -> None:
-    """Adds skills to a store, which is made when missing; none is there before all are. One writer at a time.
+    """Adds skills, by their ids, to a store, which is made when missing; an id that it knows gets the new blob.
 
-    Args:
-        folder: of the store.
-        blobs: skill ids and packed skills. An id that the store knows gets the new blob.
+    No skill is there before all are. One writer at a time.
 
     Raises:
         StoreError: when the store that is there is damaged.
@@ -80,26 +78,24 @@ class SkillStore(AbstractContextManager):
 
     Attributes:
         places: where each skill stands; see :func:`read_index`.
+        opened: the open skills, the least recently used first.
+        open_bytes: their memory.
         hits: requests whose skill was open.
         misses: requests whose skill had to be read.
-        open_bytes: memory of the open skills.
     """
 
     def __init__(self, folder: Path, table: VectorTable, capacity: int = 2**30) -> None:
-        """Maps the file of a store into memory.
+        """Maps the file of a store into memory; raises as :func:`read_index`.
 
         Args:
             folder: of the store.
             table: the one generic table of all its skills.
             capacity: bytes that open skills may take together; the last one used stays open even above it.
-
-        Raises:
-            StoreError: when there is no store, or its files do not fit each other.
         """
         self.places, end = read_index(folder)
         self.folder, self.table, self.capacity = folder, table, capacity
         self.hits = self.misses = self.open_bytes = 0
-        self._open: OrderedDict[str, PackedSkill] = OrderedDict()
+        self.opened: OrderedDict[str, PackedSkill] = OrderedDict()
         with open(folder / DATA, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if end else None
 
@@ -109,28 +105,24 @@ class SkillStore(AbstractContextManager):
         Raises:
             StoreError: when the store does not know it, or its bytes are damaged or over another table.
         """
-        if name in self._open:
+        if name in self.opened:
             self.hits += 1
-            self._open.move_to_end(name)
-            return self._open[name]
+            self.opened.move_to_end(name)
+            return self.opened[name]
         blob = self.blob(name)
         try:
             skill = PackedSkill(blob, self.table)
         except StoreError as error:
             raise StoreError(f"skill {name!r} in {self.folder}: {error}") from error
         self.misses += 1
-        self._open[name] = skill
+        self.opened[name] = skill
         self.open_bytes += skill.nbytes
-        while self.open_bytes > self.capacity and len(self._open) > 1:
-            self.open_bytes -= self._open.popitem(last=False)[1].nbytes
+        while self.open_bytes > self.capacity and len(self.opened) > 1:
+            self.open_bytes -= self.opened.popitem(last=False)[1].nbytes
         return skill
 
     def blob(self, name: str) -> bytes:
-        """Returns the packed bytes of a skill, copied out of the mapped file, whose pages are then released.
-
-        Raises:
-            StoreError: when the store does not know it, or its bytes are not those that were stored.
-        """
+        """Returns the packed bytes of a skill, copied out of the mapped file; raises as :meth:`skill`."""
         if (place := self.places.get(name)) is None:
             raise StoreError(f"skill {name!r} is not among the {len(self.places)} of {self.folder}: pack and append it")
         start, length, checksum = place
@@ -146,14 +138,9 @@ class SkillStore(AbstractContextManager):
             page = start - start % mmap.PAGESIZE
             self._map.madvise(getattr(mmap, advice), page, start + length - page)
 
-    @property
-    def opened(self) -> int:
-        """Returns how many skills are open."""
-        return len(self._open)
-
     def clear(self) -> None:
         """Closes all open skills and sets the counts to zero."""
-        self._open.clear()
+        self.opened.clear()
         self.hits = self.misses = self.open_bytes = 0
 
     def __exit__(self, *_: object) -> None:

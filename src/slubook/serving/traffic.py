@@ -1,8 +1,7 @@
 """Sends requests to a skill store, one at a time in one process, and measures waiting and memory.
 
-Runs as a process of its own (``python -m slubook.serving.traffic``, job and answer as JSON on the standard streams), so
-that memory is that of serving alone: nothing here imports torch. The caller sets ``OMP_NUM_THREADS=1`` and its like, so
-that linear algebra runs on one thread. Three phases:
+It is a process of its own (``python -m slubook.serving.traffic``, arguments and answer of :func:`serve` as JSON on the
+standard streams), so that memory is that of serving alone: nothing here imports torch. Three phases:
 
 - *first*: every skill once, in random order, with nothing open and, where the system allows it, none of the file in the
   page cache: what the first user of a skill waits;
@@ -31,7 +30,7 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.serving.store import DATA, SkillStore
 
 WATCHED = 50  # requests between two looks at the resident memory
-#: What users say to each original, and what it answers, as :func:`answer` writes it.
+#: What users say to each original skill, and what it answers, as :func:`answer` writes it.
 Dialogues = Mapping[str, Sequence[tuple[str, str]]]
 
 
@@ -39,16 +38,15 @@ def serve(store: str, table: str, dialogues: Dialogues, capacity: int, requests:
     """Runs the three phases.
 
     Args:
-        store: folder of the skill store; the skill ``name#7`` is a copy of ``name``.
-        table: folder of the generic table.
+        store, table: folders of the skill store, where ``name#7`` is a copy of ``name``, and of the generic table.
         dialogues: of the originals.
         capacity: bytes for open skills.
         requests: of the *zipf* and the *uniform* phase, each.
         seed: of the order of requests.
 
     Returns:
-        ``phases`` (one dict each: latencies in milliseconds, hit rate, requests a second, memory), ``memory``
-        before the first request, and ``wrong`` (answers that differ from the original's).
+        ``phases`` (latencies in milliseconds, hit rate, requests a second, memory), ``memory`` before the first
+        request, and ``wrong`` (answers that differ from the original's).
     """
     rng, vectors = np.random.default_rng(seed), VectorTable.load(Path(table))
     with SkillStore(Path(store), vectors, capacity) as opened:
@@ -132,7 +130,7 @@ def memory(table: VectorTable, folder: Path, store: SkillStore) -> dict[str, Any
         resident, proportional = (sum(getattr(m, kind) for m in mapped) for kind in ("rss", "pss"))
         found["proportional"] = full.pss
         found["table"] = {"bytes": table.nbytes, "resident": resident, "proportional": proportional}
-    return {**found, "open_skills": store.open_bytes, "opened": store.opened}
+    return {**found, "open_skills": store.open_bytes, "opened": len(store.opened)}
 
 
 def drop_cache(path: Path) -> bool:
