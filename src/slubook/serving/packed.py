@@ -9,7 +9,7 @@ chapter 1, *Shared and local embeddings*; the language model in a pack in chapte
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ def from_nibbles(codes: np.ndarray) -> np.ndarray:
     return pairs.reshape(*codes.shape[:-1], 2 * codes.shape[-1]) - np.int8(8)
 
 
-def hashed(features: Sequence[str]) -> np.ndarray:
+def hashed(features: Iterable[str]) -> np.ndarray:
     """Returns the 32 bits that stand for each n-gram in a pack (feature hashing, Weinberger et al., 2009)."""
     return np.array([stable_hash("ngram", feature) for feature in features], np.uint32)
 
