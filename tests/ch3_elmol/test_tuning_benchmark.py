@@ -9,6 +9,7 @@ from slubook.ch3_elmol.benchmark import QUICK_UPDATES, START, Contextual, Settin
 from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.tuning import BENCHMARK_HEAD, BENCHMARK_SEARCH
 from slubook.corpora.utterance import Prediction
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import SEED, Trial, draw_hash
 
 

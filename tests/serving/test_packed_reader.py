@@ -14,7 +14,8 @@ from slubook.ch3_elmol.contextual import ContextEncoded, ContextualNetwork, Word
 from slubook.corpora.utterance import tokenize
 from slubook.serving import packing
 from slubook.serving.packed import PackedSkill, Rows, StoreError
-from slubook.serving.packing import bytes_per_part, pack
+from slubook.serving.packing import bytes_per_part
+from slubook.serving.served import pack_network
 
 TEXTS = ("please add brown sugar to my basket", "read", "", "no more zebras ! उठो", "a internationalisation of milk")
 
@@ -46,7 +47,7 @@ def test_without_rounding_its_scores_are_those_of_the_network(encoder, layers, m
 
     monkeypatch.setattr(packing, "quantise", exact)
     table, network = table_of(encoder.words[::2]), network_over(encoder, layers)
-    packed = PackedSkill(pack(network, encoder, table), table)
+    packed = PackedSkill(pack_network(network, encoder, table), table)
     encoded = ContextEncoded(encoder.encode(TEXTS, [table], table.dim), network.embedding)
     for n, text in enumerate(TEXTS):
         with torch.no_grad():
@@ -60,7 +61,7 @@ def test_without_rounding_its_scores_are_those_of_the_network(encoder, layers, m
 
 def test_at_eight_bits_it_reads_nearly_the_same_and_the_pack_tells_its_weight(encoder):
     table, network = table_of(encoder.words[::2]), network_over(encoder, 1)
-    blob = pack(network, encoder, table)
+    blob = pack_network(network, encoder, table)
     packed, words = PackedSkill(blob, table), ["please", "add", "zebras"]
     embedding = network.embedding
     with torch.no_grad():
@@ -70,7 +71,7 @@ def test_at_eight_bits_it_reads_nearly_the_same_and_the_pack_tells_its_weight(en
     assert np.abs(packed._reader(words) - beside).max() < 0.1 < beside.std()
     numbers = sum(p.numel() for p in embedding.parameters()) + network.context.weight.numel()
     assert numbers < bytes_per_part(blob)["reader"] < 2 * numbers
-    plain = PackedSkill(pack(random_network(encoder, config=FORKED), encoder, table), table)
+    plain = PackedSkill(pack_network(random_network(encoder, config=FORKED), encoder, table), table)
     assert packed.nbytes - plain.nbytes > 4 * numbers
 
 
@@ -78,4 +79,4 @@ def test_a_network_over_word_vectors_is_not_packed(encoder):
     table = table_of(encoder.words)
     network = ContextualNetwork(encoder, replace(FORKED, layers=3), WordVectors(table), False)
     with pytest.raises(StoreError, match="cannot be packed: give it a language model"):
-        pack(network, encoder, table)
+        pack_network(network, encoder, table)

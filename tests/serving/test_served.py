@@ -20,7 +20,7 @@ from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import words
 from slubook.evaluation.model import NLUModel
 from slubook.serving.packed import PackedSkill, StoreError
-from slubook.serving.served import ServedContextual, ServedDNN, no_vectors
+from slubook.serving.served import no_vectors, served_contextual, served_dnn
 
 SMALL = DNNConfig(
     NetworkConfig(dim=8, project=16, char_dim=6, char_filters=8, hidden=12, dropout=0.2),
@@ -35,7 +35,7 @@ def table(seed: int) -> VectorTable:
 
 @pytest.mark.parametrize("below", [None, table(0)], ids=["no vectors", "a table"])
 def test_packed_says_what_the_network_says(toy_skill, below):
-    served = ServedDNN(below, SMALL).fit(toy_skill[:40], toy_skill[40:], seed=1)
+    served = served_dnn(below, SMALL).fit(toy_skill[:40], toy_skill[40:], seed=1)
     plain = DNN(below, SMALL).fit(toy_skill[:40], toy_skill[40:], seed=1)
     texts = [u.text for u in toy_skill]
     pairs = zip(served.predict(texts), plain.predict(texts), strict=True)
@@ -54,7 +54,7 @@ def test_packed_with_its_language_model_it_says_what_the_network_says(toy_skill)
     model = train_bilm("toy", [words(u.text) for u in toy_skill], reader).reader
     known, _ = pretrain_contextual("toy", [make_domain("toy", toy_skill)], model, source)
     start, config = ContextStart(known, UnfreezingConfig(latest=0.25)), TransferConfig(shape, SMALL.training)
-    served = ServedContextual(start, config).fit(toy_skill[:40], toy_skill[40:], seed=1)
+    served = served_contextual(start, config).fit(toy_skill[:40], toy_skill[40:], seed=1)
     plain = fit_contextual(start, toy_skill[:40], toy_skill[40:], 1, config)
     assert plain.since, "its layers learned, and are packed as they are now"
     texts = [u.text for u in toy_skill]
@@ -66,7 +66,7 @@ def test_packed_with_its_language_model_it_says_what_the_network_says(toy_skill)
 
 
 def test_over_another_table_it_is_refused(toy_skill):
-    served = ServedDNN(table(0), SMALL).fit(toy_skill[:12], [], seed=1)
+    served = served_dnn(table(0), SMALL).fit(toy_skill[:12], [], seed=1)
     with pytest.raises(StoreError, match="trained over table"):
         PackedSkill(served.blob, table(1))
     with pytest.raises(StoreError, match="trained over table"):

@@ -20,10 +20,9 @@ from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.runner import run
 from slubook.files import KeptError
 from slubook.serving import protocol as serving
-from slubook.serving.copies import copy_of
 from slubook.serving.packed import PackedSkill
-from slubook.serving.packing import pack
-from slubook.serving.sharing import METHODS, PAIRS, byte_table
+from slubook.serving.packing import copy_of, pack
+from slubook.serving.protocol import METHODS, PAIRS, byte_table
 from slubook.serving.traffic import percentiles
 
 SETTINGS = DNNConfig(
@@ -118,7 +117,7 @@ def test_all_answers_are_those_of_the_originals(results):
 def test_a_wrong_answer_would_be_noticed(small_plan, toy_skill, monkeypatch):
     blob = _blob(small_plan, toy_skill)
     other = _blob(small_plan, [replace(u, intent=f"Not{u.intent}") for u in toy_skill])
-    monkeypatch.setattr(serving, "copies_of", lambda blobs, count: [(f"toy/a#{k}", other) for k in range(count)])
+    monkeypatch.setattr(serving, "copy_of", lambda blob, rng: other)
     scale = serving.Scale(copies=2, capacity=10**6, requests=3, seeds=1)
     measured = serving.serve_copies({"toy/a": blob}, [small_plan.compared[0]], small_plan.table, scale)
     assert measured["wrong"] == 2 + 3 + 3

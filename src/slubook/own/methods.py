@@ -19,7 +19,7 @@ from slubook.evaluation.model import NLUModel
 from slubook.own.inputs import PretrainedInput, elmol_network, pretrained_network, word_vectors
 from slubook.own.skill import OwnSkill
 from slubook.serving.packed import PackedSkill
-from slubook.serving.served import ServedContextual, ServedDNN, ServedTransfer, no_vectors
+from slubook.serving.served import no_vectors, served_contextual, served_dnn, served_transfer
 from slubook.serving.store import SkillStore, append
 
 #: The tuned settings of the models.
@@ -41,7 +41,7 @@ def keep_packed(skill: OwnSkill, model: NLUModel, pretrained: PretrainedInput | 
     """Trains a network on all of a skill and packs it; with no dev set, the average of its weights is kept."""
     model.fit(list(skill.utterances), [])
     append(folder, [(skill.name, model.blob)])
-    return {"table": str(pretrained.table) if pretrained else None, "dim": model.below.dim}
+    return {"table": str(pretrained.table) if pretrained else None, "dim": model.table.dim}
 
 
 def open_packed(skill: OwnSkill, folder: Path, about: Mapping[str, Any]) -> PackedSkill:
@@ -88,7 +88,7 @@ METHODS: dict[str, Method] = {
     "dnn": Method(
         "DNN",
         "the DNN",
-        lambda pretrained: ServedDNN(pretrained.model if pretrained else None, DNN),
+        lambda pretrained: served_dnn(pretrained.model if pretrained else None, DNN),
         "word vectors",
         word_vectors,
     ),
@@ -96,7 +96,7 @@ METHODS: dict[str, Method] = {
     "transfer": Method(
         "Transfer",
         "the transferred network",
-        lambda pretrained: ServedTransfer(TRANSFER.start(pretrained.model, MOVABLE), TRANSFER),
+        lambda pretrained: served_transfer(TRANSFER.start(pretrained.model, MOVABLE), TRANSFER),
         "pretrained network",
         lambda choice, skills: pretrained_network(skills),
         on_request=True,
@@ -105,7 +105,7 @@ METHODS: dict[str, Method] = {
     "elmol": Method(
         "ELMoL",
         "ELMoL",
-        lambda pretrained: ServedContextual(
+        lambda pretrained: served_contextual(
             ContextStart(pretrained.model, rate=TRANSFER.rate, parts=MOVABLE), TRANSFER
         ),
         "language model",

@@ -1,15 +1,14 @@
-"""Chapter 1's second experiment: what one shared table and many small stores cost, and what they give up.
+"""Runs chapter 1's second experiment: what one shared table and many small stores cost, and what they give up.
 
 Protocol (raise its number in the table when its meaning changes):
 
-- *Accuracy*: on the skills of chapter 1, a hundred training utterances each, the same draws for all: the generic
-  table alone, with a small local table (what is served), a local table alone, and a private copy of the whole
-  table, fine-tuned. The private copy is trained as a correction to the rows of the training words: the other
-  rows would get no gradient and stay as they are, so nothing is lost by not writing them down. The served network
-  is also judged as it is packed, and with all its matrices at eight and at four bits.
+- *Accuracy*: on the skills of chapter 1, a hundred training utterances each, the same draws for all: the generic table
+  alone, with a small local table (what is served), a local table alone, and a private copy of the whole table,
+  fine-tuned. The private copy is trained as a correction to the rows of the training words: the other rows would get no
+  gradient. The served network is also judged as it is packed, and with all its matrices at eight and at four bits.
 - *Serving*: the skills of the first draw (full: the embedded ones too), packed and copied to thousands
-  (:mod:`slubook.serving.copies` says how copies differ), then asked real test utterances by
-  :mod:`slubook.serving.traffic`, in one process, on one thread. Every answer is compared with the original's.
+  (:func:`slubook.serving.packing.copy_of`), then asked real test utterances by :mod:`slubook.serving.traffic`, in one
+  process, on one thread. Every answer is compared with the original's.
 - *Cost*: exact bytes of the store, and of what the same skills would need with private tables.
 """
 
@@ -24,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from slubook.ch1_skills.dnn import DNN, DNNConfig
+from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
 from slubook.ch1_skills.pool import build_pool, public_pool
@@ -44,19 +43,30 @@ from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
+from slubook.evaluation.metrics import outcomes
+from slubook.experiments.bench import latency_ms
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import add_origins, stamp
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.workers import CellsFailed, Key, Measured, Task, measure
-from slubook.files import KeptError, write_atomically
+from slubook.files import KeptError
 from slubook.profiles import cache_dir
-from slubook.serving.copies import copy_of
 from slubook.serving.packed import PackedSkill
-from slubook.serving.packing import BITS, pack
-from slubook.serving.sharing import byte_table, compare_methods
+from slubook.serving.packing import BITS, bytes_per_part, copy_of, pack
 from slubook.serving.store import PAGE, append
-from slubook.serving.traffic import Job, answer
+from slubook.serving.traffic import answer
+
+METHODS, BASELINE = EXPERIMENTS["serving"].methods, EXPERIMENTS["serving"].baseline
+#: Bits of each matrix, of the methods that are packed.
+PACKINGS = {"packed": BITS, "packed_8": dict.fromkeys(BITS, 8), "packed_4": dict.fromkeys(BITS, 4)}
+#: What the chapter compares, (baseline, proposed).
+PAIRS = (
+    *((baseline, "shared_local") for baseline in ("generic_only", "local_only", BASELINE)),
+    *(("shared_local", packing) for packing in PACKINGS),
+    (BASELINE, "packed"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,20 +107,19 @@ class Plan:
         return {s.name: s for s in (*self.compared, *self.served)}
 
     def keys(self, seeds: int) -> list[Key]:
-        """Every cell: the first draw of the skills that are only served, each draw of the others."""
+        """Returns every cell: the first draw of the skills that are only served, each draw of the others."""
         drawn = [(s.name, seed) for seed in range(seeds) for s in self.compared]
         return [(name, self.size, seed) for name, seed in [*((s.name, 0) for s in self.served), *drawn]]
 
 
 def plan(profile: str) -> Plan:
-    """The skills of the profile, and the FastText table that chapter 1 trains on its pool; trained if need be.
+    """Returns the skills of the profile over the FastText table that chapter 1 trains on its pool, if need be now.
 
     Raises:
         CorpusError: when a corpus is missing.
     """
-    embedded = skills_of("skills", load("skills"), keep_split=True)
     if profile == "full":
-        compared, served = public_skills(), embedded
+        compared, served = public_skills(), skills_of("skills", load("skills"), keep_split=True)
         pool = public_pool(compared)
     else:
         compared, served = quick_skills(), []
@@ -202,31 +211,87 @@ class Serving(Work):
 
 
 def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name: str, settings: DNNConfig) -> Measured:
-    """One cell, in a worker: the methods on one draw of one skill, or the served network alone; packed at seed 0."""
-    table = VectorTable.load(table_folder(table_name))
+    """Measures all methods on one draw of one skill, or trains what is served alone; packs that at seed 0."""
+    table, (train, dev) = VectorTable.load(table_folder(table_name)), skill.draw(size, seed)
+    rows: list[Row] = []
+
+    def judge(method: str, model: DNN | PackedSkill, seconds: float, nbytes: int) -> None:
+        measured = outcomes(skill.test, model.predict([u.text for u in skill.test]))
+        rows.append(Row(skill.name, method, size, seed, measured, seconds, latency_ms(model, skill.test), nbytes))
+
+    def learn(correction: str, **tables: VectorTable | None) -> dict[str, DNN]:
+        start = time.perf_counter()
+        changed = replace(settings, network=replace(settings.network, correction=correction))
+        models = fit_together(tables, train, dev, seed, changed)
+        share = (time.perf_counter() - start) / len(models)
+        for (
+            method,
+            model,
+        ) in models.items():  # a private copy holds every row of the table, not the corrected ones alone
+            more = table.nbytes - 4 * model.network.local.numel() if correction == "generic" else 0
+            judge(method, model, share, model.size_bytes() + more)
+        return models
+
     if compared:
-        rows, served = compare_methods(skill, size, seed, table, settings)
+        served = learn("projected", shared_local=table, local_only=None)["shared_local"]
+        learn("none", generic_only=table)
+        learn("generic", private_full=table)
+        for method, bits in PACKINGS.items():
+            blob = pack(served.network, served.encoder, table, bits)
+            judge(method, PackedSkill(blob, table), 0.0, len(blob))
     else:
-        rows, served = [], DNN(table, settings).fit(*skill.draw(size, seed), seed)
+        served = DNN(table, settings).fit(train, dev, seed)
     more = {"float32": served.size_bytes()}
     if seed == 0:
         more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
     return Measured(rows, {table.name: table.stamp}, more)
 
 
+def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: VectorTable, copies: int) -> dict[str, Any]:
+    """Returns the exact bytes of one skill, of the shared table, and of other ways to serve as many copies.
+
+    Args:
+        blobs, float32: the packed originals, and the bytes of each before it was packed.
+        table: the generic table.
+        copies: skills served.
+
+    Returns:
+        ``skill`` (means over the originals: its parts, ``packed``, ``float32``, ``words``), ``table``, and
+        ``total`` for that many skills: ``shared`` (one table and all packed skills), ``private_full`` (each with
+        a table of its own, packed heads), ``private_rows`` (the same without the sub-word rows),
+        ``private_small`` (each with the generic vectors of its own words only) and ``private_folded`` (the same,
+        already projected and corrected: rows as wide and as exact as the local ones, and no projection).
+    """
+    parts = [bytes_per_part(blob) for blob in blobs.values()]
+    mean = {part: float(np.mean([p[part] for p in parts])) for part in parts[0]}
+    words = float(np.mean([PackedSkill(b, table).vocabulary for b in blobs.values()]))
+    packed = float(np.mean([len(b) for b in blobs.values()]))
+    heads, row = packed - mean["local"], table.dim * 2  # private rows would be float16 like the shared ones
+    return {
+        "skill": {"parts": mean, "packed": packed, "float32": float(np.mean(float32)), "words": words},
+        "table": {
+            "name": table.name, "words": len(table.index), "buckets": len(table.buckets), "dim": table.dim,
+            "bytes": table.nbytes, "per_skill": table.nbytes / copies,
+        },
+        "total": {
+            "shared": table.nbytes + copies * packed,
+            "private_full": copies * (table.nbytes + heads),
+            "private_rows": copies * (len(table.index) * row + heads),
+            "private_small": copies * (words * row + heads),
+            "private_folded": copies * (packed - mean["project"]),
+        },
+    }  # fmt: skip
+
+
 def serve_copies(
     blobs: Mapping[str, bytes], skills: Sequence[Skill], table: VectorTable, scale: Scale
 ) -> dict[str, Any]:
-    """Write ``scale.copies`` skills to a store on disk, send them requests from a process of their own, clean up.
+    """Writes copies of skills to a store on disk, serves them in a process of their own, and deletes the store.
 
-    Args:
-        blobs: the packed originals; their copies are spread evenly.
-        skills: for their test utterances.
-        table: the generic table, saved in the cache.
-        scale: how much.
+    The packed originals are copied in turn: the k-th copy is called ``name#k`` and shuffled by seed k.
 
     Returns:
-        What :func:`slubook.serving.traffic.serve` measured, and how long the store took to ``write_s``.
+        What :func:`slubook.serving.traffic.serve` measured, and how long writing took (``write_s``).
 
     Raises:
         KeptError: when the disk has no room for the store.
@@ -238,28 +303,21 @@ def serve_copies(
             f"a store of {scale.copies:,} skills takes {need / 1e9:.1f} GB, {home} has {free / 1e9:.1f} GB free: "
             "serve fewer, or set SLUBOOK_CACHE to a folder on a larger disk"
         )
-    texts = {s.name: [u.text for u in s.test] for s in skills}
-    originals = {name: PackedSkill(blob, table) for name, blob in blobs.items()}
-    answers = {name: [answer(p.intent, p.slots) for p in originals[name].predict(said)] for name, said in texts.items()}
+    dialogues = {}
+    for skill in skills:
+        said = PackedSkill(blobs[skill.name], table).predict(texts := [u.text for u in skill.test])
+        dialogues[skill.name] = [(text, answer(p.intent, p.slots)) for text, p in zip(texts, said, strict=True)]
+    order = (list(blobs)[k % len(blobs)] for k in tqdm(range(scale.copies), "copies", unit="skill", mininterval=1.0))
+    copies = ((f"{name}#{k}", copy_of(blobs[name], np.random.default_rng(k))) for k, name in enumerate(order))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory(dir=home) as folder:
         start = time.perf_counter()
-        append(Path(folder) / "store", copies_of(blobs, scale.copies))
+        append(Path(folder), copies)
         written = time.perf_counter() - start
-        job = Job(f"{folder}/store", str(table_folder(table.name)), texts, answers, scale.capacity, scale.requests)
-        write_atomically(Path(folder) / "job.json", json.dumps(asdict(job)))
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        subprocess.run(
-            [sys.executable, "-m", "slubook.serving.traffic", f"{folder}/job.json", f"{folder}/answer.json"],
-            check=True,
-            env=one_thread,
+        job = {"store": folder, "table": str(table_folder(table.name)), "dialogues": dialogues}
+        job |= {"capacity": scale.capacity, "requests": scale.requests}
+        command = [sys.executable, "-m", "slubook.serving.traffic"]
+        done = subprocess.run(
+            command, input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **threads}
         )
-        measured = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
-    return {**measured, "write_s": written}
-
-
-def copies_of(blobs: Mapping[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
-    """``count`` copies, of each original in turn: the k-th is called ``name#k`` and shuffled by seed k."""
-    names = list(blobs)
-    for k in tqdm(range(count), desc="copies", unit="skill", mininterval=1.0):
-        name = names[k % len(names)]
-        yield f"{name}#{k}", copy_of(blobs[name], np.random.default_rng(k))
+    return {**json.loads(done.stdout), "write_s": written}

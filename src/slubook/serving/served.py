@@ -1,97 +1,126 @@
-"""Networks as they are served: trained, packed, and answering from its packed form.
+"""Serves networks of every chapter: trained, packed, and answering from the pack.
 
-Errors measured on these models are those their users will meet. Taught in *Your own skill*.
+Errors measured on these models are those that their users will meet. Taught in *Your own skill*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+import torch
 
 from slubook.ch1_skills.dnn import DNN, DNNConfig
+from slubook.ch1_skills.encoding import Encoder
+from slubook.ch1_skills.network import Network
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.stacked import StackedNetwork
 from slubook.ch2_transfer.transfer import Start, TransferConfig, fit_starts
+from slubook.ch3_elmol.bilm import BEGIN, END, SPECIAL, UNKNOWN, BiLM
+from slubook.ch3_elmol.contextual import ContextualNetwork
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
 from slubook.corpora.utterance import Prediction, Utterance
-from slubook.serving.packed import PackedSkill
-from slubook.serving.packing import pack
+from slubook.serving.packed import PackedSkill, StoreError
+from slubook.serving.packing import BITS, encode, pack
+
+#: Every matrix of a language model keeps eight bits: what it reads is passed on through all layers above it.
+READER_BITS = 8
+
+
+def pack_network(network: Network, encoder: Encoder, table: VectorTable, bits: Mapping[str, int] = BITS) -> bytes:
+    """Returns the blob of a network of any chapter; see :func:`slubook.serving.packing.pack`.
+
+    Raises:
+        StoreError: as there; and when the network reads another embedding than a language model.
+    """
+    facts, added = {}, {}
+    if isinstance(network, StackedNetwork):
+        facts["stacked"] = True
+    if isinstance(network, ContextualNetwork):
+        facts["reader"], added = pack_reader(network)
+    return pack(network, encoder, table, bits, facts, added)
+
+
+def pack_reader(network: ContextualNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns the facts and the tensors from which :class:`slubook.serving.packed.PackedReader` reads."""
+    model = network.embedding
+    if not isinstance(model, BiLM):
+        raise StoreError("a network with an embedding of word vectors cannot be packed: give it a language model")
+    mix = network.mix.gamma * torch.softmax(network.mix.weights, 0) * model.scale * network.config.vector_norm
+    facts = {
+        "characters": "".join(model.names),
+        "first": SPECIAL,
+        "signs": [UNKNOWN, BEGIN, END],
+        "longest": model.config.longest,
+        "windows": [window for window, _ in model.config.filters],
+        "layers": model.config.layers,
+        "mix": mix.tolist(),
+    }
+    spelling, context = model.characters, network.context
+    plain = {"letters": spelling.table.weight, "boundary": model.boundary, "context.bias": context.bias[0, 0]}
+    matrices = {"context": context.weight[0]}
+    for name, linear in (("highway", spelling.highway), ("project", spelling.project)):
+        matrices[name], plain[f"{name}.bias"] = linear.weight.t(), linear.bias
+    for k, filters in enumerate(spelling.filters):
+        matrices[f"filters.{k}"] = filters.weight.permute(2, 1, 0).flatten(0, 1)  # [window · E, F]
+        plain[f"filters.{k}.bias"] = filters.bias
+    for k, layer in enumerate(model.stack):
+        matrices |= {f"{k}.w_in": layer.w_in, f"{k}.w_rec": layer.w_rec, f"{k}.project": layer.project}
+        plain[f"{k}.bias"] = layer.bias
+    return facts, encode(plain, matrices, lambda _: READER_BITS, "reader.")
 
 
 def no_vectors(dim: int) -> VectorTable:
-    """A table without words, [0, dim]: what a network without generic vectors is packed over."""
+    """Returns a table without words, [0, dim], over which a network without generic vectors is packed."""
     return VectorTable("none", {}, *np.zeros((2, 0, dim), np.float16))
 
 
-class _Served:
-    """What packed models have in common: they answer from their packed form."""
+@dataclass
+class Served:
+    """A model that answers from its pack.
 
-    def _keep(self, model: DNN, below: VectorTable) -> Self:
-        self.blob, self.below = pack(model.network, model.encoder, below), below
-        self._skill = PackedSkill(self.blob, below)
+    Attributes:
+        train: returns the network's model for a training set, a dev set and a seed.
+        table: the generic table that it is packed over.
+        blob: the packed skill.
+    """
+
+    train: Callable[[Sequence[Utterance], Sequence[Utterance], int], DNN]
+    table: VectorTable
+    blob: bytes = b""
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
+        """Trains a network for one skill, then packs it.
+
+        Raises:
+            ValueError: when ``train`` is empty.
+        """
+        model = self.train(train, dev, seed)
+        self.blob = pack_network(model.network, model.encoder, self.table)
+        self._skill = PackedSkill(self.blob, self.table)
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Returns intent, confidence and slots of each text."""
         return self._skill.predict(texts)
 
     def size_bytes(self) -> int:
-        """The packed skill; the generic table is shared, not counted."""
+        """Returns the bytes of the packed skill; the generic table is shared, not counted."""
         return len(self.blob)
 
 
-@dataclass
-class ServedDNN(_Served):
-    """A packed network over one generic table, or over none."""
-
-    table: VectorTable | None = None
-    config: DNNConfig = field(default_factory=DNNConfig)
-
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = DNN(self.table, self.config).fit(train, dev, seed)
-        return self._keep(model, self.table or no_vectors(self.config.network.dim))
+def served_dnn(table: VectorTable | None, config: DNNConfig) -> Served:
+    """Returns chapter 1's network, to be served over one generic table, or over none."""
+    return Served(DNN(table, config).fit, table or no_vectors(config.network.dim))
 
 
-@dataclass
-class ServedTransfer(_Served):
-    """A packed network that began as :class:`Start` says; its words must move, so that it has a table to stand on."""
-
-    start: Start
-    config: TransferConfig = field(default_factory=TransferConfig)
-
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = fit_starts({"only": self.start}, train, dev, seed, self.config)["only"]
-        return self._keep(model, self.start.pretrained.table)
+def served_transfer(start: Start, config: TransferConfig) -> Served:
+    """Returns chapter 2's network with a start, to be served; its words must move, so that it has a table."""
+    return Served(lambda *given: fit_starts({"one": start}, *given, config)["one"], start.pretrained.table)
 
 
-@dataclass
-class ServedContextual(_Served):
-    """A packed network that reads a language model, begun as
-    :class:`slubook.ch3_elmol.contextual_training.ContextStart` says.
-
-    The language model is part of the pack, since unfreezing made it this skill's own.
-    """
-
-    start: ContextStart
-    config: TransferConfig = field(default_factory=TransferConfig)
-
-    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill, then pack it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
-        model = fit_contextual(self.start, train, dev, seed, self.config)
-        return self._keep(model, self.start.pretrained.base.table)
+def served_contextual(start: ContextStart, config: TransferConfig) -> Served:
+    """Returns chapter 3's network, to be served with its language model, which unfreezing made this skill's own."""
+    return Served(lambda *given: fit_contextual(start, *given, config), start.pretrained.base.table)
