@@ -1,8 +1,13 @@
 import random
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from slubook.corpora.utterance import Slot, Utterance
+
+#: Hypothesis times examples, too: a busy machine is no failure.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 _VALUES = {
     "item": ["apples", "green tea", "bread", "two lemons", "oat milk", "rice", "brown sugar", "soap"],
