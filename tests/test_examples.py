@@ -77,7 +77,8 @@ def test_the_comparisons_on_the_page_are_of_this_corpus():
         assert f"{skill.name} ({len(skill.asked)} utterances); {own.FOLDS} folds" in text
         assert ("Transfer" in text) is ("--transfer" in text.splitlines()[0])
         shown = re.search(r"^IRER, any mistake +([\d.]+) \[", text, re.MULTILINE)
-        assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=2)
+        one = 100 / len(row.outcomes)  # utterance, which rounding by another processor may turn
+        assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=1.1 * one)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,7 @@ def test_when_the_run_is_over_every_figure_and_verdict_is_there(shown, tmp_path)
     published(tmp_path, done=5)
     text, glued = shown()
     assert glued["state"] == "The run is over: 5 skills, 5 draws."
+    assert glued["timed-on"] == "a processor", "the record says whose times these are"
     assert "Not run yet." not in text and "rovisional" not in text
     assert "<td>a card, then processor</td>" in text
     gained = "errors than FastText embeddings of general text.* The interval holds neither nought nor the article's"
