@@ -207,7 +207,7 @@ class TestPretrained:
     def test_made_once_for_all_skills_that_share_nothing_with_the_source(self, stage_one, larder, capfd):
         first = own.pretrained([])
         told = capfd.readouterr().err
-        assert "pretraining embedded: " in told and "requests of 2 domains, once" in told
+        assert "pretrained network embedded: " in told and "requests of 2 domains, once" in told
         again = own.pretrained(own.read(larder))
         assert "pretraining" not in capfd.readouterr().err
         assert first.network.table.stamp == again.network.table.stamp
@@ -242,7 +242,7 @@ class TestOverELMoL:
         [skill], known = own.read(larder), own.load("skills/coffee_shop")[0]
         first = own_elmol.contextual("auto", [skill])
         told = capfd.readouterr().err
-        assert "ELMoL embedded: training on " in told and "pretraining embedded-elmol-" in told
+        assert "language model embedded: training ELMoL" in told and "pretrained network embedded-elmol-" in told
         assert own_elmol.contextual("auto", []).network.base.table.stamp == first.network.base.table.stamp
         assert not capfd.readouterr().err
         assert (first.folder / "rows.npy").is_file()

@@ -19,6 +19,7 @@ from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.contextual import ContextualNetwork, Embedding
 from slubook.experiments import saved
+from slubook.experiments.kept import reading
 from slubook.files import replaced_folder
 
 #: What a network does with an embedding.
@@ -76,7 +77,7 @@ class ContextPretrained:
             KeptError: when it is damaged or of another format.
         """
         base = Pretrained.load(folder / "base")
-        with saved.reading(folder, "pretrained network"):
+        with reading(folder, "pretrained network"):
             found = load_file(folder / "reading.safetensors")
-            reading = {name: found[name] for name in READING}
-        return cls(base, BiLM.load(folder / "reader") if isinstance(embedding, BiLM) else embedding, reading)
+            read = {name: found[name] for name in READING}
+        return cls(base, BiLM.load(folder / "reader") if isinstance(embedding, BiLM) else embedding, read)

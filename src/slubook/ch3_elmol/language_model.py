@@ -19,6 +19,7 @@ from slubook.ch1_skills.lstm import blocks
 from slubook.ch1_skills.output_words import OutputWords
 from slubook.ch3_elmol.bilm import REMEDY, WHAT, BiLM
 from slubook.experiments import saved
+from slubook.experiments.kept import reading
 from slubook.files import replaced_folder
 
 
@@ -66,7 +67,7 @@ class LanguageModel(nn.Module):
         if not (folder / "reader").is_dir():
             raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
         reader = BiLM.load(folder / "reader")
-        with saved.reading(folder, WHAT):
+        with reading(folder, WHAT):
             words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
             output = OutputWords(Counter(words), reader.config.width)
             output.load_state_dict(load_file(folder / "output.safetensors"))

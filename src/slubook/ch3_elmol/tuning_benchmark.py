@@ -26,7 +26,7 @@ from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer.tuning import best
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol.places import Places
+from slubook.ch3_elmol.embeddings import Places
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.search import Cell, Rows, Search, data_hash, dev_error
 from slubook.experiments.trials import SEEDS, Changes, Round, changed

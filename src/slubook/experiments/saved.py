@@ -1,7 +1,4 @@
-"""Models on disk: facts as JSON beside weights as safetensors, no pickle, and one account of what can be wrong.
-
-A damaged file, a tensor too few, another shape: whatever stops a model from being read is told in the same words.
-"""
+"""Models on disk: facts as JSON beside weights as safetensors, no pickle."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from slubook.experiments.kept import reading
 from slubook.files import KeptError
 
 FACTS, WEIGHTS = "meta.json", "weights.safetensors"
@@ -24,14 +22,14 @@ FORMAT = 1
 
 
 def write(folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Write facts and weights into a folder that exists; the caller moves it to its place when all is there."""
+    """Writes facts and weights into a folder that exists; the caller moves it to its place when all is there."""
     text = json.dumps({"format": FORMAT, **facts}, ensure_ascii=False, indent=1)
     (folder / FACTS).write_text(text, encoding="utf-8")
     write_weights(folder / WEIGHTS, weights)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
-    """Write tensors, wherever they are, and facts ``about`` them as one safetensors file.
+    """Writes tensors of any device, and facts ``about`` them, as one safetensors file.
 
     Raises:
         OSError: when it cannot be written.
@@ -44,30 +42,13 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
 
 
 @contextmanager
-def reading(folder: Path, what: str) -> Iterator[None]:
-    """Around everything that turns the files of a folder into a model.
-
-    Args:
-        folder: of the model.
-        what: it is, for the message.
-
-    Raises:
-        KeptError: in place of any error that faulty files can cause.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise KeptError(f"the {what} in {folder} is damaged ({error}): delete the folder") from error
-
-
-@contextmanager
 def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
-    """The facts and the weights that :func:`write` left, around everything that is made of them.
+    """Reads the facts and weights that :func:`write` left; around all that is made of them.
 
     Args:
         folder: of the model.
         what: it is, for messages.
-        remedy: how to come by one.
+        remedy: how to get one.
 
     Raises:
         FileNotFoundError: when there is nothing.

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slubook.ch1_skills.pool import HELD_OUT, build_pool
-from slubook.ch2_transfer.checkpoints import pretrained_folder
-from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.pretraining import PretrainingConfig, pretrained_folder
 from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.bilm_training import BiLMTraining, bilm_folder, kept_bilm, kept_key
-from slubook.ch3_elmol.checkpoints import kept_contextual
 from slubook.ch3_elmol.context_pretrained import ContextPretrained
+from slubook.ch3_elmol.contextual_pretraining import kept_contextual
 from slubook.ch3_elmol.embeddings import MODELS, SMALL
 from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.ch3_elmol.methods import Settings

@@ -16,9 +16,8 @@ from slubook.ch1_skills.pool import Pool, build_pool
 from slubook.ch1_skills.skillsets import labels
 from slubook.ch1_skills.tables import kept_table
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.checkpoints import kept_pretrained, pretrained_folder
 from slubook.ch2_transfer.pretrained import Pretrained
-from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.pretraining import PretrainingConfig, kept_pretrained, pretrained_folder
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE, SourceDomain, source_domains, source_key
 from slubook.corpora import ask
 from slubook.corpora.dedupe import near_duplicates, normalise
