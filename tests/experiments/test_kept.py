@@ -1,11 +1,12 @@
-"""What is trained once and kept: made again only for another key, whole or not at all, and told apart from another's."""
+"""What is trained once and kept: made again only for another key, whole or not at all, and not taken for another's."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
-from slubook.experiments.kept import Artefacts, reading, state_of
+from slubook.experiments.kept import Artefacts, reading, state_of, write_weights
 from slubook.files import KeptError, replaced_folder
 
 
@@ -91,3 +92,9 @@ def test_a_damaged_one_is_told_and_not_replaced():
     for ask in (lambda: TOYS.kept("a", "k", never, "carved"), lambda: TOYS.named("a", "k")):
         with pytest.raises(KeptError, match=r"(?s)the toy in .*a is damaged .*: delete the folder"):
             ask()
+
+
+def test_weights_that_cannot_be_written_are_an_error_of_the_system_which_callers_can_tell(tmp_path):
+    with pytest.raises(OSError, match="No such file or directory") as told:
+        write_weights(tmp_path / "gone" / "weights.safetensors", {"a": torch.ones(2)})
+    assert told.value.filename.endswith("weights.safetensors")

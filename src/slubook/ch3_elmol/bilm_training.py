@@ -27,8 +27,7 @@ from slubook.ch1_skills.training import TrainingConfig, batches
 from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig
 from slubook.ch3_elmol.contextual import match_norm
 from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.experiments import saved
-from slubook.experiments.kept import Artefacts, state_of
+from slubook.experiments.kept import Artefacts, state_of, write_weights
 from slubook.files import KeptError, replaced_file
 from slubook.profiles import seed_everything
 
@@ -186,7 +185,7 @@ class _Progress:
         about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
         about["devices"] = "\n".join(self.devices)
         with replaced_file(path) as draft:
-            saved.write_weights(draft, tensors, about)
+            write_weights(draft, tensors, about)
 
     def restore(self, path: Path, key: str) -> None:
         """Go back to what :meth:`save` wrote."""

@@ -1,37 +1,39 @@
 """What is trained once and kept in the cache: found again by its name and a key of all that it was made from.
 
-The word vectors, language models and pretrained networks of all chapters are kept this way. An artefact lies in a
-folder of its own, with its key inside. Another key under the same name replaces it.
+An artefact (a word-vector table, a language model, a pretrained network) lies in a folder of its own, with its key
+inside. Another key under the same name replaces it. Models are facts as JSON beside weights as safetensors, no pickle.
 """
 
 from __future__ import annotations
 
+import errno
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from safetensors import SafetensorError
 
 from slubook.files import KeptError, one_at_a_time
 from slubook.profiles import cache_dir
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Saveable(Protocol):
-    """An artefact that can write itself into a folder, whole or not at all."""
+FACTS, WEIGHTS = "meta.json", "weights.safetensors"
+#: Of the two files together; raised when an older version could not make sense of a newer one's.
+FORMAT = 1
 
-    def save(self, folder: Path) -> None: ...
-
-
-T = TypeVar("T", bound=Saveable)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Artefacts(Generic[T]):
-    """One kind of artefact, such as all language models.
+    """One kind of artefact, such as all language models; each has a method ``save(folder)``, which writes it whole.
 
     Attributes:
         what: one of them is, for messages.
@@ -99,17 +101,57 @@ def announce(what: str, name: str, how: str) -> None:
     print(f"{what} {name}: {how}, once", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def reading(folder: Path, what: str) -> Iterator[None]:
-    """Turns any error that faulty files cause into one message; around all that makes an artefact of its files.
+def write(folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Writes a model's facts and weights into a folder that exists."""
+    text = json.dumps({"format": FORMAT, **facts}, ensure_ascii=False, indent=1)
+    (folder / FACTS).write_text(text, encoding="utf-8")
+    write_weights(folder / WEIGHTS, weights)
 
-    Args:
-        folder: of the artefact.
-        what: it is, for the message.
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    """Writes tensors of any device, and facts ``about`` them, as one safetensors file.
 
     Raises:
-        KeptError: in place of the error.
+        OSError: when it cannot be written.
     """
+    from safetensors.torch import save_file  # with torch, which who serves word vectors alone does without
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    try:
+        save_file(tensors, path, dict(about) if about else None)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+@contextmanager
+def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """Reads the facts and weights that :func:`write` left; around all that a model is made of.
+
+    Args:
+        folder: of the model.
+        what: it is, for messages.
+        remedy: how to get one.
+
+    Raises:
+        FileNotFoundError: when there is nothing.
+        KeptError: when it is of another format, or damaged.
+    """
+    from safetensors.torch import load_file
+
+    if not (folder / FACTS).is_file():
+        raise FileNotFoundError(f"{folder} holds no {what}: {remedy}")
+    with reading(folder, what):
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        found = facts["format"]
+    if found != FORMAT:
+        raise KeptError(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
+    with reading(folder, what):
+        yield facts, load_file(folder / WEIGHTS)
+
+
+@contextmanager
+def reading(folder: Path, what: str) -> Iterator[None]:
+    """Turns any error that faulty files cause into a KeptError; around all that makes an artefact of its files."""
     try:
         yield
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -20,7 +20,7 @@ from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison, Interval, mean_error
 from slubook.evaluation.intervals import compare as compare_rows
-from slubook.evaluation.metrics import METRICS, outcomes
+from slubook.evaluation.metrics import outcomes
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import latency_ms
 from slubook.experiments.records import Row
@@ -115,8 +115,8 @@ def compare(
         ]
     against = partial(compare_rows, rows, replicates=replicates)
     simplest, *others = models
-    errors = {metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS}
-    reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in METRICS}
+    errors = {e: {m: mean_error(rows, e, m, replicates=replicates) for m in models} for e in _METRIC_NAMES}
+    reductions = {e: {m: against(e, simplest, m) for m in others} for e in _METRIC_NAMES}
     costs = {
         m: {
             cost: float(np.mean([getattr(r, cost) for r in rows if r.method == m]))

@@ -26,7 +26,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.plain import read_texts
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import words
-from slubook.experiments.saved import FACTS, WEIGHTS
+from slubook.experiments.kept import FACTS, WEIGHTS
 from slubook.files import KeptError
 from slubook.own.skill import Mature, OwnSkill, embedded_pool, embedded_source
 
