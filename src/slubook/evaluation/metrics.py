@@ -66,7 +66,7 @@ class Columns:
 
     def __post_init__(self) -> None:
         lengths = {name: len(column) for name, column in self.columns().items()}
-        if len(set(lengths.values())) != 1:
+        if len(set(lengths.values())) > 1:
             raise ValueError(f"outcomes differ in their number of utterances: {lengths}")
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -75,7 +75,7 @@ class Columns:
         return {name: column for name, column in found if column is not None}
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns().values())))
+        return len(next(iter(self.columns().values()), ()))
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Returns a column, or a property that is computed from columns, [N].
