@@ -14,7 +14,7 @@ from slubook.book import ledger
 from slubook.book.claims import Claim, LedgerError, load_claims
 from slubook.book.ledger import assess, judge, protocol_now, show, show_claimed, show_measured
 from slubook.cli.main import app
-from slubook.evaluation.intervals import Interval, compare, compare_slices, holm
+from slubook.evaluation.intervals import Interval, compare, holm
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
 
@@ -153,7 +153,7 @@ def test_slices(tmp_path):
     made = make_results(tmp_path)
     how = {**CLAIM["measure"], "kind": "slices", "slice": "unseen", "against": "seen"}
     (row,) = judge_all([claim(measure=how, claimed=claimed(None, "points"), rule="direction")], tmp_path)
-    expected = compare_slices(
+    expected = compare(
         made.rows, "irer", "old", "new", [100], slice="unseen", against="seen", groups=made.groups(), replicates=100
     )
     assert row.interval == expected and row.verdict == "not reproduced"  # the gain is the same in both
@@ -264,7 +264,7 @@ def write(path, claims, articles=None):
         ({"rule": "often"}, "rule: Input should be"),
         ({"chapters": 1}, "chapters: Extra inputs"),
         ({"article": "arts"}, "article 'arts' is not listed"),
-        ({"metric": "wer"}, "a comparison's metric is one of icer"),
+        ({"metric": "bleu"}, "a comparison's metric is one of icer"),
         ({"rule": None}, "give experiment, protocol, rule and measure"),
         ({"not_testable": "why"}, "has no experiment, protocol, rule or measure"),
         ({"rule": "no_loss"}, "needs the claimed value 0 and a margin"),

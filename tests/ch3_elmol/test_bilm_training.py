@@ -106,7 +106,7 @@ def test_a_model_is_trained_again_only_when_its_text_or_settings_change(tmp_path
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
     few = replace(FAST, epochs=1)
     first = kept_bilm("t", TALK, few, TALK[:5])
-    assert "ELMoL t: training on 45 requests, once" in capsys.readouterr().err
+    assert "language model t: training ELMoL on 45 requests, once" in capsys.readouterr().err
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: pytest.fail("trained again"))
     assert same(first, kept_bilm("t", TALK, few, TALK[:5]))
     assert [p.name for p in bilm_folder("t").parent.iterdir()] == ["t"]

@@ -108,7 +108,7 @@ def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache)
     done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--transfer", "--json")
     assert done.exit_code == 0, done.output
     assert "6 models are trained and judged, then 3 a skill to keep" in done.stderr
-    assert "pretraining embedded: " in done.stderr
+    assert "pretrained network embedded: " in done.stderr
     report = json.loads(done.stdout)
     assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "transfer"]
     assert "requests of 1 domains" in report["beneath"]["transfer"]
@@ -123,7 +123,8 @@ def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache)
 def test_elmol_is_compared_on_request_and_answers_as_it_was_kept(corpus, cache):
     done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--elmol", "auto", "--json")
     assert done.exit_code == 0, done.output
-    assert "ELMoL embedded: training on " in done.stderr and "pretraining embedded-elmol-" in done.stderr
+    assert "language model embedded: training ELMoL on " in done.stderr
+    assert "pretrained network embedded-elmol-" in done.stderr
     report = json.loads(done.stdout)
     assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "elmol"]
     assert report["beneath"]["elmol"].startswith("a language model of the requests that come with this book; and on ")

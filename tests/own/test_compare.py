@@ -218,7 +218,7 @@ class TestPretrained:
     def test_made_once_for_all_skills_that_share_nothing_with_the_source(self, stage_one, larder, capfd):
         first = inputs.pretrained_network([])
         told = capfd.readouterr().err
-        assert "pretraining embedded: " in told and "requests of 2 domains, once" in told
+        assert "pretrained network embedded: " in told and "requests of 2 domains, once" in told
         again = inputs.pretrained_network(own.read(larder))
         assert "pretraining" not in capfd.readouterr().err
         assert first.model.table.stamp == again.model.table.stamp
@@ -253,7 +253,7 @@ class TestOverELMoL:
         [skill], known = own.read(larder), own.load("skills/coffee_shop")[0]
         first = inputs.elmol_network("auto", [skill])
         told = capfd.readouterr().err
-        assert "ELMoL embedded: training on " in told and "pretraining embedded-elmol-" in told
+        assert "language model embedded: training ELMoL" in told and "pretrained network embedded-elmol-" in told
         assert inputs.elmol_network("auto", []).model.base.table.stamp == first.model.base.table.stamp
         assert not capfd.readouterr().err
         assert (first.table / "rows.npy").is_file()

@@ -56,7 +56,7 @@ class OfComparison(_Strict):
 
 
 class OfSlices(OfComparison):
-    """The gain on ``slice`` minus that on ``against``; see :func:`slubook.evaluation.intervals.compare_slices`."""
+    """The gain on ``slice`` minus that on ``against``; see :func:`slubook.evaluation.intervals.compare`."""
 
     kind: Literal["slices"]
     slice: str

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from slubook.book.claims import Claim, Claimed, OfComparison, OfSlices, OfTable
-from slubook.evaluation.intervals import Comparison, Interval, compare, compare_slices, holm
+from slubook.evaluation.intervals import Comparison, Interval, compare, holm
 from slubook.experiments.records import Results, stale
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
@@ -191,7 +191,7 @@ def _measure(claim: Claim, results: Results, replicates: int) -> Interval:
     pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     shared = {"statistic": how.statistic, "slice": how.slice, "groups": groups, "replicates": replicates}
     if isinstance(how, OfSlices):
-        return compare_slices(*pair, **shared, against=how.against)
+        return compare(*pair, **shared, against=how.against)
     return compare(*pair, **shared)
 
 

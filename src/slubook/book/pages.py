@@ -15,7 +15,7 @@ import pandas as pd
 
 from slubook.book import ledger
 from slubook.book.claims import OfTable
-from slubook.evaluation.intervals import Comparison, Interval, compare, compare_slices, mean_error, skill_errors
+from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
 from slubook.profiles import RESULTS
 
@@ -107,14 +107,14 @@ def gain(
         proposed: the method that should.
         sizes: one, several, or all.
         slice: count these test utterances only.
-        against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare_slices`.
+        against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare`.
         skills: count these only.
         how: other arguments of :func:`slubook.evaluation.intervals.compare`.
     """
     how = {"groups": results.groups(), "slice": slice, **how}
     rows = results.select([baseline, proposed], skills=skills)
     pair = (rows, how.pop("metric", "irer"), baseline, proposed, sizes)
-    return compare(*pair, **how) if against is None else compare_slices(*pair, **how, against=against)
+    return compare(*pair, **how, against=against)
 
 
 def side(better: Interval) -> str:

@@ -16,7 +16,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
-from slubook.experiments import saved
+from slubook.experiments.kept import reading
 
 NAMES, WEIGHTS, TAGGER = "names.json", "weights.safetensors", "tagger.crfsuite"
 FORMAT = 1
@@ -45,7 +45,7 @@ def load_maxent(folder: Path) -> MaxEntCRF:
     Raises:
         ValueError: when a file is missing or damaged, or of another format.
     """
-    with saved.reading(folder, "MaxEnt-CRF"):
+    with reading(folder, "MaxEnt-CRF"):
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         if names["format"] != FORMAT:
             raise ValueError(f"format {names['format']}, not {FORMAT}")

@@ -44,8 +44,7 @@ from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
 from slubook.ch3_elmol.contextual import Embedding
 from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart
-from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read
-from slubook.ch3_elmol.places import Beneath, Places
+from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Beneath, Places, Read
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance

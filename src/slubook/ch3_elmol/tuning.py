@@ -28,9 +28,8 @@ from slubook.ch2_transfer.plan import Kept, folds_of, load_pretrained
 from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
+from slubook.ch3_elmol.embeddings import Places, Read, load_contextual, pretrain_all
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings
-from slubook.ch3_elmol.places import Places
 from slubook.ch3_elmol.protocol import GROUPS, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance

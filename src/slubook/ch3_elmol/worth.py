@@ -45,7 +45,7 @@ from slubook.ch3_elmol import methods as elmol_methods
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual import Embedding
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
-from slubook.ch3_elmol.places import Places
+from slubook.ch3_elmol.embeddings import Places
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval

@@ -20,7 +20,7 @@ from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison, Interval, mean_error
 from slubook.evaluation.intervals import compare as compare_rows
-from slubook.evaluation.metrics import METRICS, outcomes
+from slubook.evaluation.metrics import outcomes
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import latency_ms
 from slubook.experiments.records import Row
@@ -113,8 +113,10 @@ def compare(
         ]
     against = partial(compare_rows, rows, replicates=replicates)
     simplest, *others = models
-    errors = {metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in METRICS}
-    reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in METRICS}
+    errors = {
+        metric: {m: mean_error(rows, metric, m, replicates=replicates) for m in models} for metric in _METRIC_NAMES
+    }
+    reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in _METRIC_NAMES}
     costs = {m: {c: float(np.mean([getattr(r, c) for r in rows if r.method == m])) for c in _COSTS} for m in models}
     asked = {s.name: len(s.asked) for s in skills}
     beneath = {m: given.trained_on if given else "nothing" for m, given in pretrained.items() if METHODS[m].needs}

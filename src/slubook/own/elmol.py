@@ -16,7 +16,7 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.plain import read_texts
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import words
-from slubook.experiments.saved import FACTS, WEIGHTS
+from slubook.experiments.kept import FACTS, WEIGHTS
 
 #: Requests held out for perplexity at the least, and their greatest share of the text.
 HELD, MOST = 100, 0.1

@@ -15,21 +15,20 @@ from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
 from slubook.ch1_skills.pool import Pool, build_pool
 from slubook.ch1_skills.tables import kept_table
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.checkpoints import kept_pretrained, pretrained_folder
 from slubook.ch2_transfer.pretrained import Pretrained
-from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.pretraining import PretrainingConfig, kept_pretrained, pretrained_folder
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE, SourceDomain, source_domains, source_key
 from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.bilm_training import bilm_folder, kept_bilm
-from slubook.ch3_elmol.checkpoints import kept_contextual
 from slubook.ch3_elmol.context_pretrained import ContextPretrained
+from slubook.ch3_elmol.contextual_pretraining import kept_contextual
 from slubook.ch3_elmol.embeddings import MODELS, SMALL
 from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.ch3_elmol.methods import Settings
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.topics import topics_of
-from slubook.experiments.saved import FACTS
+from slubook.experiments.kept import FACTS
 from slubook.files import KeptError
 from slubook.own.skill import OwnSkill
 from slubook.profiles import cache_dir
