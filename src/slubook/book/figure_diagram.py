@@ -1,4 +1,4 @@
-"""A network as a diagram of boxes whose buttons go through the stages of its training."""
+"""A network drawn as boxes; buttons go through the stages of its training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from slubook.book.figure_style import BUTTON, TEXT, blank, faded, wrap
+from slubook.book.figure_style import IN_A_ROW, TEXT, add_menu, blank, faded, wrap
 
 _HIGH = 1.3  # of a box
-#: How much of its colour fills a box: what is new or newly free, what learns, and what stays as it is.
+#: How much of its colour fills a box: one that is new or newly unfrozen, one that learns, one that stays as it is.
 LIT, LEARNS, STILL = 0.45, 0.25, 0.04
 
 
@@ -54,13 +54,13 @@ class Diagram(NamedTuple):
     kinds: Mapping[str, str]
 
     def look(self, part: str, stage: Stage) -> tuple[str, str]:
-        """The fill and the edge of a box at a stage."""
+        """Returns the fill and the edge of a box at a stage."""
         kind, strength = stage.looks[part]
         return faded(self.kinds[kind], strength), self.kinds[kind]
 
 
 def diagram(of: Diagram, stages: Sequence[Stage], *, height: int = 480, top: float = 11.0) -> go.Figure:
-    """The boxes at the first of ``stages``; a button for each of them.
+    """Draws the boxes as they are at the first of ``stages``, with a button for each stage.
 
     Args:
         of: boxes, lines and colours.
@@ -101,12 +101,10 @@ def diagram(of: Diagram, stages: Sequence[Stage], *, height: int = 480, top: flo
     said, place = wrap(stages[0].caption, 48), {"xanchor": "left", "yanchor": "middle", "align": "left"}
     figure.add_annotation(x=0, y=top - 0.6, text=said, showarrow=False, **place)
     traces = list(range(first, first + len(of.boxes)))
-    buttons = []
+    choices = {}
     for stage in stages:
         fills, edges = zip(*(of.look(name, stage) for name in of.boxes), strict=True)
-        changed = {"fillcolor": list(fills), "line.color": list(edges)}
         caption = {"annotations[0].text": wrap(stage.caption, 48)}
-        buttons.append({"label": stage.button, "method": "update", "args": [changed, caption, traces]})
-    place = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
+        choices[stage.button] = [{"fillcolor": list(fills), "line.color": list(edges)}, caption, traces]
+    add_menu(figure, choices, "update", **IN_A_ROW)
     return figure
