@@ -69,7 +69,9 @@ ALL = {
     "confusion": lambda: figures_skills.confusion(
         {"m": [("A", "B", "say <this>"), ("A", "A", "that")], "n": [("A", "A", "t")]}
     ),
-    "map": lambda: figures.embedding_map(np.array([[0, 1], [2, 3.0]]), ["g", "h"], ["buy", "order"], labelled=[1]),
+    "map": lambda: figures_skills.embedding_map(
+        np.array([[0, 1], [2, 3.0]]), ["g", "h"], ["buy", "order"], labelled=[1]
+    ),
     "stages": figures_transfer.stages,
     "race": lambda: figures_transfer.race(
         {"slow": {10: 0.9, 20: 0.5}, "fast": {10: 0.5, 20: 0.4}}, goal=("slow at its best", 0.5)
@@ -174,7 +176,7 @@ def test_a_legend_has_room_and_no_scroll_bar():
     curves = {name: {100: Interval(0.5, 0.4, 0.6, 9)} for name in names}
     figure = figures.learning_curves(curves)
     assert (legend_rows(figure, 340), legend_rows(figure, 660)) == (3, 1)
-    spread = figures.embedding_map(np.zeros((7, 2)), [f"a skill {k}" for k in range(7)], ["x"] * 7)
+    spread = figures_skills.embedding_map(np.zeros((7, 2)), [f"a skill {k}" for k in range(7)], ["x"] * 7)
     assert (legend_rows(spread, 340), legend_rows(spread, 660)) == (3, 2)
     alone = figures_skills.confusion({"m": [("A", "B", "x")]})
     assert legend_rows(alone, 350) == 0

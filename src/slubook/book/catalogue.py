@@ -65,13 +65,12 @@ def sources_of(names: Sequence[str] | None, pinned: bool = False) -> list[str]:
         return [name for name, entry in sources().items() if entry.pinned or not pinned]
     known = {**{name: name for name in sources()}, **{name: entry.source for name, entry in registry.PUBLIC.items()}}
     embedded = set(registry.names()) - set(known)
-    unknown = [name for name in names if name not in known and name not in embedded]
-    if unknown:
-        raise CorpusError([_unknown(name, [*known, *embedded]) for name in unknown])
+    problems = []
+    for name in names:
+        if name not in known and name not in embedded:
+            close = difflib.get_close_matches(name, [*known, *embedded], n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            problems.append(f"{name!r} is no corpus and no source: {hint}`slubook data list` names them all")
+    if problems:
+        raise CorpusError(problems)
     return list(dict.fromkeys(known[name] for name in names if name in known))
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{name!r} is no corpus and no source: {hint}`slubook data list` names them all"

@@ -15,7 +15,7 @@ LIT, LEARNS, STILL = 0.45, 0.25, 0.04
 
 
 class Box(NamedTuple):
-    """A part of the network: its corners in a square of ten, its label, and what it does."""
+    """A part of the network: its position in a square of ten, its label, and what it does."""
 
     left: float
     right: float
@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 
     Attributes:
         button: a word or two.
-        caption: what happens here.
+        caption: what happens at this stage.
         looks: for each box the kind of its weights, and one of :data:`LIT`, :data:`LEARNS`, :data:`STILL`.
     """
 
@@ -39,12 +39,12 @@ class Stage(NamedTuple):
 
 
 class Diagram(NamedTuple):
-    """What all stages share.
+    """The parts of a diagram that all stages share.
 
     Attributes:
         boxes: the parts, lowest first.
-        above: pairs of boxes, each with one that it feeds.
-        around: what goes in and what comes out: where it stands, and what is said there.
+        above: pairs of a box and a box that it feeds.
+        around: input and output: position and text.
         kinds: the colour of each kind of weights.
     """
 
@@ -62,11 +62,7 @@ class Diagram(NamedTuple):
 def diagram(of: Diagram, stages: Sequence[Stage], *, height: int = 480, top: float = 11.0) -> go.Figure:
     """Draws the boxes as they are at the first of ``stages``, with a button for each stage.
 
-    Args:
-        of: boxes, lines and colours.
-        stages: in the order of their buttons.
-        height: in pixels.
-        top: of the drawing, in the units of the boxes; the caption stands just below it.
+    The figure is ``height`` pixels high, and ``top`` units of the boxes; the caption stands just below its top.
     """
     figure = blank(
         {"font.size": 12},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -11,10 +9,10 @@ import plotly.graph_objects as go
 
 from slubook.book import figure_style as style
 from slubook.book import ledger
-from slubook.book.figure_style import PALETTE, SYMBOLS, TEXT, blank, faded, marker, show, wrap
+from slubook.book.figure_style import PALETTE, TEXT, blank, faded, marker, show, wrap
 from slubook.evaluation.intervals import Interval
 
-__all__ = ["embedding_map", "forest", "learning_curves", "show"]
+__all__ = ["forest", "learning_curves", "show"]
 
 _VERDICT_LOOKS = {
     ledger.EXCEEDED: (PALETTE[2], "star"),
@@ -101,36 +99,4 @@ def learning_curves(
             x=sorted(levels), y=[100 * levels[s] for s in sorted(levels)], mode="lines", name=name,
             line={"color": TEXT, "dash": "dash"}, hovertemplate="%{y:.1f}",
         )  # fmt: skip
-    return figure
-
-
-def embedding_map(
-    points: np.ndarray,
-    groups: Sequence[str],
-    texts: Sequence[str],
-    *,
-    labelled: Sequence[int] = (),
-    height: int = 520,
-) -> go.Figure:
-    """Draws utterances or words in two dimensions, coloured by group; pointing at one shows its text.
-
-    Args:
-        points: positions, [N, 2].
-        groups: the group of each, [N].
-        texts: what each shows when pointed at, [N].
-        labelled: indices of those whose text stands beside the point.
-        height: in pixels.
-    """
-    figure = blank(height=height, xaxis={"visible": False}, yaxis={"visible": False})
-    belongs, many = np.asarray(groups), len(PALETTE)
-    for k, (group, _) in enumerate(Counter(groups).most_common()):
-        inside = np.flatnonzero(belongs == group)
-        look = {"color": PALETTE[k % many], "symbol": SYMBOLS[k // many % len(SYMBOLS)], "size": 6, "opacity": 0.8}
-        figure.add_scatter(
-            x=points[inside, 0], y=points[inside, 1], mode="markers", marker=look, name=group,
-            text=[wrap(texts[i]) for i in inside], hovertemplate=f"%{{text}}<extra>{html.escape(group)}</extra>",
-        )  # fmt: skip
-    for i in labelled:
-        where = {"x": float(points[i, 0]), "y": float(points[i, 1])}
-        figure.add_annotation(**where, text=html.escape(texts[i]), arrowcolor=TEXT, arrowwidth=1, ax=30, ay=-30)
     return figure

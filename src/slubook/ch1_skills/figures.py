@@ -1,4 +1,4 @@
-"""Figures of chapter 1: errors skill by skill, and which label is taken for which."""
+"""Figures of chapter 1: errors skill by skill, maps of embeddings, and which label is taken for which."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
-from slubook.book.figure_style import PALETTE, SMALL, TEXT, add_menu, blank, faded, marker, wrap
+from slubook.book.figure_style import PALETTE, SMALL, SYMBOLS, TEXT, add_menu, blank, faded, marker, wrap
 
 
 def skill_scatter(
@@ -40,6 +41,38 @@ def skill_scatter(
             mode="markers", marker=marker(k, 9), name=group, text=inside,
             hovertemplate=f"<b>%{{text}}</b><br>{names[0]}: %{{x:.1f}}<br>{names[1]}: %{{y:.1f}}<extra></extra>",
         )  # fmt: skip
+    return figure
+
+
+def embedding_map(
+    points: np.ndarray,
+    groups: Sequence[str],
+    texts: Sequence[str],
+    *,
+    labelled: Sequence[int] = (),
+    height: int = 520,
+) -> go.Figure:
+    """Draws utterances or words in two dimensions, coloured by group; pointing at one shows its text.
+
+    Args:
+        points: positions, [N, 2].
+        groups: the group of each, [N].
+        texts: what each shows when pointed at, [N].
+        labelled: indices of those whose text stands beside the point.
+        height: in pixels.
+    """
+    figure = blank(height=height, xaxis={"visible": False}, yaxis={"visible": False})
+    belongs, many = np.asarray(groups), len(PALETTE)
+    for k, (group, _) in enumerate(Counter(groups).most_common()):
+        inside = np.flatnonzero(belongs == group)
+        look = {"color": PALETTE[k % many], "symbol": SYMBOLS[k // many % len(SYMBOLS)], "size": 6, "opacity": 0.8}
+        figure.add_scatter(
+            x=points[inside, 0], y=points[inside, 1], mode="markers", marker=look, name=group,
+            text=[wrap(texts[i]) for i in inside], hovertemplate=f"%{{text}}<extra>{html.escape(group)}</extra>",
+        )  # fmt: skip
+    for i in labelled:
+        where = {"x": float(points[i, 0]), "y": float(points[i, 1])}
+        figure.add_annotation(**where, text=html.escape(texts[i]), arrowcolor=TEXT, arrowwidth=1, ax=30, ay=-30)
     return figure
 
 
