@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from slubook.cli.main import app
 from slubook.evaluation.intervals import Interval, compare, holm
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 CLAIM = {
     "id": "skills-a",
@@ -232,16 +232,9 @@ def test_stale(tmp_path):
     assert [r.stale for r in judge_all([claim()], tmp_path, protocol=None)] == [True]  # nobody vouches for it
 
 
-def test_protocol_is_read_without_importing():
+def test_protocol_is_that_of_the_table():
     assert protocol_now("no_such_experiment") is None
-    assert protocol_now("records") is None  # a module without the constant
-
-
-@pytest.mark.parametrize("line", ["PROTOCOL = 3", 'EXPERIMENT, PROTOCOL = "skills", 3', "A = B = 1\nPROTOCOL = 3"])
-def test_protocol_in_each_form(tmp_path, monkeypatch, line):
-    (tmp_path / "mine.py").write_text(f"import no_such_package\n{line}\n")
-    monkeypatch.setattr(ledger, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "mine.py")))
-    assert protocol_now("mine") == 3
+    assert protocol_now("skills") == EXPERIMENTS["skills"].protocol
 
 
 def test_an_unfinished_run_is_no_measurement(tmp_path):

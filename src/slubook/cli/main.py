@@ -146,12 +146,12 @@ def data_passports(
     from tqdm import tqdm
 
     from slubook.book.catalogue import entries
-    from slubook.book.passports import passport
+    from slubook.corpora.passports import passport
     from slubook.files import write_atomically
     from slubook.profiles import RESULTS
 
     names = [corpus for entry in entries() if entry.here for corpus in entry.corpora]
-    written = [passport(name).to_json() for name in tqdm(names, desc="passports", unit="corpus")]
+    written = [dataclasses.asdict(passport(name)) for name in tqdm(names, desc="passports", unit="corpus")]
     target = out or RESULTS / "passports.json"
     write_atomically(target, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
     typer.echo(f"{len(written)} passports in {target}")

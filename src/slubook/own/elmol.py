@@ -13,8 +13,7 @@ from slubook.ch3_elmol.embeddings import MODELS
 from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.ch3_elmol.perplexity import perplexity
 from slubook.corpora.errors import CorpusError
-from slubook.corpora.plain import read_texts
-from slubook.corpora.registry import load
+from slubook.corpora.registry import load, read_texts
 from slubook.corpora.utterance import words
 from slubook.experiments.kept import FACTS, WEIGHTS
 
