@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -311,3 +313,8 @@ def test_the_table_says_what_an_experiment_compares(name):
     published = RESULTS / f"{name}.json"
     if published.is_file():
         assert set(Results.load(published).methods) <= about.methods.keys()
+
+
+def test_the_table_is_light():
+    code = "import sys, slubook.experiments.table; print(sorted({'numpy', 'torch', 'pydantic'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
