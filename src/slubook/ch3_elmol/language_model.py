@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slubook.ch1_skills.lstm import blocks
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol.bilm import REMEDY, WHAT, BiLM
 from slubook.experiments import kept
 from slubook.files import replaced_folder
