@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from slubook.corpora.bio import from_bio, to_bio
 from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize
+from slubook.experiments import kept
 
 #: A word's clusters in clusterings of word vectors, coarse first: the control "linear model, same unlabelled text".
 Clusters = Mapping[str, Sequence[int]]
