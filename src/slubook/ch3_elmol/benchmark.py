@@ -50,10 +50,10 @@ from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.runner import Work
 from slubook.experiments.tuning import Changes, changed
-from slubook.experiments.workers import Key, Measured, Task
 
 #: What the pretrained input of a model is, for the page.
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")

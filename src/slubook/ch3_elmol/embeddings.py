@@ -274,7 +274,7 @@ class Beneath(NamedTuple):
     reader: BiLM
 
     def stamps(self) -> dict[str, str]:
-        """Returns hashes of the numbers in both, by name, for :class:`slubook.experiments.workers.Measured`."""
+        """Returns hashes of the numbers in both, by name, for :class:`slubook.experiments.cells.Measured`."""
         return {self.table.name: self.table.stamp, f"language model {self.table.name}": self.reader.stamp}
 
 

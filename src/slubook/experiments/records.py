@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from slubook.evaluation.metrics import Columns, decode, encode
-from slubook.experiments.cells import canonical
+from slubook.experiments.stamps import canonical
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
