@@ -21,6 +21,8 @@ from slubook.experiments.stamps import config_hash
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
+#: What rows may have; ``None`` means anything.
+Some = Collection[Any] | None
 
 
 class RecordsError(ValueError):
@@ -154,13 +156,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     tables: dict[str, Any] = field(default_factory=dict)
 
-    def select(
-        self,
-        methods: Collection[str] | None = None,
-        sizes: Collection[int] | None = None,
-        skills: Collection[str] | None = None,
-        seeds: Collection[int] | None = None,
-    ) -> list[Row]:
+    def select(self, methods: Some = None, sizes: Some = None, skills: Some = None, seeds: Some = None) -> list[Row]:
         """Returns the rows whose method, size, skill and seed are among those named; ``None`` means any."""
         wanted = (("method", methods), ("size", sizes), ("skill", skills), ("seed", seeds))
         return [row for row in self.rows if all(some is None or getattr(row, name) in some for name, some in wanted)]
