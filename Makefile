@@ -47,17 +47,13 @@ serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 
 # A run goes on from finished cells in the cache and in results/: move its file away to measure everything anew.
 # A corpus that no run reads may be out of reach: fetching goes on, and so does what follows.
-# MINUTES=300 begins no cell of chapter 1 after that long, and fails while some are missing: call it again.
+# MINUTES=300 begins no cell after that long, for each experiment but serving; fails while some are missing: call again.
 published: export OMP_NUM_THREADS = 1
 published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
 	-$(BIN)/slubook data fetch
-	$(BIN)/slubook run skills --profile full $(if $(MINUTES),--minutes $(MINUTES))
-	$(BIN)/slubook run serving --profile full
-	for chapter2 in transfer arriving convergence ablation; do \
-		$(BIN)/slubook run $$chapter2 --profile full $(if $(MINUTES),--minutes $(MINUTES)) || exit; done
-	$(BIN)/slubook run benchmark --profile full $(if $(MINUTES),--minutes $(MINUTES))
-	$(BIN)/slubook run elmol --profile full $(if $(MINUTES),--minutes $(MINUTES))
-	$(BIN)/slubook run worth --profile full $(if $(MINUTES),--minutes $(MINUTES))
+	for name in $$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; print(*EXPERIMENTS)"); do \
+		$(BIN)/slubook run $$name --profile full \
+			$(if $(MINUTES),$$([ $$name = serving ] || echo --minutes $(MINUTES))) || exit; done
 	$(BIN)/slubook data passports
 	$(BIN)/python tests/test_readme.py
 

@@ -8,11 +8,12 @@ from slubook.cli.main import app
 from slubook.corpora.sources import sources
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 
 def test_costs_name_pinned_sources():
-    for names in cost.DOWNLOADS.values():
-        assert set(names) <= set(sources())
+    for about in EXPERIMENTS.values():
+        assert about.downloads and set(about.downloads) <= set(sources())
 
 
 def test_costs_of_the_published_runs():

@@ -5,7 +5,7 @@ import pytest
 
 from slubook.ch1_skills import protocol as skills
 from slubook.ch1_skills.dnn import DNNConfig
-from slubook.ch1_skills.methods import METHODS, Settings, run_cell
+from slubook.ch1_skills.methods import Settings, run_cell
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skillsets import make_skill
@@ -13,10 +13,11 @@ from slubook.ch1_skills.training import TrainingConfig
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import irer
 from slubook.experiments.bench import Cell, slices_of
+from slubook.experiments.options import Options
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate
-from slubook.experiments.runner import Identity
-from slubook.experiments.stamps import config_hash
+from slubook.experiments.runner import run
+from slubook.experiments.table import EXPERIMENTS
 
 QUICK = Settings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
 
@@ -30,7 +31,12 @@ def cell(toy_skill) -> Cell:
 
 def test_every_method_is_judged_on_the_same_utterances(cell):
     rows = run_cell(cell, {"dnn_scratch": None, "dnn_pool": None}, {"apples": [1, 3], "bread": [1, 4]}, QUICK)
-    assert {r.method for r in rows} == set(METHODS) - {"dnn_general", "dnn_pool_other", "dnn_mlm", "dnn_mlm_other"}
+    assert {r.method for r in rows} == set(EXPERIMENTS["skills"].methods) - {
+        "dnn_general",
+        "dnn_pool_other",
+        "dnn_mlm",
+        "dnn_mlm_other",
+    }
     assert {len(r.outcomes) for r in rows} == {len(cell.test)}
     assert all(r.bytes > 0 and r.predict_ms > 0 and r.train_s > 0 for r in rows)
     hybrid, linear, network = (next(r for r in rows if r.method == m) for m in ("hybrid", "maxent_crf", "dnn_pool"))
@@ -72,41 +78,23 @@ def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, to
     monkeypatch.setattr(skills, "MaskedLMConfig", lambda **_: skills_masked)
     path = own_corpus(tmp_path / "mine.jsonl", toy_skill)
     out = tmp_path / "skills.json"
-    common = {"corpora": [path], "jobs": 1, "out": out, "settings": QUICK}
-    stopped = skills.run(seeds=1, until=0.0, **common)
+    options = Options(corpora=[path], seeds=1, jobs=1, out=out)
+    stopped = run("skills", replace(options, until=0.0), QUICK)
     assert stopped.tables["cells"] == {"done": 0, "planned": 1} and not stopped.rows
-    done = skills.run(seeds=1, **common)
+    done = run("skills", options, QUICK)
     assert done.tables["cells"]["done"] == 1
-    again = skills.run(seeds=2, **common)
+    again = run("skills", replace(options, seeds=2), QUICK)
     assert {r.seed for r in again.rows} == {0, 1}
     first = {r.key: r.train_s for r in done.rows}
     assert all(r.train_s == first[r.key] for r in again.rows if r.seed == 0), "finished cells must not be run again"
-    lines = summarise(Results.load(out), "maxent_crf", replicates=50)
+    lines = summarise(Results.load(out), replicates=50)
     assert {line["method"] for line in lines} == {r.method for r in done.rows}
     assert done.tables["pool_without"] == {}, "the full profile's"
-    assert tabulate(lines, METHODS, "maxent_crf").row_count == len(lines)
+    assert tabulate(lines, EXPERIMENTS["skills"]).row_count == len(lines)
     assert all(0 <= irer(r.outcomes) <= 1 for r in done.rows)
 
 
 skills_masked = skills.MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
-
-
-def test_cells_measured_so_far_fit_the_settings_of_today():
-    assert config_hash(skills.config_of("full", Settings())) == (
-        "ca403751097ef6aa47a9d635ab8a828c70f8b3fc143017ff578570f61359ad57"
-    ), "finished cells would be measured again: add options elsewhere, or raise PROTOCOL and write the new hash here"
-
-
-def test_cells_are_found_under_the_same_fingerprint():
-    config, data = skills.config_of("full", Settings()), {"a": "b"}
-    identity = Identity(skills.EXPERIMENT, skills.PROTOCOL, "full", config, data)
-    assert identity.fingerprint == config_hash({"config": config, "data": data, "protocol": skills.PROTOCOL})
-    assert identity.store().folder.name == "skills-full"
-
-
-def test_a_users_corpus_has_no_full_profile(tmp_path):
-    with pytest.raises(CorpusError, match="no full profile"):
-        skills.plan("full", [tmp_path / "mine.jsonl"])
 
 
 def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
@@ -116,7 +104,7 @@ def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(CorpusError, match="too few"):
-        skills.plan("quick", [path])
+        skills.plan(Options(corpora=[path]))
 
 
 def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_skill, monkeypatch):
@@ -134,5 +122,5 @@ def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_sk
     monkeypatch.setattr(skills, "public_skills", lambda: [make_skill("toy", "toy", ["shopping"], toy_skill)])
     monkeypatch.setattr(skills, "public_pool", lambda found: pool)
     monkeypatch.setattr(skills, "SkillVectors", Vectors)
-    planned = skills.plan("full", seeds=1)
+    planned = skills.plan(Options("full", seeds=1))
     assert planned.pool_counts["left"] == 3 and planned.pool_without == {"0": 1, "1": 2}

@@ -7,7 +7,7 @@ import pytest
 
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer import ablation
-from slubook.ch2_transfer.ablation import LONG, METHODS, USED, VARIANTS, recipe_of, reductions, starts_from
+from slubook.ch2_transfer.ablation import LONG, USED, VARIANTS, recipe_of, reductions, starts_from
 from slubook.ch2_transfer.plan import Source
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
@@ -16,7 +16,11 @@ from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.bench import Cell
+from slubook.experiments.options import Options
 from slubook.experiments.records import Row
+from slubook.experiments.table import EXPERIMENTS
+
+METHODS = EXPERIMENTS["ablation"].methods
 
 
 def network(*letters: str) -> Pretrained:
@@ -90,7 +94,7 @@ def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatc
         ablation, "fit_starts",
         lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
     )  # fmt: skip
-    done = ablation.run(**tiny.arguments(out=tiny.out))
+    done = tiny.run("ablation")
     left_out = {"general", "scratch_general", "double", "without_sgd"}
     assert set(done.methods) == set(METHODS) - left_out and done.skills == [
         "mine/flight",
@@ -144,20 +148,20 @@ def test_reductions_are_those_of_the_ledger_and_keep_their_sign():
     assert reductions([], "scratch", groups) == {}
 
 
-def test_the_quick_profile_trains_half_as_long_and_says_so_in_its_settings(monkeypatch):
-    def planned(profile, corpora, count, settings, jobs, **more):
-        raise LookupError(count, settings, more["within"], tuple(more["variants"]))
+def test_the_quick_profile_trains_half_as_long_and_has_fewer_sources(monkeypatch):
+    def planned(options, settings, **more):
+        raise LookupError(options.draws, settings, more["within"], tuple(more["variants"]))
 
     monkeypatch.setattr(ablation, "plan", planned)
-    usual = Settings()
-    half_as_long = usual.lasting(lambda updates: updates // 2)
-    for profile, expected in (
-        ("quick", (1, half_as_long, None, ("shuffled", "tenth"))),
-        ("full", (5, usual, ablation.NETWORKS, tuple(VARIANTS))),
+    usual, brief = ablation.settings_of("full"), ablation.settings_of("quick")
+    for profile, settings, expected in (
+        ("quick", brief, (1, brief, None, ("shuffled", "tenth"))),
+        ("full", usual, (5, usual, ablation.NETWORKS, tuple(VARIANTS))),
     ):
         with pytest.raises(LookupError) as asked:
-            ablation.run(profile, settings=usual)
+            ablation.prepare(Options(profile), settings)
         assert asked.value.args == expected
-    assert [2 * r.training.updates for r in half_as_long.recipes().values()] == [
+    assert usual == Settings() and ablation.settings_of("corpus") == usual
+    assert [2 * r.training.updates for r in brief.recipes().values()] == [
         r.training.updates for r in usual.recipes().values()
     ]

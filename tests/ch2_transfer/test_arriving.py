@@ -11,6 +11,7 @@ from slubook.corpora.utterance import Utterance
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Row
+from slubook.experiments.table import EXPERIMENTS
 
 
 def row(skill, method, size, seed, right):
@@ -37,8 +38,8 @@ GROUPS = {f"s{k}": f"corpus{k % 2}" for k in range(4)}
 
 def test_every_size_that_a_skill_has_room_for_is_drawn_from_the_same_order(tiny, monkeypatch):
     monkeypatch.setattr(arriving, "SIZES", (16, 32, 64))
-    done = arriving.run(**tiny.arguments(out=tiny.out))
-    assert done.sizes == [16, 32] and done.methods == list(arriving.METHODS)
+    done = tiny.run("arriving")
+    assert done.sizes == [16, 32] and done.methods == list(EXPERIMENTS["arriving"].methods)
     assert done.tables["arriving_sizes"] == {"first": 16, "last": 32}
     assert {"arriving_first", "arriving_fall", "arriving_first_names", "arriving_fall_names"} <= set(done.tables)
     assert done.tables["arriving_first"]["n"] == 3

@@ -19,9 +19,10 @@ from slubook.ch2_transfer.convergence import (
 )  # fmt: skip
 from slubook.ch2_transfer.pace import first_at, gather, of_means, own_pace, pace, paid_back
 from slubook.ch2_transfer.plan import Chosen, Plan
-from slubook.ch2_transfer.protocol import choose
+from slubook.ch2_transfer.protocol import Settings, choose
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 
 
@@ -57,7 +58,7 @@ def test_every_cell_has_what_the_ratio_is_made_of(tiny, monkeypatch):
     monkeypatch.setattr(convergence, "UPDATES", 40)
     fit, seeds = convergence.fit_starts, []
     monkeypatch.setattr(convergence, "fit_starts", lambda s, *more: seeds.append(more[2]) or fit(s, *more))
-    done = convergence.run(**tiny.arguments(out=tiny.out))
+    done = tiny.run("convergence")
     assert done.methods == list(METHODS) and len(done.rows) == 12
     for row in done.rows:
         assert row.figures["updates_to_scratch_best"] in (10, 20, 30, 40)
@@ -82,7 +83,7 @@ def test_every_cell_goes_after_the_best_dev_error_from_scratch(tiny, monkeypatch
     monkeypatch.setattr(
         Curve, "reaches", lambda c, goal, name: asked.append((name, goal, c.errors)) or reaches(c, goal, name)
     )
-    done = convergence.run(**tiny.arguments())
+    done = tiny.run("convergence", out=None)
     dev = len(choose("quick", tiny.corpora).distinct[0].draw(done.rows[0].size, 0)[1])
     cells = [asked[k : k + 8] for k in range(0, len(asked), 8)]
     assert len(cells) == 3
@@ -94,12 +95,12 @@ def test_every_cell_goes_after_the_best_dev_error_from_scratch(tiny, monkeypatch
 
 
 def test_the_full_profile_learns_one_skill_of_every_second_domain_and_none_that_was_tuned_on(monkeypatch):
-    def planned(profile, *_, **more):
-        raise LookupError(profile, more)
+    def planned(options, settings, **more):
+        raise LookupError(options.profile, more)
 
     monkeypatch.setattr(convergence, "plan", planned)
     with pytest.raises(LookupError) as asked:
-        convergence.run("full")
+        convergence.prepare(Options("full"), Settings())
     profile, more = asked.value.args
     skills = [Skill(name, "", (), (), ()) for name in ("b/x#1", "b/x#0", *SKILLS, "a/y#0", "c/z#0", "c/z#1", "d/w#0")]
     assert profile == "full" and more.keys() == {"pick"}

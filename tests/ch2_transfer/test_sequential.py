@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer import sequential
 from slubook.ch2_transfer.protocol import MOVED
 from slubook.ch2_transfer.sequential import ALONE, TOGETHER, sequential_table, timed
@@ -39,7 +38,7 @@ def test_the_loop_trains_the_same_networks_one_by_one_in_unsorted_batches(tiny, 
         or fit(starts, *rest, **more),
     )  # fmt: skip
     monkeypatch.setattr(sequential, "UPDATES", 12)
-    done = transfer.run(**tiny.arguments(out=tiny.out))
+    done = tiny.run("transfer")
     assert given == [
         (["scratch"], sequential.WARM_UP, {}),
         (list(MOVED), 12, {}),

@@ -13,17 +13,20 @@ from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.checkpoints import pretrained_folder
 from slubook.ch2_transfer.plan import Kept, Source, label_slices, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
-from slubook.ch2_transfer.protocol import METHODS, Settings, run
+from slubook.ch2_transfer.protocol import Settings
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.stamps import config_hash
+from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
+
+METHODS = EXPERIMENTS["transfer"].methods
 
 
 def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
-    done = run(**tiny.arguments(out=tiny.out))
+    done = tiny.run("transfer")
     assert done.skills == ["mine/flight", "mine/hotel", "mine/taxi"] and done.methods == list(METHODS)
     assert done.tables["cells"] == {"done": 3, "planned": 3}
     seen = done.tables["pretraining"]
@@ -36,17 +39,15 @@ def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
 
 
 def test_a_stopped_run_goes_on_and_pretrains_nothing_again(tiny, monkeypatch):
-    stopped = run(**tiny.arguments(out=tiny.out, until=0.0))
+    stopped = tiny.run("transfer", until=0.0)
     assert stopped.tables["cells"]["done"] == 0
     monkeypatch.setattr("slubook.ch2_transfer.checkpoints.pretrain", lambda *a, **k: pytest.fail("pretrained again"))
-    done = run(**tiny.arguments(out=tiny.out))
-    again = run(**tiny.arguments(out=tiny.out, seeds=1, until=time.time()))
+    done = tiny.run("transfer")
+    again = tiny.run("transfer", until=time.time())
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
 
 
 def test_the_file_must_have_domains_to_learn_from(tiny, tmp_path):
-    with pytest.raises(CorpusError, match="no full profile"):
-        transfer.choose("full", tiny.corpora)
     lines = tiny.corpora[0].read_text().splitlines(keepends=True)
     for kept, says in ((lines[:90], "one domain only"), (lines[::9], "too few distinct utterances in")):
         path = tmp_path / "less.jsonl"
@@ -60,7 +61,7 @@ def test_a_plan_learns_some_skills_and_leaves_out_the_topics_of_all(tiny, monkey
     monkeypatch.setattr(Source, "about", lambda self: made.append(self) or {"key": self.name})
     monkeypatch.setattr(transfer_sources, "FOLDS", 1)
     double = {"less": lambda source: replace(source, step=2)}
-    planned = transfer.plan("quick", tiny.corpora, 2, tiny.settings, 1, pick=one_a_domain(2), variants=double)
+    planned = transfer.plan(tiny.options(seeds=2), tiny.settings, pick=one_a_domain(2), variants=double)
     learned = planned.keys()
     assert [key[0] for key in learned] == ["mine/flight", "mine/taxi"] * 2
     assert [source.name for source in made] == ["corpus-0", "corpus-0-less"] == list(planned.about)
@@ -100,7 +101,7 @@ def test_a_skill_is_chosen_of_every_so_many_domains():
 
 
 def test_a_network_that_another_run_replaced_is_not_taken_for_this_ones(tiny):
-    run(**tiny.arguments())
+    tiny.run("transfer", out=None)
     kept = json.loads((pretrained_folder("corpus-0") / "meta.json").read_text())["about"]["key"]
     assert load_pretrained(Kept("corpus-0", kept)).about["key"] == kept
     with pytest.raises(KeptError, match="corpus-0 was replaced by another run"):
@@ -137,7 +138,7 @@ def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuratio
     monkeypatch.setattr(transfer, "fit_starts", lambda *given: trained.append(given) or fit(*given))
     other = replace(tiny.settings.scratch, rate=1.6, network=replace(tiny.settings.scratch.network, dropout=0.1))
     settings = replace(tiny.settings, scratch=other, transfer=replace(tiny.settings.transfer, unfreezing="gradual"))
-    done = run(**tiny.arguments(settings=settings))
+    done = tiny.run("transfer", settings, out=None)
     assert done.methods == list(METHODS)
     begun = [{name: (s.rate, s.unfreezing, s.parts) for name, s in starts.items()} for starts, *_ in trained[:2]]
     assert begun[0] == {

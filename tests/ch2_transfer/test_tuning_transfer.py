@@ -8,7 +8,7 @@ import pytest
 
 from slubook.ch2_transfer import tuning as tuning_transfer
 from slubook.ch2_transfer.plan import make_plan
-from slubook.ch2_transfer.protocol import MOVED, PROTOCOL, Settings, choose
+from slubook.ch2_transfer.protocol import MOVED, Settings, choose
 from slubook.ch2_transfer.tuning import (
     DRAWS,
     EDGES,
@@ -24,6 +24,7 @@ from slubook.ch2_transfer.tuning import (
 )  # fmt: skip
 from slubook.experiments.records import RecordsError
 from slubook.experiments.search import row
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import Round
 
 
@@ -162,7 +163,9 @@ class TestThePublishedRecord:
     def test_it_is_of_todays_rounds(self):
         record = TransferSearch().load(Path(TransferSearch().record))
         assert record["skills"] == list(SKILLS)
-        assert {found["stamp"]["protocol"] for found in record["methods"].values()} == {PROTOCOL}
+        assert {found["stamp"]["protocol"] for found in record["methods"].values()} == {
+            EXPERIMENTS["transfer"].protocol
+        }
         for method, found in record["methods"].items():
             first = [t for t in found["trials"] if t["round"] == 1]
             follows = second(method, best(first)["changes"]).trials

@@ -19,9 +19,10 @@ from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora import registry
 from slubook.corpora.download import available
-from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import words
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
+from slubook.experiments.runner import run
 
 EMPTY, LANGUAGE_MODEL = Pool((), (), {}), SimpleNamespace(reader=None)
 DNN_CONFIG = DNNConfig(
@@ -47,11 +48,12 @@ def the_plan(toy_skill, tmp_path, monkeypatch) -> Plan:
     return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts, said)
 
 
-def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):
-    how = {"jobs": 1, "out": tmp_path / "benchmark.json", "settings": SMALL, "the_plan": the_plan}
-    first = benchmark.run(seeds=1, **how)
+def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "plan", lambda *given: the_plan)
+    options = Options(seeds=1, jobs=1, out=tmp_path / "benchmark.json")
+    first = run("benchmark", options, SMALL)
     assert first.tables["cells"] == {"done": 1, "planned": 1} and first.methods == list(MODELS)
-    both = benchmark.run(seeds=2, **how)
+    both = run("benchmark", replace(options, seeds=2), SMALL)
     assert [row.seed for row in both.select(["dnn_pool"])] == [0, 1]
     assert both.select(["dnn_pool"], seeds=[0])[0].train_s == first.select(["dnn_pool"])[0].train_s, "measured once"
     learned = {row.method: row.figures for row in both.select(seeds=[0])}
@@ -68,12 +70,7 @@ def test_a_run_is_kept_cell_by_cell_and_goes_on(the_plan, tmp_path):
     assert (linear[0].outcomes.correct == linear[1].outcomes.correct).all(), "nothing in it is random"
     assert Results.load(tmp_path / "benchmark.json").tables["pool"] == {"read": 2, "distinct": 2, "left": 2}
     with pytest.raises(RecordsError, match="other settings"):
-        benchmark.run(seeds=1, **(how | {"settings": Settings(SMALL.maxent)}))
-
-
-def test_it_is_of_one_corpus(tmp_path):
-    with pytest.raises(CorpusError, match="slubook run skills --corpus"):
-        benchmark.run(corpora=[tmp_path / "mine.jsonl"])
+        run("benchmark", options, Settings(SMALL.maxent))
 
 
 def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypatch):

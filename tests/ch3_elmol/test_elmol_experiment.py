@@ -22,10 +22,11 @@ from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextRecipe
 from slubook.ch3_elmol.embeddings import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, USED, Settings, variant_of, wanted
-from slubook.ch3_elmol.protocol import GROUPS, LARGE, SIZES, deal, learn_some, run
+from slubook.ch3_elmol.protocol import GROUPS, LARGE, SIZES, deal, learn_some
 from slubook.ch3_elmol.unfreezing import SCHEDULES, UnfreezingConfig
 from slubook.corpora.utterance import Utterance, words
 from slubook.experiments.records import RecordsError
+from slubook.experiments.runner import run
 from slubook.files import KeptError
 
 READER = BiLMTraining(
@@ -51,13 +52,13 @@ def arguments(tiny, monkeypatch):
         epochs={"small": 1},
         unfreezing=UnfreezingConfig(latest=0.25),
     )
-    return {"corpora": tiny.corpora, "settings": settings, "jobs": 1, "seeds": 1, "out": tiny.out}
+    return tiny.options(), settings
 
 
 def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing_is_trained_twice(
     arguments, monkeypatch
 ):
-    done = run(**arguments)
+    done = run("elmol", *arguments)
     assert done.skills == ["mine/flight", "mine/hotel"] and done.tables["cells"] == {"done": 2, "planned": 2}
     assert done.methods == ["none", "fasttext_pool", "elmol", "elmol_trained"]
     about = done.tables["embeddings"]
@@ -79,10 +80,10 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     for name in (*trained, "ch3_elmol.checkpoints.pretrain_contextual"):
         monkeypatch.setattr(f"slubook.{name}", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(elmol_sources, "train_fasttext", lambda *a, **k: pytest.fail("trained again"))
-    other = replace(arguments["settings"], pretraining=PretrainingConfig(updates=3))
+    other = replace(arguments[1], pretraining=PretrainingConfig(updates=3))
     with pytest.raises(RecordsError, match="holds results of other settings"):
-        run(**(arguments | {"settings": other}))
-    again = run(**arguments)
+        run("elmol", arguments[0], other)
+    again = run("elmol", *arguments)
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}
 
     read = elmol_sources.Read("elmol", "elmol-corpus-elmol-1", 1.0, "another", "another")
@@ -105,11 +106,11 @@ def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once
     seeds, train, pretrain = [], bilm.train_bilm, checkpoints.pretrain_contextual
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: seeds.append(("one", a[3])) or train(*a, **k))
     monkeypatch.setattr(checkpoints, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a))
-    done = run(**arguments)
+    done = run("elmol", *arguments)
     assert sorted(seeds) == [("one", 0)] * 2 + [("one", 1)] + [("two", 0)] * 4 + [("two", 1)] * 2
     about = done.tables["embeddings"]
     assert about["elmol"]["perplexity"] != about["elmol_again"]["perplexity"]
-    again = run(**{**arguments, "seeds": 2})
+    again = run("elmol", replace(arguments[0], seeds=2), arguments[1])
     assert set(made) < again.tables.keys() and "speed_ratio_light" not in again.tables
     assert timed == [["elmo", "elmol", 3]], "and not again, when the run goes on"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from slubook.ch3_elmol.benchmark import BENEATH, METHODS, MODELS
+from slubook.ch3_elmol.benchmark import BENEATH, MODELS
 from slubook.ch3_elmol.reported import (
     COLUMNS,
     Reported,
@@ -24,6 +24,7 @@ from slubook.ch3_elmol.reported import (
 )
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 ROW = {
     "model": "A",
@@ -109,7 +110,7 @@ def test_what_all_seeds_miss_and_what_some_do(results):
 
 
 def test_every_model_has_a_label_and_says_what_it_stands_on(results):
-    assert list(METHODS) == list(MODELS)
+    assert list(EXPERIMENTS["benchmark"].methods) == list(MODELS)
     assert set(BENEATH) == {"dnn_pool", "fasttext_pool", "elmol"}
     over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
     assert measured_line(over, "elmol", "ELMoL")["beneath"] == "language model of requests"

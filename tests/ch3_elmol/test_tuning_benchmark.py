@@ -9,11 +9,12 @@ import pytest
 from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch3_elmol import tuning_benchmark
-from slubook.ch3_elmol.benchmark import PROTOCOL, QUICK_UPDATES, START, Contextual, Settings, brief
+from slubook.ch3_elmol.benchmark import QUICK_UPDATES, START, Contextual, Settings, brief
 from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.tuning_benchmark import FIRST, ROUNDS, SECOND, BenchmarkSearch
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.search import data_hash
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import SEEDS
 
 
@@ -69,7 +70,7 @@ def test_the_defaults_are_what_tuning_chose():
     methods, settings = BenchmarkSearch().load(BenchmarkSearch().record)["methods"], Settings()
     for method, default in (("dnn_pool", settings.dnn), ("elmol", settings.contextual)):
         assert methods[method]["config"] == json.loads(json.dumps(asdict(default)))
-    assert {found["stamp"]["protocol"] for found in methods.values()} == {PROTOCOL}
+    assert {found["stamp"]["protocol"] for found in methods.values()} == {EXPERIMENTS["benchmark"].protocol}
 
 
 def test_the_quick_profile_changes_length_only():

@@ -13,10 +13,11 @@ from slubook.ch2_transfer.tuning import DRAWS, SKILLS
 from slubook.ch3_elmol import tuning as tuning_elmol
 from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings, variant_of
-from slubook.ch3_elmol.protocol import GROUPS, PROTOCOL
+from slubook.ch3_elmol.protocol import GROUPS
 from slubook.ch3_elmol.tuning import OTHERWISE, ROUNDS, ElmolSearch, elmol_search, second
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.records import RecordsError
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import Round
 
 
@@ -151,7 +152,7 @@ def test_the_defaults_are_what_tuning_chose():
     defaults = {method: asdict(recipe) for method, recipe in settings.recipes.items()}
     found = {m: one["config"] for m, one in methods.items() if m not in OTHERWISE}
     assert found == json.loads(json.dumps(defaults)) and set(methods) == set(ROUNDS)
-    assert {one["stamp"]["protocol"] for one in methods.values()} == {PROTOCOL}
+    assert {one["stamp"]["protocol"] for one in methods.values()} == {EXPERIMENTS["elmol"].protocol}
     best = {m: min(t["dev_error"] for t in one["trials"][:3]) for m, one in methods.items()}
     better = {name for name, other in OTHERWISE.items() if best[name] < best[other.method]}
     late = {"elmol_frozen_half", "elmol_words", "elmo_words", "elmol_trained_words"}

@@ -12,7 +12,7 @@ from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.transfer import Recipe
-from slubook.ch3_elmol import worth
+from slubook.ch3_elmol import benchmark, worth
 from slubook.ch3_elmol.benchmark import Plan
 from slubook.ch3_elmol.benchmark import Settings as Benchmark
 from slubook.ch3_elmol.bilm import BiLMConfig
@@ -28,10 +28,11 @@ from slubook.ch3_elmol.worth import (
     usual_ways,
     worth_tables,
 )
-from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.options import Options
 from slubook.experiments.records import Results, Row
+from slubook.experiments.runner import run
 from slubook.experiments.workers import CellsFailed
 
 NARROW = Recipe(
@@ -47,8 +48,8 @@ SMALL = Settings(
 
 
 @pytest.fixture
-def how(toy_skill, tmp_path, monkeypatch) -> dict:
-    """Arguments of a run on the toy skill; its last utterance is in the pool and in the test set."""
+def how(toy_skill, tmp_path, monkeypatch) -> tuple[Options, Plan]:
+    """Options and plan of a run on the toy skill; its last utterance is in the pool and in the test set."""
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(worth, "SIZES", {"quick": (6, 12, 24, 9000)})
     monkeypatch.setattr(worth, "LABELLED", {"quick": (6, 12)})
@@ -59,7 +60,8 @@ def how(toy_skill, tmp_path, monkeypatch) -> dict:
     whole, said = Skill("toy", "toy", ("shopping",), tuple(test), tuple(pool)), [words(u.text) for u in pool]
     reader = kept_bilm("toy", said, SMALL.bilm, said).reader
     the_plan = Plan(whole, (), (), VectorTable.load(table_folder("toy")), reader, {}, said)
-    return {"jobs": 1, "out": tmp_path / "worth.json", "settings": SMALL, "the_plan": the_plan, "seeds": 2}
+    monkeypatch.setattr(benchmark, "plan", lambda *given: the_plan)
+    return Options(seeds=2, jobs=1, out=tmp_path / "worth.json"), the_plan
 
 
 def test_scratch_is_learned_at_every_size_and_the_others_where_they_are_few(how, monkeypatch):
@@ -75,7 +77,7 @@ def test_scratch_is_learned_at_every_size_and_the_others_where_they_are_few(how,
 
     monkeypatch.setattr(worth, "fit_starts", starts)
     monkeypatch.setattr(worth, "fit_contextual", contextual)
-    done = worth.run(**how)
+    done = run("worth", how[0], SMALL)
     assert done.tables["cells"] == {"done": 6, "planned": 6}, "9,000 are more than there are"
     sizes = {m: [r.size for r in done.select([m], seeds=[0])] for m in METHODS}
     assert sizes == {"scratch": [6, 12, 24], "fasttext_pool": [6, 12], "elmol": [6, 12]}
@@ -89,14 +91,14 @@ def test_scratch_is_learned_at_every_size_and_the_others_where_they_are_few(how,
     trained = [{u.id for u in f[2]} for f in fitted if f[0] == "scratch" and f[4] == 0][::2]
     assert trained[0] < trained[1] < trained[2]
     assert set(done.tables["capped"]) == set(RATIOS) < set(done.tables)
-    again = Results.load(how["out"])
+    again = Results.load(how[0].out)
     assert again.tables["data_ratio"]["n"] == 2 and not again.rows[0].slices["apart"][-1]
 
 
 def test_of_all_ways_dev_chooses_the_first_of_the_best(how, monkeypatch):
     errors = iter([0.3, 0.2, 0.2, 0.3, 0.4, 0.2, 0.1, 0.4, 0.1] + [0.5] * 99)
     monkeypatch.setattr(worth, "dev_error", lambda model, dev: next(errors))
-    done = worth.run(**{**how, "seeds": 1})
+    done = run("worth", replace(how[0], seeds=1), SMALL)
     chosen = {r.method: (r.figures["way"], r.figures["rate"]) for r in done.select(sizes=[6])}
     assert chosen == {"scratch": (0, 2.5), "fasttext_pool": (1, 0.5), "elmol": (0, 1.0)}
 
@@ -111,15 +113,9 @@ def test_the_ways_are_chapter_twos_and_the_benchmarks():
 
 
 def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how):
-    plan = how["the_plan"]
-    plan.reader.about["kept_key"] = "another"
+    how[1].reader.about["kept_key"] = "another"
     with pytest.raises(CellsFailed, match="was replaced by another run: run this one again"):
-        worth.run(**how)
-
-
-def test_it_is_of_one_corpus(tmp_path):
-    with pytest.raises(CorpusError, match="slubook run elmol --corpus"):
-        worth.run(corpora=[tmp_path / "mine.jsonl"])
+        run("worth", how[0], SMALL)
 
 
 def test_between_two_sizes_the_line_is_straight_over_their_logarithm():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -17,9 +16,10 @@ from slubook.ch1_skills.methods import Settings
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.cli.main import app
-from slubook.cli.run import EXPERIMENTS, ON_DEVICE, READY
 from slubook.corpora.errors import CorpusError
+from slubook.experiments.options import Options
 from slubook.experiments.records import Results
+from slubook.experiments.table import EXPERIMENTS, PLANNED
 from slubook.files import KeptError
 
 SMALL = Settings(dnn=DNNConfig(training=TrainingConfig(updates=20, evaluations=2)), spacy=SpacyConfig(epochs=1))
@@ -105,34 +105,24 @@ def test_what_cannot_be_honoured_is_refused(arguments, message, tmp_path, monkey
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto", "cuda"])
-def test_the_device_is_handed_on_where_a_language_model_is_trained(device, tmp_path, monkeypatch):
-    given = {}
+def test_a_gpu_is_refused_where_it_is_not_worth_while(device, tmp_path, monkeypatch):
+    asked = []
 
-    def measure(*arguments, **named):
-        given.update(named)
+    def measure(*given):
+        asked.append(given)
         raise CorpusError("enough")
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    for name in READY:
-        monkeypatch.setattr(f"{EXPERIMENTS[name]}.run", measure)
-        given.clear()
+    monkeypatch.setattr("slubook.experiments.runner.run", measure)
+    for name, about in EXPERIMENTS.items():
+        asked.clear()
         done = run(name, "--device", device, "--out", tmp_path)
-        if name in ON_DEVICE:
-            assert given["device"] == {"cpu": "cpu"}.get(device, "cuda")
-        elif device == "cuda":
+        if device == "cuda" and not about.language_model:
+            assert not asked, "it trains networks only"
             assert "networks too small for a GPU: use --device cpu" in " ".join(done.stderr.replace("│", " ").split())
         else:
-            assert "device" not in given and "enough" in done.stderr
-
-
-@pytest.mark.parametrize("name", [name for name, module in EXPERIMENTS.items() if module])
-def test_an_experiment_has_what_the_command_asks_for(name):
-    __import__(EXPERIMENTS[name])
-    module = sys.modules[EXPERIMENTS[name]]
-    assert module.BASELINE in module.METHODS and name == module.EXPERIMENT
-    assert list(module.run.__annotations__)[:7] == [
-        "profile", "corpora", "seeds", "jobs", "out", "until", "backend",
-    ]  # fmt: skip
+            found = "cpu" if device == "cpu" else "cuda"
+            assert asked == [(name, Options(out=tmp_path / f"{name}.json", device=found))] and "enough" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -147,7 +137,7 @@ def test_what_is_kept_and_cannot_be_used_is_told_in_words(monkeypatch, error, sa
     def fails(*given, **named):
         raise error
 
-    monkeypatch.setattr(skills, "run", fails)
+    monkeypatch.setattr("slubook.experiments.runner.run", fails)
     asked = run("skills")
     assert asked.exit_code == 2 and says in asked.stderr and isinstance(asked.exception, SystemExit)
 
@@ -156,10 +146,10 @@ def test_any_other_error_of_the_system_is_a_bug_and_shows_where_it_is(monkeypatc
     def fails(*given, **named):
         raise FileNotFoundError(errno.ENOENT, "No such file", "/gone")
 
-    monkeypatch.setattr(skills, "run", fails)
+    monkeypatch.setattr("slubook.experiments.runner.run", fails)
     assert isinstance(run("skills").exception, FileNotFoundError)
 
 
 def test_the_help_names_every_experiment():
     asked = " ".join(run("--help").stdout.replace("│", " ").split())
-    assert all(name in asked for name in EXPERIMENTS)
+    assert all(name in asked for name in (*EXPERIMENTS, *PLANNED))

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from slubook.ch1_skills.methods import METHODS
 from slubook.evaluation.intervals import Interval, compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.report import headlines, summarise, tabulate
+from slubook.experiments.table import EXPERIMENTS
 
+SKILLS = EXPERIMENTS["skills"]
+METHODS = SKILLS.methods
 SOURCES = {"a/one": "a", "a/two": "a", "b/one": "b"}
 
 
@@ -31,12 +33,12 @@ def measured(slots: bool = True) -> Results:
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict]:
-    return summarise(measured(), "maxent_crf", replicates=200)
+    return summarise(measured(), replicates=200)
 
 
 def printed(lines: list[dict], wide: bool, columns: int) -> str:
     console = Console(file=io.StringIO(), width=columns)
-    console.print(tabulate(lines, METHODS, "maxent_crf", wide))
+    console.print(tabulate(lines, SKILLS, wide))
     return console.file.getvalue()
 
 
@@ -56,7 +58,7 @@ def test_of_a_method_that_looks_for_no_slots_only_intents_are_judged(lines):
     assert line["icer"] and not any(line[name] for name in ("ser", "irer", "irer_reduction", "wins"))
     [row] = [row for row in printed(lines, False, 80).splitlines() if row.startswith(METHODS["fasttext"])]
     assert row.split()[-2:] == ["–", "–"]
-    [line] = [line for line in summarise(measured(slots=False), "maxent_crf", 50) if line["method"] == "fasttext"]
+    [line] = [line for line in summarise(measured(slots=False), 50) if line["method"] == "fasttext"]
     assert line["irer"] == line["icer"], "where there are no slots, it does all there is to do"
 
 

@@ -10,18 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slubook.ch1_skills import protocol as skills
-from slubook.ch2_transfer import ablation, arriving, convergence
-from slubook.ch2_transfer import protocol as transfer
-from slubook.ch3_elmol import benchmark, worth
-from slubook.ch3_elmol import protocol as elmol
+from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import runner
+from slubook.experiments.options import SEEDS, Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
-from slubook.experiments.runner import Identity, load_earlier, run_cells
-from slubook.experiments.workers import CellsFailed, How, Measured
+from slubook.experiments.runner import Identity, Work, load_earlier, run_cells
+from slubook.experiments.stamps import config_hash
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import CellsFailed, Measured
 from slubook.profiles import RESULTS
-from slubook.serving import protocol as serving
 
 GOLD = np.array([1, 1, 1])
 TESTS = {name: Test("own", "music", ("a", "b", "c"), GOLD) for name in ("tea", "radio")}
@@ -56,7 +54,8 @@ class Run:
             self.asked.append(key)
             return measured, (*key, bad)
 
-        return run_cells(identity, keys(seeds), task, TESTS, How(jobs, **how), out, load_earlier(out))
+        work = Work(keys(seeds), task, TESTS, identity.data)
+        return run_cells(identity, work, Options(jobs=jobs, out=out, **how))
 
     def empty_cache(self):
         for cell in self.cache.rglob("*.json"):
@@ -187,7 +186,7 @@ def test_a_damaged_file_is_refused_before_anything_is_planned(run):
     run(1)
     run.out.write_text(run.out.read_text().replace('"seed": 0', '"seed": 7'))
     with pytest.raises(RecordsError, match=r"changed by hand.*move it away"):
-        load_earlier(run.out)
+        load_earlier(run.out, IDENTITY)
 
 
 def test_a_failing_cell_does_not_hold_up_the_others(run, capsys):
@@ -206,7 +205,7 @@ def test_a_draw_that_cannot_be_made_is_a_failed_cell(run):
         return measured, key
 
     with pytest.raises(CellsFailed, match=r"tea, size 100, seed 0: ValueError.*too small"):
-        run_cells(IDENTITY, keys(1), task, TESTS, How(1), run.out)
+        run_cells(IDENTITY, Work(keys(1), task, TESTS, IDENTITY.data), Options(jobs=1, out=run.out))
     assert len(Results.load(run.out).rows) == 2
 
 
@@ -265,22 +264,62 @@ def test_cells_are_measured_elsewhere_and_kept_here(run, backend):
         distributed = pytest.importorskip("distributed")
         client = distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
     with client:
-        results = run_cells(IDENTITY, keys(2), lambda key: (where, key), TESTS, How(2, backend=backend))
+        work = Work(keys(2), lambda key: (where, key), TESTS, IDENTITY.data)
+        results = run_cells(IDENTITY, work, Options(jobs=2, backend=backend))
     assert len(results.rows) == 8
     places = [IDENTITY.store().get(key)["where"] for key in keys(2)]
     assert here not in places
 
 
-@pytest.mark.parametrize(
-    "experiment", [ablation, arriving, benchmark, convergence, elmol, serving, skills, transfer, worth]
-)
-def test_every_experiment_refuses_results_of_other_settings_before_it_plans_or_trains(
-    experiment, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_refuses_results_of_other_settings_before_it_plans_or_trains(name, tmp_path, monkeypatch):
     out = tmp_path / "results.json"
     shutil.copy(RESULTS / "skills.json", out)
-    for name in ("plan", "make_plan", "learn_some"):
-        monkeypatch.setattr(experiment, name, lambda *a, **k: pytest.fail("planned"), raising=False)
-    monkeypatch.setattr(benchmark, "plan", lambda *a, **k: pytest.fail("planned"))
+    monkeypatch.setattr(EXPERIMENTS[name].load(), "prepare", lambda *given: pytest.fail("planned"))
     with pytest.raises(RecordsError, match=r"results.json: holds results of other .*settings"):
-        experiment.run("quick", out=out)
+        runner.run(name, Options("quick", out=out))
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if (RESULTS / f"{name}.json").is_file()])
+def test_published_results_have_the_settings_of_today(name):
+    module, stamp = EXPERIMENTS[name].load(), json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["stamp"]
+    assert config_hash(module.config_of("full", module.settings_of("full"))) == stamp["config_sha256"], (
+        "finished cells would be measured again: add options elsewhere, or raise the protocol's number in the table"
+    )
+
+
+def test_cells_are_found_under_the_same_fingerprint():
+    config, data = {"profile": "full", "rate": 1.0}, {"a": "b"}
+    identity = Identity("skills", 2, "full", config, data)
+    assert identity.fingerprint == "8c33359b933159c6ce2e6765b1eeeef69ae5f5910fefeeb6958b93fbc1d4d15b"
+    assert identity.store().folder.name == "skills-full"
+
+
+@pytest.mark.parametrize("name", [name for name, about in EXPERIMENTS.items() if about.not_corpus])
+def test_an_experiment_that_a_corpus_is_nothing_for_says_so(name, tmp_path):
+    with pytest.raises(CorpusError, match=f"experiment '{name}' .*: not --corpus"):
+        runner.run(name, Options(corpora=[tmp_path / "mine.jsonl"]))
+
+
+def test_a_users_corpus_has_no_full_profile(tmp_path):
+    with pytest.raises(CorpusError, match="no full profile"):
+        Options("full", [tmp_path / "mine.jsonl"])
+
+
+def test_the_kind_of_a_run_says_how_many_draws_there_are():
+    for options, kind, draws in (
+        (Options(), "quick", 1),
+        (Options("full"), "full", SEEDS),
+        (Options(corpora=["mine.jsonl"]), "corpus", SEEDS),
+        (Options("full", seeds=2), "full", 2),
+    ):
+        assert (options.kind, options.draws) == (kind, draws)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_table_says_what_an_experiment_compares(name):
+    about = EXPERIMENTS[name]
+    assert about.baseline in about.methods and about.intent_only < about.methods.keys()
+    published = RESULTS / f"{name}.json"
+    if published.is_file():
+        assert set(Results.load(published).methods) <= about.methods.keys()

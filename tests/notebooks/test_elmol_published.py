@@ -20,6 +20,7 @@ from slubook.ch3_elmol.speed import RATIOS
 from slubook.ch3_elmol.tuning import ElmolSearch
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 #: Each skill's own size; two have room for the larger one.
 SKILLS = {"sgd/s0": 100, "hwu64/s1": 200, "sgd/s2": 300, "hwu64/s3": 400, "sgd/s4": 500}
@@ -49,7 +50,7 @@ def rows() -> list[Row]:
     for skill, own in SKILLS.items():
         for size, seed in ((n, k) for n in (own, *[elmol.LARGE] * (skill in LARGER)) for k in range(5)):
             wrong = draw.permutation(N) < 12
-            methods = elmol.METHODS if size == own else ("none", *elmol.AT_LARGE)
+            methods = EXPERIMENTS["elmol"].methods if size == own else ("none", *elmol.AT_LARGE)
             made += [row(skill, method, size, seed, wrong) for method in methods]
     return made
 
@@ -85,7 +86,7 @@ def published(folder: Path, done: int) -> None:
         made[kind] = counted | {"perplexity": {"requests": guessed, "general": guessed}}
     recipes = {m: {"rate": 1.6, "reduced": 0.5} for m in ("elmol", "elmol_frozen", "elmol_trained", "elmol_ulmfit")}
     stamp = {
-        "protocol": elmol.PROTOCOL,
+        "protocol": EXPERIMENTS["elmol"].protocol,
         "config": {"profile": "full", "recipes": recipes},
         "threads": 1,
         "peak_memory_mb": 500.0,
@@ -94,7 +95,7 @@ def published(folder: Path, done: int) -> None:
     tables = {"cells": {"done": done, "planned": 5}, "train_seconds": {"none": 7200.0}, "embeddings": made}
     tables["pretraining"] = {"elmol-full-1": {"seconds": 3600.0}}
     Results("elmol", stamp, tests, rows(), tables | speed()).save(folder / "elmol.json")
-    stamp = stamp | {"protocol": worth.PROTOCOL}
+    stamp = stamp | {"protocol": EXPERIMENTS["worth"].protocol}
     saved = {"cells": tables["cells"], "train_seconds": {}, "capped": dict.fromkeys(worth.RATIOS, 0.75)}
     saved |= {name: {"point": 11.0, "low": 9.0, "high": 13.0, "n": 5} for name in worth.RATIOS}
     ones, made = np.ones(N, dtype=int), []

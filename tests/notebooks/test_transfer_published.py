@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ import pytest
 
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import ablation, arriving, convergence
-from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.plan import Chosen, Plan
 from slubook.ch2_transfer.tuning import TransferSearch
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
 N = 20
@@ -45,22 +44,23 @@ def rows(methods: dict[str, str], sizes: dict[str, tuple[int, ...]], seeds: int,
 
 
 @cache
-def measured() -> dict[ModuleType, tuple[list[Row], dict[str, Any]]]:
+def measured() -> dict[str, tuple[list[Row], dict[str, Any]]]:
     """Rows and tables of the four experiments."""
+    methods = {name: about.methods for name, about in EXPERIMENTS.items()}
     one, growing = dict.fromkeys(SKILLS, (100,)), dict.fromkeys(SKILLS, (50, 100)) | {"sgd/s0": (50, 100, 200)}
-    arrived, ablated = rows(arriving.METHODS, growing, 5), rows(ablation.METHODS, one, 5)
+    arrived, ablated = rows(methods["arriving"], growing, 5), rows(methods["ablation"], one, 5)
     reached = {"updates_to_scratch_best": 300.0, "updates_to_near_best": 200.0, "seconds_to_scratch_best": 9.0}
     reached |= {"reached_scratch_best": 1.0}
-    paced = rows(convergence.METHODS, one, 5, **reached, **DEV)
+    paced = rows(methods["convergence"], one, 5, **reached, **DEV)
     chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
     plan = Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5))
     pace = convergence.pace_tables(paced, plan, convergence.UPDATES)
     against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
     return {
-        transfer: (rows(transfer.METHODS, one, 5), {}),
-        arriving: (arrived, arriving.gain_tables(arrived, [50, 100], SKILLS)),
-        convergence: (paced, pace),
-        ablation: (ablated, against),
+        "transfer": (rows(methods["transfer"], one, 5), {}),
+        "arriving": (arrived, arriving.gain_tables(arrived, [50, 100], SKILLS)),
+        "convergence": (paced, pace),
+        "ablation": (ablated, against),
     }
 
 
@@ -68,13 +68,13 @@ def published(folder: Path, done: int) -> None:
     """The four results files, as if ``done`` of five cells were measured, and the record of tuning as it is."""
     shutil.copy(TransferSearch().record, folder)
     tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
-    for module, (some, tables) in measured().items():
-        stamp = {"protocol": module.PROTOCOL, "config": {"profile": "full"}, "threads": 1, "peak_memory_mb": 500.0}
-        stamp["hardware"] = {"processor": "a processor"}
+    for name, (some, tables) in measured().items():
+        stamp = {"protocol": EXPERIMENTS[name].protocol, "config": {"profile": "full"}, "threads": 1}
+        stamp |= {"hardware": {"processor": "a processor"}, "peak_memory_mb": 500.0}
         shared = {"cells": {"done": done, "planned": 5}, "train_seconds": {"scratch": 7200.0, "transfer": 3600.0}}
         shared["sittings"] = [{"cells": 2, "wall_s": 300.0, "jobs": 2}, {"cells": 1, "wall_s": 300.0, "jobs": 2}]
         shared["pretraining"] = {"full-0": {"seconds": 3600.0}}
-        Results(module.EXPERIMENT, stamp, tests, some, shared | tables).save(folder / f"{module.EXPERIMENT}.json")
+        Results(name, stamp, tests, some, shared | tables).save(folder / f"{name}.json")
 
 
 @pytest.fixture

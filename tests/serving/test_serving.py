@@ -15,12 +15,15 @@ from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.errors import CorpusError
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
+from slubook.experiments.runner import run
+from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
 from slubook.serving import protocol as serving
 from slubook.serving.packed import PackedSkill
 from slubook.serving.packing import copy_of, pack
-from slubook.serving.protocol import METHODS, PAIRS, byte_table
+from slubook.serving.protocol import PAIRS, byte_table
 from slubook.serving.traffic import percentiles
 
 SETTINGS = DNNConfig(
@@ -48,22 +51,24 @@ def results(small_plan, tmp_path_factory) -> Results:
     out = tmp_path_factory.mktemp("results") / "serving.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
-        serving.run("quick", jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
+        patch.setattr(serving, "plan", lambda profile: small_plan)
+        options = Options(seeds=2, jobs=1, out=out)
+        run("serving", options, SETTINGS)
         patch.setattr(serving, "measure_cell", None)  # a second run trains nothing
         patch.setattr(serving, "serve_copies", None)  # and serves nothing
-        again = serving.run("quick", jobs=1, settings=SETTINGS, the_plan=small_plan)
+        again = run("serving", replace(options, out=None), SETTINGS)
         with pytest.raises(RecordsError, match=r"serving\.json: holds a larger run.*--out"):
-            serving.run("quick", seeds=1, jobs=1, out=out, settings=SETTINGS, the_plan=small_plan)
+            run("serving", replace(options, seeds=1), SETTINGS)
     loaded = Results.load(out)
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in loaded.rows]
     return loaded
 
 
 def test_every_method_is_measured_on_the_same_draws(results):
-    assert set(results.methods) == set(METHODS)
+    assert set(results.methods) == set(EXPERIMENTS["serving"].methods)
     assert {(r.skill, r.size, r.seed) for r in results.rows} == {("toy/a", 9, 0), ("toy/a", 9, 1)}
-    assert len(results.rows) == 2 * len(METHODS)
-    assert {method for pair in PAIRS for method in pair} == set(METHODS)
+    assert len(results.rows) == 2 * len(EXPERIMENTS["serving"].methods)
+    assert {method for pair in PAIRS for method in pair} == set(EXPERIMENTS["serving"].methods)
 
 
 def test_what_the_ledger_reads_is_there(results):
@@ -86,7 +91,7 @@ def test_the_stamp_adds_up_what_the_cells_took(results):
 )
 def test_options_without_meaning_are_refused(option, given):
     with pytest.raises(CorpusError, match=f"not .*{option}"):
-        serving.run("quick", **given)
+        run("serving", Options(**given))
 
 
 def test_sizes_tell_private_from_shared(results, small_plan):

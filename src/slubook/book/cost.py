@@ -1,4 +1,4 @@
-"""What the published runs cost, from their stamps: training time, memory, downloads."""
+"""Says what the published runs cost, from their stamps: training time, memory, downloads."""
 
 from __future__ import annotations
 
@@ -6,22 +6,9 @@ from pathlib import Path
 
 from slubook.corpora.sources import sources
 from slubook.experiments.records import Results
+from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
 
-#: The sources that an experiment's full profile downloads.
-DOWNLOADS = {
-    "skills": (
-        "snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai", "taskmaster4",
-        "joshua_english", "nltk_general", "novels",
-    ),
-}  # fmt: skip
-DOWNLOADS["serving"] = DOWNLOADS["skills"]
-DOWNLOADS["transfer"] = ("snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai")
-DOWNLOADS |= dict.fromkeys(("arriving", "convergence"), DOWNLOADS["transfer"])
-DOWNLOADS["benchmark"] = ("snips_iob", "snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai", "taskmaster4")
-DOWNLOADS["ablation"] = (*DOWNLOADS["transfer"], "joshua_english", "nltk_general", "novels")
-DOWNLOADS["elmol"] = DOWNLOADS["skills"]
-DOWNLOADS["worth"] = DOWNLOADS["benchmark"]
 #: How tables call what :func:`costs` gives.
 LABELS = {
     "profile": "profile",
@@ -35,19 +22,19 @@ LABELS = {
 
 
 def costs(folder: Path = RESULTS) -> list[dict]:
-    """One object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor.
+    """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor.
 
     Raises:
         RecordsError: when a results file is damaged.
     """
     found = []
-    for name in DOWNLOADS:
+    for name, about in EXPERIMENTS.items():
         path = folder / f"{name}.json"
         if not path.is_file():
             continue
         results = Results.load(path)
         seconds = sum(row.train_s for row in results.rows if row.method != "hybrid")  # the hybrid trains nothing itself
-        megabytes = sum(sources()[source].bytes for source in DOWNLOADS[name]) / 1e6
+        megabytes = sum(sources()[source].bytes for source in about.downloads) / 1e6
         found.append(
             {
                 "experiment": name,

@@ -18,23 +18,6 @@ from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.records import Row
 
-#: Every method of chapter 1, in the order in which its figures show them.
-METHODS = {
-    "maxent_crf": "MaxEnt-CRF",
-    "maxent_crf_clusters": "MaxEnt-CRF + word clusters",
-    "dnn_scratch": "DNN, no pretrained vectors",
-    "dnn_general": "DNN, FastText of general text",
-    "dnn_pool": "DNN, FastText of the pool",
-    "dnn_pool_other": "DNN, FastText of other topics",
-    "dnn_mlm": "DNN, masked LM of the pool",
-    "dnn_mlm_other": "DNN, masked LM of other topics",
-    "hybrid": "MaxEnt intent + DNN slots",
-    "spacy": "spaCy, blank pipeline",
-    "fasttext": "fastText, intent only",
-}
-#: Methods that look for no slots: where there are some, SER and IRER say nothing of them.
-INTENT_ONLY = {"fasttext"}
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -34,13 +34,13 @@ from slubook.ch1_skills.masked_lm import MaskedLMConfig
 from slubook.ch1_skills.maxent import MaxEntCRF
 from slubook.ch1_skills.offtheshelf import FastTextIntent, SpacyPipeline
 from slubook.ch1_skills.pool import public_pool
-from slubook.ch1_skills.protocol import PROTOCOL
 from slubook.ch1_skills.skill_vectors import SkillVectors, clusters
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import ROUNDS, Changes, Round, clearly_better, configured
 from slubook.profiles import RESULTS, seed_everything
 
@@ -71,7 +71,7 @@ class SkillsSearch(Search):
     public: Sequence[Skill] = ()
     table: Path | None = None
     experiment = "skills"
-    protocol = PROTOCOL
+    protocol = EXPERIMENTS["skills"].protocol
 
     def rounds(self) -> Mapping[str, Sequence[Round]]:
         """What is tried, by method."""

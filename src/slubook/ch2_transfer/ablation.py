@@ -1,8 +1,8 @@
 """Chapter 2's fourth experiment: what it is in pretraining that helps, one change at a time.
 
 Protocol (decided before any test figure of this experiment was looked at; ``transfer``, whose skills and draws these
-are, had been measured in part when its rows of twice the updates were added; raise :data:`PROTOCOL` when its meaning
-changes):
+are, had been measured in part when its rows of twice the updates were added; raise its number in the table when its
+meaning changes):
 
 - *Skills*: of the two hundred, those of three of the six pretrained networks (:data:`NETWORKS`), since every change of
   the source takes a pretraining a network; of these the first of every second domain, none that was tuned on (quick:
@@ -28,10 +28,8 @@ changes):
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from slubook.ch1_skills.dnn import DNN
@@ -42,43 +40,23 @@ from slubook.ch2_transfer.convergence import STEP
 from slubook.ch2_transfer.joint import fit_joint
 from slubook.ch2_transfer.plan import Kept, Source, Variants, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
-from slubook.ch2_transfer.protocol import MOVED, Settings, config_of, plan, starts
+from slubook.ch2_transfer.protocol import MOVED, Settings, plan, starts
+from slubook.ch2_transfer.protocol import config_of as config_of  # that of ``transfer``
 from slubook.ch2_transfer.source import SourceDomain
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.options import Options
+from slubook.experiments.records import Row
+from slubook.experiments.runner import Work
 from slubook.experiments.search import dev_error
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "ablation", 5
-SEEDS = 5
+BASELINE = EXPERIMENTS["ablation"].baseline
 #: The networks whose skills are learned: the three with most domains.
 NETWORKS = ("full-2", "full-3", "full-5")
-BASELINE = "scratch"
-METHODS = {
-    "scratch": "From scratch",
-    "scratch_long": "From scratch, twice the updates",
-    "scratch_general": "From scratch, on general vectors",
-    "words": "Word representations only",
-    "layers": "Layers only, no words",
-    "lower": "Words and common layer, tasks' layers reset",
-    "frozen": "What moved is frozen",
-    "gradual": "Gradual unfreezing, from the top",
-    "shuffled": "Source with shuffled labels",
-    "tenth": "A tenth of the source's updates",
-    "double": "Twice the source's updates",
-    "half": "Half of the source's domains",
-    "without_sgd": "Source without its largest corpus",
-    "general": "Source on general vectors",
-    "joint": "Source and skill together",
-    "transfer": "Transfer, new heads",
-    "transfer_long": "Transfer, new heads, twice the updates",
-    "transfer_names": "Transfer, heads from label names",
-    "names_long": "Transfer, heads from label names, twice the updates",
-}
 #: Methods that are trained for twice as long, and whose recipe that is.
 LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "transfer_names"}
 #: Multiples of the learning rate, from which dev chooses for the network from scratch on general vectors.
@@ -133,43 +111,31 @@ USED = {
 }
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
-    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
-    settings = settings.lasting(lambda updates: updates // 2) if kind == "quick" else settings
-    config = config_of(kind, settings)
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
-    count = seeds or (1 if kind == "quick" else SEEDS)
-    variants = {name: VARIANTS[name] for name in USED[kind]}
-    within = NETWORKS if kind == "full" else None
-    pick = one_a_domain(STEP[kind], SKILLS)
-    the_plan = plan(profile, corpora, count, settings, jobs, pick=pick, within=within, variants=variants)
+def settings_of(kind: str) -> Settings:
+    """Returns the tuned settings; the quick profile trains half as long."""
+    return Settings().lasting(lambda updates: updates // 2) if kind == "quick" else Settings()
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    variants = {name: VARIANTS[name] for name in USED[options.kind]}
+    within = NETWORKS if options.kind == "full" else None
+    pick = one_a_domain(STEP[options.kind], SKILLS)
+    the_plan = plan(options, settings, pick=pick, within=within, variants=variants)
 
     def task(key: Key) -> Task:
         kept = {"transfer": the_plan.network(key[0])} | {v: the_plan.network(key[0], v) for v in variants}
         return measure_cell, (the_plan.cell(key), kept, the_plan.about[kept["transfer"].name]["sample"], settings)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
+    def tables(rows: Sequence[Row], known: Mapping[str, Any]) -> dict[str, Any]:
         made = {f"against_{base}": reductions(rows, base, the_plan.groups()) for base in (BASELINE, "transfer")}
-        budget = joint_budget(rows, settings, [about["sample"] for about in the_plan.about.values()])
-        return {**made, **budget, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
+        return made | joint_budget(rows, settings, [about["sample"] for about in the_plan.about.values()])
 
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
-    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+    return the_plan.work(task, tables)
 
 
 def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings) -> Measured:
-    """One cell, in a worker: every method on one draw of one skill.
+    """Measures one cell, in a worker: every method on one draw of one skill.
 
     Args:
         cell: the draw.

@@ -1,6 +1,6 @@
 """Chapter 2's second experiment: what transfer gains while the data of a new domain arrives.
 
-Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
 - *Skills*: of the two hundred, the first of each domain, if it has room for 800 training utterances (quick: two
   embedded skills; ``--corpus``: each domain of the file). Two of them are among the six that settings were tuned on.
@@ -18,7 +18,6 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,28 +27,28 @@ import numpy as np
 
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.plan import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
-from slubook.ch2_transfer.protocol import Settings, choose, config_of, starts
+from slubook.ch2_transfer.protocol import Settings, choose, starts
+from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.ch2_transfer.transfer import banks, fit_starts
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
 from slubook.evaluation.paired import beside, collect
 from slubook.evaluation.resampling import bootstrap
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.options import Options
+from slubook.experiments.records import Row
+from slubook.experiments.runner import Work
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "arriving", 3
-SEEDS = 5
+BASELINE = EXPERIMENTS["arriving"].baseline
 SIZES = (50, 100, 200, 400, 800, 1600)
 #: Training utterances that a public skill must have room for.
 LEAST = 800
 EPOCHS = 8
-BASELINE = "scratch"
-METHODS = {name: label for name, label in transfer.METHODS.items() if name != "maxent_crf"}
 
 
 def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
-    """The skills, each with all sizes that it has room for; the quick profile stops at 100."""
+    """Returns the skills, each with all sizes that it has room for; the quick profile stops at 100."""
     chosen = choose(profile, corpora)
     sizes = SIZES[:2] if chosen.profile == "quick" else SIZES
     grown = [(s, n) for s in chosen.distinct for n in [n for n in sizes if s.allows(n)] or s.sizes()]
@@ -57,42 +56,30 @@ def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
 
 
 def growing(profile: str) -> Pick:
-    """The choice of skills whose data grows."""
+    """Returns the choice of skills whose data grows."""
     firsts = one_a_domain(2 if profile == "quick" else 1)
     return lambda skills: [s for s in firsts(skills) if profile != "full" or s.allows(LEAST)]
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
-    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose_growing(profile, corpora)
-    config = config_of(chosen.profile, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
-    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
-    the_plan = make_plan(chosen, count, settings.pretraining, jobs, pick=growing(chosen.profile))
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns the configuration of ``transfer``, and what differs from it."""
+    return transfer.config_of(kind, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    chosen, pick = choose_growing(options.profile, options.corpora), growing(options.kind)
+    the_plan = make_plan(chosen, options.draws, settings.pretraining, options.jobs, pick=pick)
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        gains = gain_tables(rows, common_sizes(the_plan.chosen), the_plan.groups())
-        return {**gains, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
-
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
-    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+    sizes, groups = common_sizes(the_plan.chosen), the_plan.groups()
+    return the_plan.work(task, lambda rows, known: gain_tables(rows, sizes, groups))
 
 
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
-    """One cell, in a worker: every method on one draw of one skill."""
+    """Measures one cell, in a worker: every method on one draw of one skill."""
     source, bench = load_pretrained(pretrained), Bench(cell)
     settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
     for config, bank in banks(starts(source, settings), settings.recipes()):

@@ -1,6 +1,6 @@
 """Chapter 2's third experiment: how many updates it takes to be as good as training from scratch ever gets.
 
-Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
 - *Skills*: of the two hundred, the first of every second domain, none that was tuned on (quick: two embedded ones;
   ``--corpus``: each domain of the file), with the pretrained networks of ``transfer``.
@@ -30,12 +30,10 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,16 +41,18 @@ import numpy as np
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.pace import gather, of_means, own_pace, pace, paid_back
 from slubook.ch2_transfer.plan import Kept, Plan, load_pretrained, one_a_domain
-from slubook.ch2_transfer.protocol import Settings, config_of, plan, starts
+from slubook.ch2_transfer.protocol import Settings, plan, starts
+from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.ch2_transfer.transfer import fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.options import Options
+from slubook.experiments.records import Row
+from slubook.experiments.runner import Work
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "convergence", 3
-SEEDS = 5
+METHODS, BASELINE = EXPERIMENTS["convergence"].methods, EXPERIMENTS["convergence"].baseline
 #: Of every so many-th domain a skill is learned.
 STEP = {"full": 2, "quick": 2, "corpus": 1}
 UPDATES, EVERY = 600, 10
@@ -60,13 +60,6 @@ QUICK_UPDATES = 200
 WARM_UP, LEVEL = 20, 0.5
 #: Updates whose dev error is kept, for curves.
 KEPT = (10, 20, 30, 50, 70, 100, 150, 200, 300, 400, 500, 600)
-BASELINE = "scratch"
-METHODS = {
-    "scratch": transfer.METHODS["scratch"],
-    "scratch_again": "From scratch, by another seed",
-    "transfer": transfer.METHODS["transfer"],
-    "transfer_names": transfer.METHODS["transfer_names"],
-}
 #: What a seed is raised by for the second network from scratch.
 ANOTHER = 10_000
 #: The easier goal is so many dev utterances above the lowest dev error; on mean curves, so much error.
@@ -124,39 +117,30 @@ class Curve:
         return {f"dev_{u}": e for u, e in zip(self.updates, self.errors, strict=True) if u in KEPT}
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`."""
-    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
-    updates = QUICK_UPDATES if kind == "quick" else UPDATES
-    steps = {"updates": updates, "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
-    config = config_of(kind, settings) | steps
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
-    count = seeds or (1 if kind == "quick" else SEEDS)
-    the_plan = plan(profile, corpora, count, settings, jobs, pick=one_a_domain(STEP[kind], SKILLS))
+def updates_of(kind: str) -> int:
+    """Returns the updates of every network."""
+    return QUICK_UPDATES if kind == "quick" else UPDATES
+
+
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns the configuration of ``transfer``, and the schedule."""
+    steps = {"updates": updates_of(kind), "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
+    return transfer.config_of(kind, settings) | steps
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    updates = updates_of(options.kind)
+    the_plan = plan(options, settings, pick=one_a_domain(STEP[options.kind], SKILLS))
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, updates)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        pace = pace_tables(rows, the_plan, updates)
-        return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
-
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
-    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+    return the_plan.work(task, lambda rows, known: pace_tables(rows, the_plan, updates))
 
 
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int) -> Measured:
-    """One cell, in a worker: every method alone, the one from scratch first, since it sets the goals."""
+    """Measures one cell, in a worker: every method alone, the one from scratch first, since it sets the goals."""
     source, bench, goals = load_pretrained(pretrained), Bench(cell), {}
     begun_from, recipes = starts(source, settings), settings.recipes()
     few = settings.scratch.lasting(EVERY + 1)

@@ -34,8 +34,8 @@ from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Cell
 from slubook.experiments.records import Test
-from slubook.experiments.runner import Identity
-from slubook.experiments.workers import Key
+from slubook.experiments.runner import Tables, Work
+from slubook.experiments.workers import Key, Task
 from slubook.files import KeptError
 
 FOLDS = 6
@@ -160,11 +160,10 @@ class Plan:
         name = self.pretrained[skill] + (f"-{variant}" if variant else "")
         return Kept(name, self.about[name]["key"])
 
-    def identity(self, experiment: str, protocol: int, config: Mapping[str, Any]) -> Identity:
-        """What the cells depend on: settings, splits, and the sources of the pretrained networks."""
+    def data(self) -> dict[str, str]:
+        """Hashes of what the cells depend on: splits, and the sources of the pretrained networks."""
         data = {skill.name: fingerprint(skill) for skill in self.chosen.distinct}
-        data |= {f"pretrained {name}": about["key"] for name, about in self.about.items()}
-        return Identity(experiment, protocol, self.chosen.profile, config, data)
+        return data | {f"pretrained {name}": about["key"] for name, about in self.about.items()}
 
     def tests(self) -> dict[str, Test]:
         """The test set of each skill, with :func:`label_slices`."""
@@ -179,6 +178,11 @@ class Plan:
         """For the results: what was left out of each pretraining, its size and its seconds."""
         counted = ("left_out", "domains", "utterances", "updates", "seconds")
         return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
+
+    def work(self, task: Callable[[Key], Task], tables: Tables) -> Work:
+        """The plan to be measured by a task; the results say what pretraining has seen beside the ``tables``."""
+        of = lambda rows, known: {**tables(rows, known), "pretraining": self.seen()}  # noqa: E731
+        return Work(self.keys(), task, self.tests(), self.data(), of)
 
 
 def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -202,14 +206,12 @@ def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> d
     }
 
 
-def own_domains(profile: str, corpora: Sequence[Path]) -> Chosen:
-    """Each domain of the user's files, in all sizes that it has room for.
+def own_domains(corpora: Sequence[Path]) -> Chosen:
+    """Returns each domain of the user's files, in all sizes that it has room for.
 
     Raises:
-        CorpusError: when the files are faulty or too small, or the full profile is asked for.
+        CorpusError: when the files are faulty or too small.
     """
-    if profile == "full":
-        raise CorpusError("--corpus has settings of its own, and no full profile: leave --profile out")
     found = own_skills(corpora)
     if len(found) < 2:
         raise CorpusError(f"{corpora[0]}: one domain only: transfer needs others to learn from; add them to the file")
@@ -224,7 +226,6 @@ def make_plan(
     *,
     pick: Pick = list,
     within: Collection[str] | None = None,
-    prefix: str = "",
     variants: Variants | None = None,
 ) -> Plan:
     """Pretrain what the chosen skills need, where the cache has none.
@@ -236,10 +237,9 @@ def make_plan(
         jobs: processes.
         pick: which of the skills are learned.
         within: names of networks; learn only the skills of these.
-        prefix: of the networks' names, for experiments with skills of their own.
         variants: further networks of each fold, named ``<name>-<variant>``.
     """
-    of_skill, sources = folds_of(chosen, config, prefix)
+    of_skill, sources = folds_of(chosen, config)
     inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
     names = {s.name: of_skill[s.name] for s in pick(inside)}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
@@ -253,8 +253,14 @@ def make_plan(
     return Plan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
 
 
-def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str) -> tuple[dict[str, str], list[Source]]:
-    """The name of each skill's network, and the source of each network; see :func:`make_plan` for the arguments."""
+def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str = "") -> tuple[dict[str, str], list[Source]]:
+    """Returns the name of each skill's network, and the source of each network.
+
+    Args:
+        chosen: the skills.
+        config: of pretraining.
+        prefix: of the networks' names, for experiments with skills of their own.
+    """
     profile, skills, own = chosen.profile, chosen.distinct, chosen.own
     corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
     cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)

@@ -1,6 +1,6 @@
 """Chapter 2's experiment: two hundred skills with little data, from scratch and after pretraining on other topics.
 
-Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
 - *Skills*: two hundred, drawn by :mod:`slubook.ch2_transfer.drawn`, each with its own size of training set (quick: four
   embedded ones; ``--corpus``: each domain of the file). The test set is fixed; seed *s* draws training and dev sets.
@@ -21,7 +21,6 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,19 +35,9 @@ from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.sequential import both_ways, sequential_table, timed
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
-from slubook.experiments.workers import How, Key, Measured, Task
-
-EXPERIMENT, PROTOCOL = "transfer", 3
-SEEDS = 5
-BASELINE = "scratch"
-METHODS = {
-    "maxent_crf": "MaxEnt-CRF",
-    "scratch": "From scratch",
-    "transfer": "Transfer, new heads",
-    "transfer_names": "Transfer, heads from label names",
-}
+from slubook.experiments.options import Options
+from slubook.experiments.runner import Work
+from slubook.experiments.workers import Key, Measured, Task
 
 #: What each network takes over from the pretrained one; from scratch, it reads the same characters, no more.
 MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "transfer_names": MOVABLE}
@@ -75,87 +64,53 @@ class Settings:
         return replace(self, **{m: r.lasting(updates(r.training.updates)) for m, r in self.recipes().items()})
 
 
-def plan(
-    profile: str,
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    settings: Settings | None = None,
-    jobs: int = 2,
-    **more: Any,
-) -> Plan:
-    """Choose skills and pretrain what they need; see :func:`run` for the arguments and errors.
+def settings_of(kind: str) -> Settings:
+    """Returns the tuned settings, which all profiles have."""
+    return Settings()
 
-    ``more`` is passed on to :func:`slubook.ch2_transfer.plan.make_plan`.
-    """
-    chosen = choose(profile, corpora)
-    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
-    return make_plan(chosen, count, (settings or Settings()).pretraining, jobs, **more)
+
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
+    return {"profile": kind, **asdict(settings)}
 
 
 def choose(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
-    """The two hundred skills, a few embedded ones, or those of the user's files."""
+    """Returns the two hundred skills, a few embedded ones, or those of the user's files."""
     if corpora:
-        return own_domains(profile, corpora)
+        return own_domains(corpora)
     if profile == "full":
         return Chosen("full", drawn_skills())
     return Chosen("quick", [(s, QUICK_SIZE) for s in quick_skills()])
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-) -> Results:
-    """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
+def plan(options: Options, settings: Settings | None = None, **more: Any) -> Plan:
+    """Chooses skills and pretrains what they need; of the user's files, each domain in turn is the new skill.
 
     Args:
-        profile: ``quick`` or ``full``.
-        corpora: the user's own files; each domain in them in turn is the new skill, the others are the source.
-        seeds: how many draws.
-        jobs: processes, one thread each.
-        out: where to write the results file; ``None`` writes none.
-        until: stop before a cell that would start after this time (``time.time()``).
-        backend: joblib's: ``loky`` or ``dask``.
-        settings: configurations other than the tuned ones.
-
-    Returns:
-        The results, of all cells finished so far.
+        options: of the run.
+        settings: other than the tuned ones.
+        more: for :func:`slubook.ch2_transfer.plan.make_plan`.
 
     Raises:
         CorpusError: when a corpus is missing, faulty or too small.
-        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
-        CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    how, settings, kind = How(jobs, until, backend), settings or Settings(), "corpus" if corpora else profile
-    config = config_of(kind, settings)
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, kind, config, {}))
-    the_plan = plan(profile, corpora, seeds, settings, jobs)
+    chosen, config = choose(options.profile, options.corpora), (settings or Settings()).pretraining
+    return make_plan(chosen, options.draws, config, options.jobs, **more)
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    the_plan = plan(options, settings)
     twice = timed(the_plan.keys())
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings, key in twice)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        pace = sequential_table(rows, MOVED, jobs)
-        return {**pace, "pretraining": the_plan.seen(), "train_seconds": train_seconds(rows)}
-
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
-    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
-
-
-def config_of(profile: str, settings: Settings) -> dict[str, Any]:
-    """What a run's stamp and the fingerprint of its cells call its configuration."""
-    return {"profile": profile, **asdict(settings)}
+    return the_plan.work(task, lambda rows, known: sequential_table(rows, MOVED, options.jobs))
 
 
 def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool = False) -> Measured:
-    """One cell, in a worker: every method on one draw of one skill; ``twice`` for its networks by a plain loop, too."""
+    """Measures one cell, in a worker: every method on one draw of one skill; ``twice`` by a plain loop as well."""
     source = load_pretrained(pretrained)
     bench, begun, recipes = Bench(cell), starts(source, settings), settings.recipes()
     bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))

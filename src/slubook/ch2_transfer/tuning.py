@@ -32,9 +32,10 @@ from typing import Any
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer.plan import Kept, Plan, load_pretrained, make_plan
 from slubook.ch2_transfer.pretraining import PretrainingConfig
-from slubook.ch2_transfer.protocol import MOVED, PROTOCOL, choose
+from slubook.ch2_transfer.protocol import MOVED, choose
 from slubook.ch2_transfer.transfer import Recipe, fit_starts
 from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import SEEDS, Changes, Round, changed, clearly_better
 
 #: Tuned on these; their dev sets only.
@@ -115,7 +116,7 @@ class TransferSearch(Search):
     listed: Sequence[tuple[Skill, int]] = ()
     pretrained: Mapping[str, Kept] = field(default_factory=dict)
     experiment = "transfer"
-    protocol = PROTOCOL
+    protocol = EXPERIMENTS["transfer"].protocol
 
     @classmethod
     def over(cls, plan: Plan) -> TransferSearch:

@@ -1,6 +1,6 @@
 """The benchmark: the book's models on all training data of SNIPS, in the split that papers report.
 
-Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` when its meaning changes):
+Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
 - *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw of
   the embedded corpus ``assistant-en``, to show the machinery.
@@ -19,16 +19,15 @@ Protocol (decided before any test figure was looked at; raise :data:`PROTOCOL` w
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
   error rate of the book; beside them the numbers in the network and beneath it, seconds, and bytes.
 
-A model joins by an entry in :data:`METHODS` and in :data:`MODELS`, and a field of :class:`Settings` for what is tuned.
+A model joins by an entry in the table of experiments and in :data:`MODELS`, and a field of :class:`Settings` for what
+is tuned.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from slubook.ch1_skills.dnn import DNN, DNNConfig
@@ -48,27 +47,16 @@ from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart
 from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read
 from slubook.ch3_elmol.places import Beneath, Places
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
-from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.options import Options
+from slubook.experiments.runner import Work
 from slubook.experiments.trials import Changes, changed
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "benchmark", 1
-SEEDS = 5
-BASELINE = "maxent_crf"
-METHODS = {
-    "maxent_crf": "MaxEnt-CRF",
-    "dnn_scratch": "DNN, no pretrained vectors",
-    "dnn_pool": "DNN, FastText of the pool",
-    "fasttext_pool": "chapter 3's network, FastText of the pool",
-    "elmol": "chapter 3's network, ELMoL of the pool",
-}
-#: What the models that stand on something stand on, for the page.
+#: What the pretrained input of a model is, for the page.
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
 #: Of FastText, by profile: in full, of the numbers tried for chapter 3, the one that was best on dev sets there.
@@ -182,6 +170,12 @@ class Plan:
         vectors = Read.of_table("pool", self.table, self.measured)
         return Places(vectors, Read.of_model("elmol", self.table.name, self.reader))
 
+    def data(self) -> dict[str, str]:
+        """Hashes of the split, and of what vectors and language model were trained from."""
+        read = {f"vectors {self.table.name}": self.table.key}
+        read |= {f"language model {self.table.name}": self.reader.about["kept_key"]}
+        return {self.whole.name: fingerprint(self.whole)} | read
+
     def cell(self, seed: int) -> Cell:
         """The data of one seed: the same for all."""
         return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
@@ -207,79 +201,40 @@ def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
         train, dev = whole.draw(QUICK_SIZE, 0)
     unknown = [u.text for u in (*dev, *whole.test)]
     pool = build_pool(sources, unknown).unlike(unknown)
-    name, sentences = f"{EXPERIMENT}-{profile}", pool.sentences()
+    name, sentences = f"benchmark-{profile}", pool.sentences()
     table = kept_table(name, sentences, train_fasttext, FastTextConfig(epochs=EPOCHS[profile]))
     measured = pool.measured()
     reader = kept_bilm(name, sentences, bilm, measured, device).reader
     return Plan(whole, train, dev, table, reader, pool.counts, measured)
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-    the_plan: Plan | None = None,
-    device: str = "cpu",
-) -> Results:
-    """Run the protocol; finished cells are kept, and a run that was stopped goes on where it was.
+def settings_of(kind: str) -> Settings:
+    """Returns what was chosen on dev; the quick profile trains briefly."""
+    return brief(Settings()) if kind == "quick" else Settings()
 
-    Args:
-        profile: ``quick`` or ``full``.
-        corpora: none; published tables are of one corpus.
-        seeds: how many; 5 by default, 1 in the quick profile.
-        jobs: processes, one thread each.
-        out: where to write the results file; ``None`` writes none.
-        until: stop before a cell that would start after this time (``time.time()``).
-        backend: joblib's: ``loky`` or ``dask``.
-        settings: configurations other than those chosen.
-        the_plan: data, vectors and language model other than the profile's.
-        device: on which the language model is trained, ``"cpu"`` or ``"cuda"``; all else is too small for a GPU.
 
-    Returns:
-        The results, of all cells finished so far.
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
+    return {"profile": kind, "methods": list(MODELS), **asdict(settings)}
 
-    Raises:
-        CorpusError: when asked for a corpus, or when one is missing.
-        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
-        CellsFailed: when cells could not be measured; the others are finished and written before.
-    """
-    if corpora:
-        raise CorpusError(
-            f"experiment {EXPERIMENT!r} is of one corpus, to stand beside published tables: not --corpus; "
-            "`slubook run skills --corpus` compares the same models on a corpus of yours"
-        )
-    how, settings = How(jobs, until, backend), settings or (brief(Settings()) if profile == "quick" else Settings())
-    config = {"profile": profile, "methods": list(MODELS), **asdict(settings)}
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
-    the_plan = the_plan or plan(profile, settings.bilm, device)
-    name, beneath = the_plan.whole.name, the_plan.table.name
-    read = the_plan.reader.about
-    data = {name: fingerprint(the_plan.whole), f"vectors {beneath}": the_plan.table.key}
-    data |= {f"language model {beneath}": read["kept_key"]}
-    count = seeds or (SEEDS if profile == "full" else 1)
-    keys, places = [(name, len(the_plan.train), seed) for seed in range(count)], the_plan.places()
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    the_plan = plan(options.profile, settings.bilm, options.device)
+    name, places, read = the_plan.whole.name, the_plan.places(), the_plan.reader.about
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key[2]), places, settings)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
-        counted["devices"] = read.get("devices", ["not known"])  # older ones do not tell
-        seen = {"pool": dict(the_plan.pool_counts), "language_model": counted}
-        return seen | {"train_seconds": train_seconds(rows)}
-
-    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
-    return run_cells(identity, keys, task, {name: test_of(the_plan.whole)}, how, out, earlier, tables)
+    counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+    counted["devices"] = read.get("devices", ["not known"])  # older ones do not tell
+    tables = {"pool": dict(the_plan.pool_counts), "language_model": counted}
+    keys, tests = [(name, len(the_plan.train), seed) for seed in range(options.draws)], {name: test_of(the_plan.whole)}
+    return Work(keys, task, tests, the_plan.data(), lambda rows, known: tables)
 
 
 def measure_cell(cell: Cell, places: Places, settings: Settings) -> Measured:
-    """One cell, in a worker: every model with one seed."""
+    """Measures one cell, in a worker: every model with one seed."""
     bench, beneath = Bench(cell), places.load()
     for method, make in MODELS.items():
         start = time.perf_counter()

@@ -16,22 +16,10 @@ from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextRecipe
 from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import Changes, changed
 
-METHODS = {
-    "none": "No embedding",
-    "fasttext_general": "FastText of general text",
-    "fasttext_pool": "FastText of the same requests",
-    "elmol": "ELMoL",
-    "elmo": "ELMo",
-    "elmol_light": "ELMoL, light",
-    "elmol_again": "ELMoL by another seed",
-    "elmol_1": "ELMoL of 1 % of the requests",
-    "elmol_10": "ELMoL of 10 % of the requests",
-    "elmol_frozen": "ELMoL, always frozen",
-    "elmol_trained": "ELMoL, trained from the start",
-    "elmol_ulmfit": "ELMoL, gradual unfreezing",
-}
+METHODS = EXPERIMENTS["elmol"].methods
 
 
 class Way(NamedTuple):

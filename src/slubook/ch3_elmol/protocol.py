@@ -1,7 +1,7 @@
 """Chapter 3's experiment: contextual embeddings of unannotated requests against FastText's, after transfer.
 
 Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2, some of whose skills are
-learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes):
+learned here, had been measured; raise its number in the table when its meaning changes):
 
 - *Skills*: of chapter 2's two hundred, the first of each domain in two of its six groups (:data:`GROUPS`), so that few
   pretrainings are needed. The two were chosen, before anything was trained, by what they hold: five corpora, and a
@@ -46,11 +46,9 @@ learned here, had been measured; raise :data:`PROTOCOL` when its meaning changes
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from slubook.ch1_skills.dnn import DNN
@@ -63,7 +61,6 @@ from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Start, fit_starts
-from slubook.ch3_elmol import methods as elmol_methods
 from slubook.ch3_elmol.context_pretrained import ContextPretrained
 from slubook.ch3_elmol.contextual_training import ContextRecipe, fit_contextual
 from slubook.ch3_elmol.embeddings import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
@@ -72,14 +69,11 @@ from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.options import Options
+from slubook.experiments.records import Row
+from slubook.experiments.runner import Work
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "elmol", 1
-SEEDS = 5
-BASELINE = "none"
-METHODS = elmol_methods.METHODS
 #: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.
 GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
@@ -88,42 +82,33 @@ LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 QUICK_UPDATES = 400
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-    device: str = "cpu",
-) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch2_transfer.protocol.run`.
+def settings_of(kind: str) -> Settings:
+    """Returns the tuned settings, which have those of small language models as well."""
+    return Settings()
 
-    ``device``, ``"cpu"`` or ``"cuda"``, is where language models are trained; all other networks are too small for it.
-    """
-    how, settings, chosen = How(jobs, until, backend), settings or Settings(), choose(profile, corpora)
-    made = {method: HOW[method] for method in USED[chosen.profile]}
-    config = {"profile": chosen.profile, "methods": made, **asdict(settings)}
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, chosen.profile, config, {}))
-    count = seeds or (1 if chosen.profile == "quick" else SEEDS)
+
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
+    return {"profile": kind, "methods": {method: HOW[method] for method in USED[kind]}, **asdict(settings)}
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    chosen, methods = choose(options.profile, options.corpora), USED[options.kind]
     learned, names, sources = learn_some(chosen, settings.pretraining)
-    kinds, schedules = wanted(USED[chosen.profile], settings)
-    texts = texts_of(chosen, settings, device)
-    reads, embeddings = texts.embeddings(kinds, jobs)
-    about = pretrain_all(sources, reads, schedules, jobs)
-    the_plan = Plan(learned, names, about, range(count))
+    kinds, schedules = wanted(methods, settings)
+    texts = texts_of(chosen, settings, options.device)
+    reads, embeddings = texts.embeddings(kinds, options.jobs)
+    about = pretrain_all(sources, reads, schedules, options.jobs)
+    the_plan = Plan(learned, names, about, range(options.draws))
     timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
 
     def task(key: Key) -> Task:
-        used = [m for m in USED[chosen.profile] if key[1] < LARGE or m in AT_LARGE]
+        used = [m for m in methods if key[1] < LARGE or m in AT_LARGE]
         networks = {m: (the_plan.network(key[0], variant_of(m)), reads[HOW[m].embedding]) for m in used}
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), networks, settings)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        known = earlier.tables if earlier and identity.made(earlier) else {}
+    def tables(rows: Sequence[Row], known: Mapping[str, Any]) -> dict[str, Any]:
         ratios = [name for name, *_, model in RATIOS if model in timed]
         needed = ["speed", "speed_times", "exported", *ratios] if "elmo" in timed else []
         if set(needed) <= known.keys():  # measured once, on the machine that began
@@ -131,11 +116,9 @@ def run(
         else:
             speed = speed_tables(timed, texts.measured(), PROCESSES)
         unfrozen = {name: found["unfrozen"] for name, found in about.items() if "unfrozen" in found}
-        seen = {"embeddings": embeddings, "pretraining": the_plan.seen(), "unfrozen": unfrozen}
-        return seen | {"train_seconds": train_seconds(rows)} | speed
+        return {"embeddings": embeddings, "unfrozen": unfrozen} | speed
 
-    identity = the_plan.identity(EXPERIMENT, PROTOCOL, config)
-    return run_cells(identity, the_plan.keys(), task, the_plan.tests(), how, out, earlier, tables)
+    return the_plan.work(task, tables)
 
 
 def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
@@ -182,7 +165,7 @@ def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
 
 
 def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:
-    """One cell, in a worker: every method on one draw of one skill.
+    """Measures one cell, in a worker: every method on one draw of one skill.
 
     Args:
         cell: the draw.

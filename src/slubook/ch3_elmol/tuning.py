@@ -35,9 +35,10 @@ from slubook.ch2_transfer.tuning import DRAWS, SKILLS, best
 from slubook.ch3_elmol.contextual_training import ContextRecipe
 from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings
-from slubook.ch3_elmol.protocol import GROUPS, PROTOCOL, learned, texts_of
+from slubook.ch3_elmol.protocol import GROUPS, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import Changes, Round, changed
 
 #: Round 1 tries every rate with every dropout; the last schedule has lower rates built in.
@@ -151,7 +152,7 @@ class ElmolSearch(Search):
     networks: Mapping[str, tuple[Kept, Read | None]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     experiment = "elmol"
-    protocol = PROTOCOL
+    protocol = EXPERIMENTS["elmol"].protocol
 
     def rounds(self) -> Mapping[str, Sequence[Round]]:
         """What is tried, by method."""

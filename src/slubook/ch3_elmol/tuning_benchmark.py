@@ -29,6 +29,7 @@ from slubook.ch3_elmol import benchmark
 from slubook.ch3_elmol.places import Places
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.search import Cell, Rows, Search, data_hash, dev_error
+from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.trials import SEEDS, Changes, Round, changed
 from slubook.profiles import seed_everything
 
@@ -80,7 +81,7 @@ class BenchmarkSearch(Search):
     dev: Sequence[Utterance] = ()
     places: Places | None = None
     experiment = "benchmark"
-    protocol = benchmark.PROTOCOL
+    protocol = EXPERIMENTS["benchmark"].protocol
 
     def rounds(self) -> Mapping[str, Sequence[Round]]:
         """What is tried, by method."""

@@ -1,7 +1,7 @@
 """Chapter 3's second experiment: how many labelled examples it is worth to have read requests that nobody labelled.
 
 Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2 had been measured; raise
-:data:`PROTOCOL` when its meaning changes):
+its number in the table when its meaning changes):
 
 - *Data*: SNIPS with the test split of ``benchmark``; what papers train on, and their dev split, is the pool that
   training and dev sets of 80 are drawn from, nested: seed *s* at 1,000 has the 500 utterances of seed *s*. One
@@ -29,17 +29,15 @@ Taught in chapter 3, *What a language model is worth*.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from slubook.ch1_skills.dnn import DNN
-from slubook.ch1_skills.skillsets import fingerprint, test_of
+from slubook.ch1_skills.skillsets import test_of
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.transfer import Recipe, Start, fit_starts
 from slubook.ch3_elmol import benchmark
@@ -50,22 +48,16 @@ from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
 from slubook.ch3_elmol.places import Places
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
-from slubook.corpora.errors import CorpusError
 from slubook.evaluation.intervals import Interval
 from slubook.experiments.bench import Bench, Cell
-from slubook.experiments.records import Results, Row
-from slubook.experiments.runner import Identity, load_earlier, run_cells, train_seconds
+from slubook.experiments.options import Options
+from slubook.experiments.records import Row
+from slubook.experiments.runner import Work
 from slubook.experiments.search import dev_error
-from slubook.experiments.workers import How, Key, Measured, Task
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import Key, Measured, Task
 
-EXPERIMENT, PROTOCOL = "worth", 1
-SEEDS = 5
-BASELINE = "scratch"
-METHODS = {
-    "scratch": "From scratch",
-    "fasttext_pool": elmol_methods.METHODS["fasttext_pool"],
-    "elmol": elmol_methods.METHODS["elmol"],
-}
+METHODS, BASELINE = EXPERIMENTS["worth"].methods, EXPERIMENTS["worth"].baseline
 #: Training utterances from scratch, by profile.
 SIZES = {"full": (250, 500, 1000, 2000, 4000, 8000, 12_000), "quick": (60, 120, 240, 480)}
 #: Training utterances with an embedding: the fewer, and those that the claim is read at.
@@ -115,54 +107,37 @@ class Settings:
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    settings: Settings | None = None,
-    the_plan: benchmark.Plan | None = None,
-    device: str = "cpu",
-) -> Results:
-    """Run the protocol; arguments, results and errors are those of :func:`slubook.ch3_elmol.benchmark.run`."""
-    if corpora:
-        raise CorpusError(
-            f"experiment {EXPERIMENT!r} needs a corpus of thousands of examples, and is of one: not --corpus; "
-            "`slubook run elmol --corpus` compares embeddings on a corpus of yours"
-        )
-    how = How(jobs, until, backend)
-    small = benchmark.brief(benchmark.Settings()).bilm
-    settings = settings or (Settings(brief_ways(), small) if profile == "quick" else Settings())
-    few, least = LABELLED[profile], UPDATES[profile]
-    config = {"profile": profile, **asdict(settings), "sizes": SIZES[profile], "labelled": few, "least": least}
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
-    the_plan = the_plan or benchmark.plan(profile, settings.bilm, device)
-    whole, table, key = the_plan.whole, the_plan.table, the_plan.reader.about["kept_key"]
-    places, sizes = the_plan.places(), [n for n in SIZES[profile] if whole.allows(n)]
+def settings_of(kind: str) -> Settings:
+    """Returns the ways and the language model of ``benchmark``; the quick profile has fewer and a small one."""
+    return Settings(brief_ways(), benchmark.settings_of(kind).bilm) if kind == "quick" else Settings()
+
+
+def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+    """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
+    sizes = {"sizes": SIZES[kind], "labelled": LABELLED[kind], "least": UPDATES[kind]}
+    return {"profile": kind, **asdict(settings), **sizes}
+
+
+def prepare(options: Options, settings: Settings) -> Work:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
+    few, least = LABELLED[options.profile], UPDATES[options.profile]
+    the_plan = benchmark.plan(options.profile, settings.bilm, options.device)
+    whole, places = the_plan.whole, the_plan.places()
+    sizes = [n for n in SIZES[options.profile] if whole.allows(n)]
 
     def task(key: Key) -> Task:
         name, size, seed = key
         cell = Cell(name, size, seed, *whole.draw(size, seed), whole.test)
         return measure_cell, (cell, [*METHODS] if size in few else [BASELINE], places, settings, least)
 
-    def tables(rows: Sequence[Row]) -> dict[str, Any]:
-        return {**worth_tables(rows, few, sizes), "train_seconds": train_seconds(rows)}
-
-    data = {whole.name: fingerprint(whole), f"vectors {table.name}": table.key, f"language model {table.name}": key}
-    keys = [(whole.name, size, seed) for seed in range(seeds or (SEEDS if profile == "full" else 1)) for size in sizes]
+    keys = [(whole.name, size, seed) for seed in range(options.draws) for size in sizes]
     near = near_duplicates([u.text for u in whole.test], [u.text for u in whole.pool])
-    test = replace(test_of(whole), slices={"apart": ~near})
-    return run_cells(
-        Identity(EXPERIMENT, PROTOCOL, profile, config, data), keys, task, {whole.name: test}, how, out, earlier, tables
-    )
+    tests = {whole.name: replace(test_of(whole), slices={"apart": ~near})}
+    return Work(keys, task, tests, the_plan.data(), lambda rows, known: worth_tables(rows, few, sizes))
 
 
 def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: Settings, least: int) -> Measured:
-    """One cell, in a worker: some methods on one draw, each in the way that dev chooses.
+    """Measures one cell, in a worker: some methods on one draw, each in the way that dev chooses.
 
     Args:
         cell: the draw.

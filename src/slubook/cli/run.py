@@ -7,32 +7,23 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-#: The chapters' experiments, and the module of each that stands. A module has a dict ``METHODS`` (name → label), the
-#: name of its ``BASELINE``, and ``run(profile, corpora, seeds, jobs, out, *, until, backend)``, which gives results
-#: and raises CorpusError for an option that it cannot honour.
-EXPERIMENTS = {
-    "skills": "slubook.ch1_skills.protocol",
-    "serving": "slubook.serving.protocol",
-    "transfer": "slubook.ch2_transfer.protocol",
-    "arriving": "slubook.ch2_transfer.arriving",
-    "convergence": "slubook.ch2_transfer.convergence",
-    "ablation": "slubook.ch2_transfer.ablation",
-    "benchmark": "slubook.ch3_elmol.benchmark",
-    "elmol": "slubook.ch3_elmol.protocol",
-    "worth": "slubook.ch3_elmol.worth",
-    **dict.fromkeys(("selftraining", "bootstrapping", "contextual")),
-}
-#: Experiments that train a language model, for which a GPU is worth while: their ``run`` takes a ``device``, too.
-ON_DEVICE = ("benchmark", "elmol", "worth")
-READY = [name for name, module in EXPERIMENTS.items() if module]
-PLANNED = [name for name in EXPERIMENTS if name not in READY]
+from slubook.experiments.table import EXPERIMENTS, PLANNED
+
 BACKENDS = ("loky", "dask")
+#: Experiments that a user's own file is nothing for, and those for which a GPU is worth while.
+NOT_CORPUS = [name for name, about in EXPERIMENTS.items() if about.not_corpus]
+ON_DEVICE = [name for name, about in EXPERIMENTS.items() if about.language_model]
+
+
+def chapters() -> str:
+    """Returns the experiments of each chapter, for the help."""
+    of = {chapter: [n for n, e in EXPERIMENTS.items() if e.chapter == chapter] for chapter in range(1, 4)}
+    return " ".join(f"Chapter {chapter}: {', '.join(names)}." for chapter, names in of.items())
 
 
 def device_for(experiment: str, device: str) -> str:
@@ -55,44 +46,43 @@ def device_for(experiment: str, device: str) -> str:
 def run(
     experiment: Annotated[
         str,
-        typer.Argument(
-            help="skills, serving: chapter 1. transfer, arriving, convergence, ablation: chapter 2. elmol, worth: "
-            f"chapter 3. benchmark: its page. Not written yet: {', '.join(PLANNED)}."
-        ),
+        typer.Argument(help=f"{chapters()} Not written yet: {', '.join(PLANNED)}."),
     ],
     profile: Annotated[
         str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
     ] = "quick",
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(help="Your own JSONL or ASK file, each domain a skill; not for serving, benchmark, worth."),
+        typer.Option(help=f"Your own JSONL or ASK file, each domain a skill; not for {', '.join(NOT_CORPUS)}."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda: for language models (benchmark, elmol, worth).")
+        str, typer.Option(help=f"auto, cpu or cuda: for language models ({', '.join(ON_DEVICE)}).")
     ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of the results file.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Begin no cell after that long; run again to go on.")
+        float | None, typer.Option(min=0, help="Begin no cell after that long; run again to resume.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Decimals, ICER, SER and costs as well: 150 columns.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")] = False,
 ) -> None:
-    """Run an experiment by its protocol and print its table; a run that was stopped goes on where it was.
+    """Run an experiment by its protocol and print its table; a run that was stopped resumes.
 
     The full profile writes into results/, everything else into work/, unless --out says otherwise. Exits with 1 while
     cells are missing.
     """
     from rich.console import Console
 
+    from slubook.experiments import runner
+    from slubook.experiments.options import Options
     from slubook.experiments.report import headlines, summarise, tabulate
     from slubook.profiles import PROFILES, RESULTS, ROOT
 
     for what, given, known in (
-        ("experiment", experiment, EXPERIMENTS),
+        ("experiment", experiment, (*EXPERIMENTS, *PLANNED)),
         ("profile", profile, PROFILES),
         ("backend", backend, BACKENDS),
     ):
@@ -106,17 +96,16 @@ def run(
     published = profile == "full" and not corpus
     name = "-".join([experiment, *(path.stem for path in corpus or ())])
     target = (out or (RESULTS if published else ROOT / "work")) / f"{name}.json"
-    module = import_module(EXPERIMENTS[experiment])
     until = time.time() + 60 * minutes if minutes is not None else math.inf
-    more = {"device": found} if experiment in ON_DEVICE else {}
     with _cluster(backend, scheduler):
-        results = module.run(profile, corpus or (), seeds, jobs, target, until=until, backend=backend, **more)
-    lines, figures = summarise(results, module.BASELINE), headlines(results)
+        options = Options(profile, tuple(corpus or ()), seeds, jobs, target, until, backend, found)
+        results = runner.run(experiment, options)
+    lines, figures = summarise(results), headlines(results)
     if as_json:
         found = [*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())]
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        Console(width=160 if wide else None).print(tabulate(lines, module.METHODS, module.BASELINE, wide))
+        Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
         for name, (point, low, high) in figures.items():
             typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))
     cells = results.tables["cells"]

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Column, Table
 
-from slubook.ch1_skills.methods import INTENT_ONLY
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error
 from slubook.experiments.records import Results
+from slubook.experiments.table import EXPERIMENTS, Experiment
 
 
-def summarise(results: Results, baseline: str, replicates: int = 2000) -> list[dict]:
-    """One object a method and size: errors, the reduction of IRER against ``baseline``, seconds, bytes, latency.
+def summarise(results: Results, replicates: int = 2000) -> list[dict]:
+    """Returns one object a method and size: errors, reduction of IRER against the baseline, seconds, bytes, latency.
 
     Args:
-        results: of a run.
-        baseline: what the others are compared with.
+        results: of a run of an experiment in the table.
         replicates: of the bootstrap, which draws sources before the skills in them.
 
     Returns:
         ``[point, low, high]`` for each figure with an interval. ``ser``, ``irer``, ``irer_reduction`` and ``wins`` are
         ``None`` for a method that looks for no slots where there are some; the last two also for the baseline.
     """
-    lines, how = [], {"groups": results.groups(), "replicates": replicates}
+    about = EXPERIMENTS[results.experiment]
+    baseline, lines, how = about.baseline, [], {"groups": results.groups(), "replicates": replicates}
     has_slots = any(row.outcomes.gold.any() for row in results.rows)
     for size in results.sizes:
         for method in results.methods:
             rows = results.select([method], [size])
             if not rows:
                 continue
-            whole = not (has_slots and method in INTENT_ONLY)
+            whole = not (has_slots and method in about.intent_only)
             errors = {m: mean_error(rows, m, method, size, **how) for m in ("icer", "ser", "irer")}
             pair = results.select([method, baseline], [size])
             better = compare(pair, "irer", baseline, method, size, **how) if whole and method != baseline else None
@@ -61,27 +61,27 @@ def headlines(results: Results) -> dict[str, list[float]]:
     return found
 
 
-def tabulate(lines: Sequence[dict], names: dict[str, str], baseline: str, wide: bool = False) -> Table:
-    """The lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals.
+def tabulate(lines: Sequence[dict], about: Experiment, wide: bool = False) -> Table:
+    """Returns the lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals.
 
     Args:
         lines: of one run.
-        names: how the table calls each method.
-        baseline: what the others were compared with.
+        about: its experiment, for the names of methods and the baseline.
         wide: decimals, ICER, SER and costs as well, for which 80 columns are too few.
     """
     before, after = (("ICER %", "SER %"), ("train s", "MB", "ms")) if wide else ((), ())
     heads = ("utterances", *before, "IRER %", "reduction %", "wins", *after)
     numbers = (Column(head, justify="right", no_wrap=True) for head in heads)
-    said = f"reduction against {names[baseline]}; [95 % interval]" + ("" if wide else "; more with --wide")
+    base, more = about.methods[about.baseline], "" if wide else "; more with --wide"
+    said = f"reduction against {base}; [95 % interval]{more}"
     table = Table("method", *numbers, box=None, padding=(0, 2, 0, 0), caption=said, caption_justify="left")
     form = ".1f" if wide else ".0f"
     for line in lines:
         errors = [_percent(line[name], form) for name in (("icer", "ser", "irer") if wide else ("irer",))]
-        reduction = "baseline" if line["method"] == baseline else _percent(line["irer_reduction"], form)
+        reduction = "baseline" if line["method"] == about.baseline else _percent(line["irer_reduction"], form)
         wins = "/".join(map(str, line["wins"])) if line["wins"] else ""
         cost = f"{line['train_s']:.1f}", f"{line['bytes'] / 1e6:.1f}", f"{line['predict_ms']:.1f}"
-        name = names.get(line["method"], line["method"])
+        name = about.methods.get(line["method"], line["method"])
         table.add_row(name, str(line["size"]), *errors, reduction, wins, *(cost if wide else ()))
     return table
 

@@ -1,8 +1,8 @@
 """One runner for all experiments: cells measured on many processes or machines, kept, resumed and published.
 
 A *cell* is one (skill, size, seed), with all methods. Each is kept in the cache as soon as it is measured, so a run
-that was killed loses at most the cells in flight; the results file is written at the end of every sitting, and a
-run goes on from either. What an experiment measures in a cell is its own affair.
+that was killed loses at most the cells in flight; the results file is written at the end of every call, and a run
+resumes from either. What an experiment measures in a cell is its own affair.
 """
 
 from __future__ import annotations
@@ -12,17 +12,47 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from slubook.corpora.errors import CorpusError
 from slubook.experiments.cells import CellStore
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.stamps import add_origins, config_hash, stamp
-from slubook.experiments.workers import CellsFailed, How, Key, Task, measure
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.workers import CellsFailed, Key, Task, measure
 from slubook.files import one_at_a_time
 from slubook.profiles import cache_dir
+
+#: Makes tables of the results from all rows and, for what is measured once, from the tables of earlier results.
+Tables = Callable[[Sequence[Row], Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an experiment has to measure.
+
+    Attributes:
+        keys: the cells, in order.
+        task: what to run for one of them.
+        tests: the test set of each skill.
+        data: SHA-256 of each split and of what vectors and networks were trained from, by name.
+        tables: the experiment's own tables of the results.
+    """
+
+    keys: Sequence[Key]
+    task: Callable[[Key], Task]
+    tests: Mapping[str, Test]
+    data: Mapping[str, str]
+    tables: Tables = lambda rows, known: {}
+
+    def measure(self, identity: Identity, options: Options, began: float) -> Results:
+        """Measures it cell by cell, see :func:`run_cells`; what cannot be cut into cells has a way of its own."""
+        return run_cells(identity, self, options, began)
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,7 @@ class Identity:
         return CellStore(cache_dir() / "cells" / f"{self.experiment}-{self.profile}", self.fingerprint)
 
     def differences(self, results: Results) -> list[str]:
-        """In what the results are not of this identity, in words."""
+        """Returns what of the results is of another identity, in words; nothing where a run adds to them."""
         was = results.stamp
         same = {
             "experiment": results.experiment == self.experiment,
@@ -63,100 +93,95 @@ class Identity:
         }
         return [name for name, agrees in same.items() if not agrees]
 
-    def made(self, results: Results) -> bool:
-        """Whether the results are of this identity."""
-        return not self.differences(results)
 
-    def outdated(self, earlier: Results) -> bool:
-        """Whether results are those of an older protocol of this experiment."""
-        return earlier.experiment == self.experiment and earlier.stamp.get("protocol", 0) < self.protocol
-
-    def check(self, earlier: Results | None, out: Path | None) -> None:
-        """Nothing that was measured is replaced silently.
-
-        Raises:
-            RecordsError: when there are earlier results of another identity, and not of an older protocol.
-        """
-        if earlier and earlier.rows and not self.made(earlier) and not self.outdated(earlier):
-            raise RecordsError(
-                f"{out}: holds results of other {', '.join(self.differences(earlier))}, which this run would replace: "
-                "move the file away, or name another folder with --out"
-            )
-
-    def goes_on(self, earlier: Results | None, out: Path | None) -> bool:
-        """Whether there are earlier results that this run adds to; raises as :meth:`check`."""
-        self.check(earlier, out)
-        if earlier and earlier.rows and self.outdated(earlier):
-            was = earlier.stamp.get("protocol")
-            tqdm.write(f"{out}: of protocol {was}, will be replaced by {self.protocol}", sys.stderr)
-        return earlier is not None and self.made(earlier)
-
-
-def load_earlier(out: Path | None, identity: Identity | None = None) -> Results | None:
-    """The results file that a run would go on from, to be read before anything is planned or trained.
-
-    Args:
-        out: the file; ``None`` or a missing one gives none.
-        identity: of the run, its data not known yet, where other results are to be refused at once.
+def load_earlier(out: Path | None, identity: Identity) -> Results | None:
+    """Returns the results in a file that a run resumes from; ``None`` where there is none or an older protocol's.
 
     Raises:
-        RecordsError: when it is damaged or was changed by hand, and as :meth:`Identity.check`.
+        RecordsError: when the file is damaged or was changed by hand, or holds results of another identity that are
+            not of an older protocol: nothing that was measured is replaced silently.
     """
     earlier = Results.load(out) if out is not None and out.is_file() else None
-    if identity:
-        identity.check(earlier, out)
-    return earlier
+    others = identity.differences(earlier) if earlier else []
+    if others and earlier.rows:
+        was = earlier.stamp.get("protocol", 0)
+        if earlier.experiment != identity.experiment or was >= identity.protocol:
+            raise RecordsError(
+                f"{out}: holds results of other {', '.join(others)}, which this run would replace: "
+                "move the file away, or name another folder with --out"
+            )
+        _say_once(f"{out}: of protocol {was}, will be replaced by {identity.protocol}")
+    return None if others else earlier
 
 
-def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
-    """The seconds of training of each method, over all rows."""
-    return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
+@cache
+def _say_once(text: str) -> None:
+    tqdm.write(text, sys.stderr)
 
 
-def run_cells(
-    identity: Identity,
-    keys: Sequence[Key],
-    task: Callable[[Key], Task],
-    tests: Mapping[str, Test],
-    how: How,
-    out: Path | None = None,
-    earlier: Results | None = None,
-    tables: Callable[[Sequence[Row]], Mapping[str, Any]] = lambda rows: {},
-) -> Results:
-    """Measure the cells that neither the cache nor the earlier results have, and write the results file.
+def run(experiment: str, options: Options, settings: Any = None) -> Results:
+    """Runs an experiment by its protocol; finished cells are kept, and a run that was stopped resumes.
 
-    Its stamp gives the seconds of all sittings that wrote it (``wall_s``), of all cells ever measured for it
-    (``cell_s``) and the peak memory. Its tables ``cells`` and ``origins`` say how many cells are done and planned, and
-    on which distinct machines and word vectors they were measured: vectors trained from the same text and settings on
-    another machine differ in the last digits, so they count as another draw, and are told apart there. ``sittings``
-    has the cells and seconds of each call that measured some and lived to write them.
+    The module of the experiment has ``settings_of(kind)``, its settings; ``config_of(kind, settings)``, the
+    configuration that the stamp and the fingerprint of cells have; and ``prepare(options, settings)``, its
+    :class:`Work`.
 
     Args:
-        identity: what is measured.
-        keys: the cells to measure, in order.
-        task: what to run for one of them.
-        tests: the test set of each skill.
-        how: processes, time, backend.
-        out: the results file; ``None`` writes none.
-        earlier: what :func:`load_earlier` read from it; read now by default.
-        tables: further tables of the results, made from all rows.
+        experiment: its name in the table.
+        options: profile, corpora, seeds, processes and so on.
+        settings: other than the tuned ones.
 
     Returns:
         The results, of all cells finished so far.
 
     Raises:
-        RecordsError: when ``out`` holds results of another identity, now or when all is measured.
+        CorpusError: when a corpus is missing, faulty or too small, or an option has no meaning here.
+        RecordsError: when ``out`` is damaged, or holds results of other settings or data.
+        CellsFailed: when cells could not be measured; the others are finished and written before.
+    """
+    began, about = time.time(), EXPERIMENTS[experiment]
+    if options.corpora and about.not_corpus:
+        raise CorpusError(f"experiment {experiment!r} {about.not_corpus}")
+    module = about.load()
+    settings = module.settings_of(options.kind) if settings is None else settings
+    config = module.config_of(options.kind, settings)
+    identity = Identity(experiment, about.protocol, options.kind, config, {})
+    load_earlier(options.out, identity)  # refuses other results before anything is planned or trained
+    work = module.prepare(options, settings)
+    return work.measure(replace(identity, data=work.data), options, began)
+
+
+def run_cells(identity: Identity, work: Work, options: Options, began: float | None = None) -> Results:
+    """Measures the cells that neither the cache nor the earlier results have, and writes the results file.
+
+    Its stamp gives the seconds of all calls that wrote it (``wall_s``), of all cells ever measured for it (``cell_s``)
+    and the peak memory. Its table ``train_seconds`` has the seconds of training of each method. ``cells`` and
+    ``origins`` say how many cells are done and planned, and on which distinct machines and word vectors they were
+    measured: vectors trained from the same text and settings on another machine differ in the last digits, so they
+    count as another draw, and are told apart there. ``sittings`` has the cells and seconds of each call that measured
+    some and wrote them.
+
+    Args:
+        identity: what is measured.
+        work: its cells.
+        options: processes, time, backend, results file.
+        began: when the call began (``time.time()``), so that what was prepared before the cells counts as well.
+
+    Returns:
+        The results, of all cells finished so far.
+
+    Raises:
+        RecordsError: when the file holds results of another identity, now or when all is measured.
         CellsFailed: when cells could not be measured; all others are finished and written before.
     """
-    store, earlier = identity.store(), earlier or load_earlier(out)
-    known = earlier if identity.goes_on(earlier, out) else None
-    missing = [key for key in keys if key not in _carried(known, keys, store, tests)]
+    began, out, store = began or time.time(), options.out, identity.store()
+    known = load_earlier(out, identity)
+    missing = [key for key in work.keys if key not in _carried(known, work, store)]
     before = {key for key in missing if store.has(key)}
-    errors = measure(missing, task, store, how, identity.experiment)
+    errors = measure(missing, work.task, store, options, identity.experiment)
     with one_at_a_time(out) if out else nullcontext():
-        now = load_earlier(out, identity)  # another run may have written it meanwhile
-        known = now if now and identity.made(now) else known
-        results = _collected(identity, keys, store, tests, how, known, before, tables)
+        known = load_earlier(out, identity) or known  # another run may have written it meanwhile
+        results = _collected(identity, work, store, options.jobs, began, known, before)
         if out is not None:
             results.save(out)
     if errors:
@@ -166,54 +191,55 @@ def run_cells(
 
 def _collected(
     identity: Identity,
-    keys: Sequence[Key],
+    work: Work,
     store: CellStore,
-    tests: Mapping[str, Test],
-    how: How,
+    jobs: int,
+    began: float,
     known: Results | None,
     before: Set[Key],
-    tables: Callable[[Sequence[Row]], Mapping[str, Any]],
 ) -> Results:
-    """The results of all cells that are in a file or in the store; ``before`` were in the store before this sitting."""
-    rows = _carried(known, keys, store, tests)
+    """The results of all cells that are in a file or in the store; ``before`` were in the store before this call."""
+    rows, tables = _carried(known, work, store), known.tables if known else {}
     origins = _origins(known, len(rows))
-    contents = {key: content for key in keys if key not in rows and (content := store.get(key))}
-    rows |= {key: [Row.from_json(row, tests) for row in content["rows"]] for key, content in contents.items()}
-    done = [key for key in dict.fromkeys([*keys, *rows]) if key in rows]
+    contents = {key: content for key in work.keys if key not in rows and (content := store.get(key))}
+    rows |= {key: [Row.from_json(row, work.tests) for row in content["rows"]] for key, content in contents.items()}
+    done = [key for key in dict.fromkeys([*work.keys, *rows]) if key in rows]
     every = [row for key in done for row in rows[key]]
     origins = add_origins(origins, contents.values())
-    planned = known.tables.get("cells", {}).get("planned", 0) if known else 0
-    counts = {"done": len(done), "planned": max(planned, len({*keys, *done}))}
-    sittings = list(known.tables.get("sittings", [])) if known else []
+    counts = {"done": len(done), "planned": max(tables.get("cells", {}).get("planned", 0), len({*work.keys, *done}))}
+    sittings = list(tables.get("sittings", []))
     if now := len(contents.keys() - before):
-        sittings.append({"cells": now, "wall_s": round(time.time() - how.began, 1), "jobs": how.jobs})
+        sittings.append({"cells": now, "wall_s": round(time.time() - began, 1), "jobs": jobs})
     memory = [known.stamp["peak_memory_mb"]] if known else []
     stamped = stamp(
         identity.protocol,
         identity.config,
         identity.data,
         sorted({seed for _, _, seed in done}),
-        time.time() - how.began + (known.stamp["wall_s"] if known else 0.0),
-        max((sitting["jobs"] for sitting in sittings), default=how.jobs),
+        time.time() - began + (known.stamp["wall_s"] if known else 0.0),
+        max((sitting["jobs"] for sitting in sittings), default=jobs),
         max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
         sum(origin["cell_s"] for origin in origins),
     )
-    measured = {name: test for name, test in tests.items() if any(name == skill for skill, _, _ in done)}
-    results = Results(identity.experiment, stamped, measured, every, dict(tables(every)))
-    results.tables |= {"cells": counts, "origins": origins, "sittings": sittings}
-    return results
+    measured = {name: test for name, test in work.tests.items() if any(name == skill for skill, _, _ in done)}
+    made = {**work.tables(every, tables), "train_seconds": train_seconds(every)}
+    made |= {"cells": counts, "origins": origins, "sittings": sittings}
+    return Results(identity.experiment, stamped, measured, every, made)
 
 
-def _carried(
-    known: Results | None, keys: Sequence[Key], store: CellStore, tests: Mapping[str, Test]
-) -> dict[Key, list[Row]]:
+def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
+    """Returns the seconds of training of each method, over all rows."""
+    return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
+
+
+def _carried(known: Results | None, work: Work, store: CellStore) -> dict[Key, list[Row]]:
     """The cells of a results file. One that does not tell where they are from gives way to the store."""
     cells: dict[Key, list[Row]] = {}
     for row in known.rows if known else ():
-        row = replace(row, slices={**row.slices, **tests[row.skill].slices})
+        row = replace(row, slices={**row.slices, **work.tests[row.skill].slices})
         cells.setdefault((row.skill, row.size, row.seed), []).append(row)
     if known and "origins" not in known.tables:
-        return {key: rows for key, rows in cells.items() if key not in keys or not store.has(key)}
+        return {key: rows for key, rows in cells.items() if key not in work.keys or not store.has(key)}
     return cells
 
 

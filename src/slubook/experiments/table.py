@@ -24,7 +24,7 @@ class Experiment:
         methods: how tables call each method, in the order in which they show them.
         baseline: the method that the others are compared with.
         downloads: the sources that its full profile reads.
-        own_corpus: whether it can be run on a corpus of the user's own.
+        not_corpus: why it cannot be run on a corpus of the user's own, and what can; empty where it can.
         language_model: whether it trains a language model, for which a GPU is worth while.
         intent_only: methods that look for no slots, so that SER and IRER say nothing of them.
     """
@@ -36,7 +36,7 @@ class Experiment:
     methods: Mapping[str, str]
     baseline: str
     downloads: tuple[str, ...]
-    own_corpus: bool = True
+    not_corpus: str = ""
     language_model: bool = False
     intent_only: frozenset[str] = frozenset()
 
@@ -89,7 +89,7 @@ _EXPERIMENTS = (
         },
         baseline="private_full",
         downloads=(*REQUESTS, *GENERAL_ENGLISH),
-        own_corpus=False,
+        not_corpus="runs as a whole, on the book's skills: not --corpus",
     ),
     Experiment(
         "transfer",
@@ -175,7 +175,8 @@ _EXPERIMENTS = (
         },
         baseline="maxent_crf",
         downloads=("snips_iob", *REQUESTS),
-        own_corpus=False,
+        not_corpus="is of one corpus, to stand beside published tables: not --corpus; `slubook run skills --corpus` "
+        "compares the same models on a corpus of yours",
         language_model=True,
     ),
     Experiment(
@@ -213,7 +214,8 @@ _EXPERIMENTS = (
         },
         baseline="scratch",
         downloads=("snips_iob", *REQUESTS),
-        own_corpus=False,
+        not_corpus="needs a corpus of thousands of examples, and is of one: not --corpus; `slubook run elmol --corpus` "
+        "compares embeddings on a corpus of yours",
         language_model=True,
     ),
 )

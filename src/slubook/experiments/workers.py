@@ -5,7 +5,6 @@ The part of :mod:`slubook.experiments.runner` that knows of workers.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 import traceback
@@ -17,6 +16,7 @@ import joblib
 from tqdm import tqdm
 
 from slubook.experiments.cells import CellStore
+from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.stamps import hardware, peak_memory_mb
 from slubook.profiles import seed_everything
@@ -59,26 +59,10 @@ class CellsFailed(RuntimeError):
         )
 
 
-@dataclass(frozen=True)
-class How:
-    """How cells are measured.
-
-    Attributes:
-        jobs: processes, one thread each.
-        until: no cell begins after this time (``time.time()``).
-        backend: joblib's: ``loky`` for this machine, or ``dask`` with a client of the caller's. Machines of a cluster
-            read vectors from a cache folder that they share.
-        began: when the sitting began (``time.time()``), so that what was prepared before the cells counts as well.
-    """
-
-    jobs: int = 2
-    until: float = math.inf
-    backend: str = "loky"
-    began: float = field(default_factory=time.time)
-
-
-def measure(keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, how: How, name: str) -> dict[Key, str]:
-    """Measure the cells that the store lacks and keep each as soon as it is there.
+def measure(
+    keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, options: Options, name: str
+) -> dict[Key, str]:
+    """Measures the cells that the store lacks and keeps each as soon as it is there.
 
     A cell that fails does not hold up the others.
 
@@ -86,7 +70,7 @@ def measure(keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, 
         keys: cells, in order.
         task: what to run for one of them.
         store: where they are kept.
-        how: processes, time, backend.
+        options: processes, time, backend.
         name: for the progress bar.
 
     Returns:
@@ -96,17 +80,17 @@ def measure(keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, 
 
     def tasks() -> Iterator[Callable]:
         for key in todo:
-            if time.time() > how.until:
+            if time.time() > options.until:
                 return
             try:
                 function, arguments = task(key)
             except Exception as error:  # a draw that cannot be made
                 errors[key] = repr(error)
                 continue
-            yield joblib.delayed(_measure_one)(key, function, arguments, how.until)
+            yield joblib.delayed(_measure_one)(key, function, arguments, options.until)
 
     bar = tqdm(total=len(todo), desc=name, unit="cell")
-    with joblib.parallel_config(backend=how.backend, n_jobs=how.jobs), bar:
+    with joblib.parallel_config(backend=options.backend, n_jobs=options.jobs), bar:
         work = joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         for key, content, error in work(tasks()):
             if content is not None:

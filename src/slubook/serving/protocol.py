@@ -45,11 +45,11 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import latency_ms
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
-from slubook.experiments.runner import Identity, load_earlier
+from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import add_origins, stamp
-from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import CellsFailed, How, Key, Measured, Task, measure
+from slubook.experiments.workers import CellsFailed, Key, Measured, Task, measure
 from slubook.files import KeptError
 from slubook.profiles import cache_dir
 from slubook.serving.packed import PackedSkill
@@ -57,15 +57,13 @@ from slubook.serving.packing import BITS, bytes_per_part, copy_of, pack
 from slubook.serving.store import PAGE, append
 from slubook.serving.traffic import answer
 
-EXPERIMENT, PROTOCOL = "serving", 1
-METHODS, BASELINE = EXPERIMENTS[EXPERIMENT].methods, EXPERIMENTS[EXPERIMENT].baseline
 #: Bits of each matrix, of the methods that are packed.
 PACKINGS = {"packed": BITS, "packed_8": dict.fromkeys(BITS, 8), "packed_4": dict.fromkeys(BITS, 4)}
 #: What the chapter compares, (baseline, proposed).
 PAIRS = (
-    *((baseline, "shared_local") for baseline in ("generic_only", "local_only", BASELINE)),
+    *((baseline, "shared_local") for baseline in ("generic_only", "local_only", "private_full")),
     *(("shared_local", packing) for packing in PACKINGS),
-    (BASELINE, "packed"),
+    ("private_full", "packed"),
 )
 
 
@@ -83,8 +81,6 @@ SCALES = {
     "quick": Scale(copies=2_000, capacity=2**27, requests=4_000, seeds=1),
     "full": Scale(copies=100_000, capacity=2**32, requests=100_000, seeds=5),
 }
-#: The quick profile trains a third as long: it shows the machinery, the published run measures.
-SETTINGS = {"quick": DNNConfig(training=TrainingConfig(updates=160)), "full": DNNConfig()}
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,11 @@ class Plan:
     served: Sequence[Skill]
     table: VectorTable
     size: int = QUICK_SIZE
+
+    @property
+    def skills(self) -> dict[str, Skill]:
+        """Returns all skills, by name."""
+        return {s.name: s for s in (*self.compared, *self.served)}
 
     def keys(self, seeds: int) -> list[Key]:
         """Returns every cell: the first draw of the skills that are only served, each draw of the others."""
@@ -125,86 +126,86 @@ def plan(profile: str) -> Plan:
     return Plan(compared, served, vectors.trained("pool", None))
 
 
-def run(
-    profile: str = "quick",
-    corpora: Sequence[Path] = (),
-    seeds: int | None = None,
-    jobs: int = 2,
-    out: Path | None = None,
-    *,
-    until: float = math.inf,
-    backend: str = "loky",
-    copies: int | None = None,
-    settings: DNNConfig | None = None,
-    the_plan: Plan | None = None,
-) -> Results:
-    """Run the protocol; finished cells and a finished serving run are kept, and a stopped run goes on.
+def settings_of(kind: str) -> DNNConfig:
+    """Returns the usual network; the quick profile trains a third as long: it shows the machinery."""
+    return DNNConfig(training=TrainingConfig(updates=160)) if kind == "quick" else DNNConfig()
 
-    Args:
-        profile: ``quick`` or ``full``.
-        corpora: none; the skills are those of the book.
-        seeds: how many draws for the accuracy.
-        jobs: processes for training, one thread each; serving always takes one.
-        out: where to write the results file; ``None`` writes none.
-        until: not limited; what is served is all skills or none.
-        backend: ``loky``; it serves on one machine.
-        copies: how many skills to serve.
-        settings: of the networks, other than the profile's.
-        the_plan: skills and table other than the profile's.
+
+def config_of(kind: str, settings: DNNConfig) -> dict[str, Any]:
+    """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
+    return {"profile": kind, "size": Plan.size, "bits": dict(BITS), **asdict(settings)}
+
+
+def prepare(options: Options, settings: DNNConfig) -> Serving:
+    """Plans a run; see :func:`slubook.experiments.runner.run` for its parts.
 
     Raises:
-        CorpusError: when asked for a corpus, a limit of time or a cluster; when a corpus is missing.
-        RecordsError: when ``out`` is damaged, or holds results of other settings or data, or of a larger run.
-        CellsFailed: when networks could not be trained; the others are kept.
-        KeptError: when the disk has no room for the store.
+        CorpusError: when asked for a limit of time or a cluster; when a corpus is missing.
     """
-    asked = {"--corpus": corpora, "--minutes": until < math.inf, "--backend dask": backend != "loky"}
+    asked = {"--minutes": options.until < math.inf, "--backend dask": options.backend != "loky"}
     if refused := [option for option, given in asked.items() if given]:
-        raise CorpusError(f"experiment {EXPERIMENT!r} runs as a whole, on the book's skills: not {', '.join(refused)}")
-    start, settings = time.time(), settings or SETTINGS[profile]
-    config = {"profile": profile, "size": (the_plan or Plan).size, "bits": dict(BITS), **asdict(settings)}
-    earlier = load_earlier(out, Identity(EXPERIMENT, PROTOCOL, profile, config, {}))
-    the_plan = the_plan or plan(profile)
-    scale = SCALES[profile]
-    scale = replace(scale, copies=copies or scale.copies, seeds=seeds or scale.seeds)
-    skills = {s.name: s for s in (*the_plan.compared, *the_plan.served)}
-    data = {name: fingerprint(s) for name, s in skills.items()}
-    data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp
-    identity = Identity(EXPERIMENT, PROTOCOL, profile, config, data)
-    if identity.goes_on(earlier, out) and any(earlier.tables["scale"][k] > v for k, v in asdict(scale).items()):
-        raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
-    cells, keys = identity.store(), the_plan.keys(scale.seeds)
-
-    compared = {s.name for s in the_plan.compared}
+        raise CorpusError(f"experiment 'serving' runs as a whole, on the book's skills: not {', '.join(refused)}")
+    the_plan, scale = plan(options.profile), replace(SCALES[options.profile], seeds=options.draws)
+    compared, skills = {s.name for s in the_plan.compared}, the_plan.skills
 
     def task(key: Key) -> Task:
         name, size, seed = key
         return measure_cell, (skills[name], size, seed, name in compared, the_plan.table.name, settings)
 
-    if errors := measure(keys, task, cells, How(jobs), EXPERIMENT):
-        raise CellsFailed(errors)
-    contents = {key: cells.get(key) for key in keys}
-    first = {name: contents[name, the_plan.size, 0] for name in skills}
-    blobs = {name: base64.b64decode(cell["blob"]) for name, cell in first.items()}
-    key = ("traffic", *asdict(scale).values())
-    if not cells.has(key):
-        cells.put(key, serve_copies(blobs, [*skills.values()], the_plan.table, scale))
     tests = {s.name: test_of(s) for s in the_plan.compared}
-    rows = [Row.from_json(row, tests) for content in contents.values() for row in content["rows"]]
-    origins = add_origins((), contents.values())
-    tables = {
-        "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], the_plan.table, scale.copies),
-        "scale": asdict(scale),
-        "traffic": cells.get(key),
-        "cells": {"done": len(keys), "planned": len(keys)},
-        "origins": origins,
-    }
-    memory, spent = max(c["memory_mb"] for c in contents.values()), sum(origin["cell_s"] for origin in origins)
-    stamped = stamp(PROTOCOL, config, data, range(scale.seeds), time.time() - start, jobs, memory, spent)
-    results = Results(EXPERIMENT, stamped, tests, rows, tables)
-    if out:
-        results.save(out)
-    return results
+    data = {name: fingerprint(s) for name, s in skills.items()}
+    data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp
+    return Serving(the_plan.keys(scale.seeds), task, tests, data, plan=the_plan, scale=scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving(Work):
+    """Networks to train, and the traffic that they serve together.
+
+    Attributes:
+        plan: skills and table.
+        scale: how much is served.
+    """
+
+    plan: Plan
+    scale: Scale
+
+    def measure(self, identity: Identity, options: Options, began: float) -> Results:
+        """Trains and serves; finished cells and a finished serving run are kept.
+
+        Raises:
+            RecordsError: when the results file holds results of other data, or of a larger run.
+            CellsFailed: when networks could not be trained; the others are kept.
+            KeptError: when the disk has no room for the store.
+        """
+        earlier, scale, table, out = load_earlier(options.out, identity), self.scale, self.plan.table, options.out
+        if earlier and any(earlier.tables["scale"][k] > v for k, v in asdict(scale).items()):
+            raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
+        cells = identity.store()
+        if errors := measure(self.keys, self.task, cells, options, identity.experiment):
+            raise CellsFailed(errors)
+        contents = {key: cells.get(key) for key in self.keys}
+        first = {name: contents[name, self.plan.size, 0] for name in self.plan.skills}
+        blobs = {name: base64.b64decode(cell["blob"]) for name, cell in first.items()}
+        key = ("traffic", *asdict(scale).values())
+        if not cells.has(key):
+            cells.put(key, serve_copies(blobs, [*self.plan.skills.values()], table, scale))
+        rows = [Row.from_json(row, self.tests) for content in contents.values() for row in content["rows"]]
+        origins = add_origins((), contents.values())
+        tables = {
+            "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], table, scale.copies),
+            "scale": asdict(scale),
+            "traffic": cells.get(key),
+            "cells": {"done": len(self.keys), "planned": len(self.keys)},
+            "origins": origins,
+        }
+        memory, spent = max(c["memory_mb"] for c in contents.values()), sum(origin["cell_s"] for origin in origins)
+        measured = (range(scale.seeds), time.time() - began, options.jobs, memory, spent)
+        stamped = stamp(identity.protocol, identity.config, identity.data, *measured)
+        results = Results(identity.experiment, stamped, self.tests, rows, tables)
+        if out:
+            results.save(out)
+        return results
 
 
 def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name: str, settings: DNNConfig) -> Measured:
