@@ -33,15 +33,10 @@ class StoreError(ValueError):
 
 
 class Rows(NamedTuple):
-    """A quantised matrix: row r is ``codes[r] * scales[r]``.
+    """A quantised matrix: row r is ``codes[r] * scales[r]``."""
 
-    Attributes:
-        codes: [..., R, C] int8, or [..., R, ceil(C / 2)] uint8 with two integers a byte.
-        scales: one a row, [..., R, 1], float16.
-    """
-
-    codes: np.ndarray
-    scales: np.ndarray
+    codes: np.ndarray  # [..., R, C] int8, or [..., R, ceil(C / 2)] uint8 with two integers a byte
+    scales: np.ndarray  # [..., R, 1] float16
 
     def decode(self, rows: np.ndarray | slice | Sequence[int] = slice(None)) -> np.ndarray:
         """Returns the ``rows`` (all by default; of the first axis) as float32; at four bits C is rounded up to even."""

@@ -75,10 +75,8 @@ def measure(
     store: SkillStore, names: Sequence[str], dialogues: Dialogues, rng: np.random.Generator, phase: str
 ) -> dict[str, Any]:
     """Sends one request to each of ``names``, in order, and times it; answers are checked after the clock stops."""
-    seconds, warm = np.empty(len(names)), np.empty(len(names), bool)
-    which = rng.random(len(names))
-    wrong = peak = 0
-    process, start = psutil.Process(), time.perf_counter()
+    seconds, warm, which = np.empty(len(names)), np.empty(len(names), bool), rng.random(len(names))
+    process, start, wrong, peak = psutil.Process(), time.perf_counter(), 0, 0
     for i, name in enumerate(tqdm(names, desc=phase, unit="request", mininterval=1.0)):
         said_to_it = dialogues[name.rpartition("#")[0]]
         text, expected = said_to_it[int(which[i] * len(said_to_it))]
