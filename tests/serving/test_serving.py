@@ -52,7 +52,7 @@ def results(small_plan, tmp_path_factory) -> Results:
     out = tmp_path_factory.mktemp("results") / "serving.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
-        patch.setattr(serving, "chosen", lambda profile: small_plan)
+        patch.setattr(serving, "skills_and_table", lambda profile: small_plan)
         options = Options(seeds=2, jobs=1, out=out)
         run("serving", options, SETTINGS)
         patch.setattr(serving, "measure_cell", None)  # a second run trains nothing

@@ -55,7 +55,6 @@ from slubook.profiles import cache_dir
 from slubook.serving.packed import PackedSkill
 from slubook.serving.packing import BITS, bytes_per_part, copy_of, pack
 from slubook.serving.store import PAGE, append
-from slubook.serving.traffic import answer
 
 SIZE = QUICK_SIZE  # training utterances of each skill
 #: Bits of each matrix, of the methods that are packed.
@@ -84,7 +83,7 @@ SCALES = {
 }
 
 
-def chosen(profile: str) -> tuple[Sequence[Skill], Sequence[Skill], VectorTable]:
+def skills_and_table(profile: str) -> tuple[Sequence[Skill], Sequence[Skill], VectorTable]:
     """Returns the skills to compare the methods on, those that are only served, and the generic table of both.
 
     It is the FastText table that chapter 1 trains on its pool, if need be now.
@@ -121,7 +120,7 @@ def prepare(options: Options, settings: DNNConfig) -> Serving:
     asked = {"--minutes": options.until < math.inf, "--backend dask": options.backend != "loky"}
     if refused := [option for option, given in asked.items() if given]:
         raise CorpusError(f"experiment 'serving' runs as a whole, on the book's skills: not {', '.join(refused)}")
-    compared, served, table = chosen(options.profile)
+    compared, served, table = skills_and_table(options.profile)
     scale, skills = replace(SCALES[options.profile], seeds=options.draws), {s.name: s for s in (*compared, *served)}
     tests = {s.name: test_of(s) for s in compared}
 
@@ -275,7 +274,7 @@ def serve_copies(
     dialogues = {}
     for skill in skills:
         said = PackedSkill(blobs[skill.name], table).predict(texts := [u.text for u in skill.test])
-        dialogues[skill.name] = [(text, answer(p.intent, p.slots)) for text, p in zip(texts, said, strict=True)]
+        dialogues[skill.name] = [(text, (p.intent, p.slots)) for text, p in zip(texts, said, strict=True)]
     order = (list(blobs)[k % len(blobs)] for k in tqdm(range(scale.copies), "copies", unit="skill", mininterval=1.0))
     copies = ((f"{name}#{k}", copy_of(blobs[name], np.random.default_rng(k))) for k, name in enumerate(order))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
