@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -232,18 +234,6 @@ def test_the_stamp_is_that_of_all_sittings(run, monkeypatch):
     assert idle.stamp["threads"] == 1, "nor does it say how many processes measured"
 
 
-def test_a_file_without_origins_gives_way_to_the_cache(run):
-    first = run(2)
-    del first.tables["origins"]
-    first.save(run.out)
-    (origin,) = run(2).tables["origins"]
-    assert origin["cells"] == 4 and origin["vectors"] == {"pool": "stamp-1"}
-    first.save(run.out)
-    run.empty_cache()
-    (origin,) = run(2).tables["origins"]
-    assert run.asked == [] and origin["cells"] == 4 and origin["hardware"] == first.stamp["hardware"]
-
-
 def test_cells_keep_their_format(run):
     run(1)
     path = next(run.cache.glob("cells/skills-quick/tea_100_0-*.json"))
@@ -323,3 +313,8 @@ def test_the_table_says_what_an_experiment_compares(name):
     published = RESULTS / f"{name}.json"
     if published.is_file():
         assert set(Results.load(published).methods) <= about.methods.keys()
+
+
+def test_the_table_is_light():
+    code = "import sys, slubook.experiments.table; print(sorted({'numpy', 'torch', 'pydantic'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -49,6 +49,9 @@ class Experiment:
 ANNOTATED = ("snips", "hwu64", "sgd", "hinglish_top", "clinc150", "polyai")
 REQUESTS = (*ANNOTATED, "taskmaster4")
 GENERAL_ENGLISH = ("joshua_english", "nltk_general", "novels")
+#: Chapter 2's networks.
+SCRATCH = {"scratch": "From scratch"}
+TRANSFER = {"transfer": "Transfer, new heads", "transfer_names": "Transfer, heads from label names"}
 
 _EXPERIMENTS = (
     Experiment(
@@ -96,12 +99,7 @@ _EXPERIMENTS = (
         2,
         "ch2_transfer.protocol",
         protocol=3,
-        methods={
-            "maxent_crf": "MaxEnt-CRF",
-            "scratch": "From scratch",
-            "transfer": "Transfer, new heads",
-            "transfer_names": "Transfer, heads from label names",
-        },
+        methods={"maxent_crf": "MaxEnt-CRF", **SCRATCH, **TRANSFER},
         baseline="scratch",
         downloads=ANNOTATED,
     ),
@@ -110,11 +108,7 @@ _EXPERIMENTS = (
         2,
         "ch2_transfer.arriving",
         protocol=3,
-        methods={
-            "scratch": "From scratch",
-            "transfer": "Transfer, new heads",
-            "transfer_names": "Transfer, heads from label names",
-        },
+        methods={**SCRATCH, **TRANSFER},
         baseline="scratch",
         downloads=ANNOTATED,
     ),
@@ -123,12 +117,7 @@ _EXPERIMENTS = (
         2,
         "ch2_transfer.convergence",
         protocol=3,
-        methods={
-            "scratch": "From scratch",
-            "scratch_again": "From scratch, by another seed",
-            "transfer": "Transfer, new heads",
-            "transfer_names": "Transfer, heads from label names",
-        },
+        methods={**SCRATCH, "scratch_again": "From scratch, by another seed", **TRANSFER},
         baseline="scratch",
         downloads=ANNOTATED,
     ),
