@@ -83,7 +83,7 @@ $(QUICK): | $(INSTALLED)
 
 # Once a clone: what `slubook skill compare --transfer` starts from, in the cache; a minute or two.
 $(PRETRAINED): | $(INSTALLED)
-	$(BIN)/python -c "from slubook.own.skill import pretrained; pretrained([])"
+	$(BIN)/python -c "from slubook.own.inputs import pretrained_network; pretrained_network([])"
 	@mkdir -p $(@D) && touch $@
 
 # --all: a page may change because of the package or the results, which Sphinx does not watch.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
@@ -15,6 +16,10 @@ from slubook.corpora.utterance import Slot, Utterance
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results
 from slubook.experiments.runner import run
+
+#: Hypothesis times examples, too: a busy machine is no failure.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 _VALUES = {
     "item": ["apples", "green tea", "bread", "two lemons", "oat milk", "rice", "brown sugar", "soap"],

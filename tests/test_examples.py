@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from slubook.ch1_skills.skillsets import skills_of
 from slubook.cli.main import app
 from slubook.corpora.registry import load
-from slubook.own import answer
 from slubook.own import skill as own
 from slubook.own.compare import LEAST, cross_validate
+from slubook.own.methods import METHODS, SIMPLEST
 from slubook.profiles import ROOT
 
 EXAMPLES = Path("book/examples")
@@ -70,14 +70,15 @@ def test_answers_on_the_page_are_the_models():
 def test_the_comparisons_on_the_page_are_of_this_corpus():
     """The networks take half a minute, so the linear model's part of the tables is measured again."""
     [skill] = own.read(CORPUS)
-    models = {answer.SIMPLEST: lambda: answer.METHODS[answer.SIMPLEST].make(answer.Configs(), None)}
+    models = {SIMPLEST: lambda: METHODS[SIMPLEST].make(None)}
     [row] = cross_validate(skill, models, own.FOLDS, seed=0, done=lambda: None)
     for name in ("compare.txt", "compare-transfer.txt"):
         text = stored(name)
         assert f"{skill.name} ({len(skill.asked)} utterances); {own.FOLDS} folds" in text
         assert ("Transfer" in text) is ("--transfer" in text.splitlines()[0])
         shown = re.search(r"^IRER, any mistake +([\d.]+) \[", text, re.MULTILINE)
-        assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=2)
+        one = 100 / len(row.outcomes)  # utterance, which rounding by another processor may turn
+        assert shown and float(shown[1]) == pytest.approx(100 * (1 - np.mean(row.outcomes.perfect)), abs=1.1 * one)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from slubook.book import figures
 from slubook.book.claims import Claim
 from slubook.book.figure_style import legend_rows, to_div
 from slubook.book.ledger import Assessed
-from slubook.ch1_skills import figures
+from slubook.ch1_skills import figures as figures_skills
 from slubook.ch2_transfer import figures as figures_transfer
 from slubook.ch3_elmol import figures as figures_contextual
 from slubook.evaluation.intervals import Interval
@@ -62,13 +63,15 @@ SENSE = figures_contextual.Senses(
 ALL = {
     "forest": lambda: figures.forest(LEDGER),
     "curves": lambda: figures.learning_curves(CURVES, claimed=("the article's 15 %", {100: 0.4, 300: 0.2})),
-    "scatter": lambda: figures.skill_scatter(
+    "scatter": lambda: figures_skills.skill_scatter(
         {"a": (0.5, 0.4), "b": (0.1, 0.2)}, ("old", "new"), groups={"a": "x", "b": "y"}
     ),
-    "confusion": lambda: figures.confusion(
+    "confusion": lambda: figures_skills.confusion(
         {"m": [("A", "B", "say <this>"), ("A", "A", "that")], "n": [("A", "A", "t")]}
     ),
-    "map": lambda: figures.embedding_map(np.array([[0, 1], [2, 3.0]]), ["g", "h"], ["buy", "order"], labelled=[1]),
+    "map": lambda: figures_skills.embedding_map(
+        np.array([[0, 1], [2, 3.0]]), ["g", "h"], ["buy", "order"], labelled=[1]
+    ),
     "stages": figures_transfer.stages,
     "race": lambda: figures_transfer.race(
         {"slow": {10: 0.9, 20: 0.5}, "fast": {10: 0.5, 20: 0.4}}, goal=("slow at its best", 0.5)
@@ -173,16 +176,16 @@ def test_a_legend_has_room_and_no_scroll_bar():
     curves = {name: {100: Interval(0.5, 0.4, 0.6, 9)} for name in names}
     figure = figures.learning_curves(curves)
     assert (legend_rows(figure, 340), legend_rows(figure, 660)) == (3, 1)
-    spread = figures.embedding_map(np.zeros((7, 2)), [f"a skill {k}" for k in range(7)], ["x"] * 7)
+    spread = figures_skills.embedding_map(np.zeros((7, 2)), [f"a skill {k}" for k in range(7)], ["x"] * 7)
     assert (legend_rows(spread, 340), legend_rows(spread, 660)) == (3, 2)
-    alone = figures.confusion({"m": [("A", "B", "x")]})
+    alone = figures_skills.confusion({"m": [("A", "B", "x")]})
     assert legend_rows(alone, 350) == 0
     assert drawn(figure)[1]["template"]["layout"]["legend"]["maxheight"] == 1
 
 
 def test_long_names_on_axes_wrap():
     name = "DNN, masked language model of the pool without the topic"
-    axes = figures.skill_scatter({"a": (0.5, 0.4)}, (name, "MaxEnt-CRF")).layout
+    axes = figures_skills.skill_scatter({"a": (0.5, 0.4)}, (name, "MaxEnt-CRF")).layout
     assert max(map(len, axes.xaxis.title.text.split("<br>"))) <= 41
 
 
@@ -224,7 +227,7 @@ def test_confusion():
     assert traces[0]["customdata"][0][1] == "<b>A → B: 1</b><br>say &lt;this&gt;"
     assert [t["visible"] for t in traces] == [True, False]
     assert [b["label"] for b in layout["updatemenus"][0]["buttons"]] == ["m", "n"]
-    assert "updatemenus" not in drawn(figures.confusion({"m": [("A", "B", "x")]}))[1]
+    assert "updatemenus" not in drawn(figures_skills.confusion({"m": [("A", "B", "x")]}))[1]
 
 
 def test_embedding_map():

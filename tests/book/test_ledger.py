@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from slubook.book import ledger
 from slubook.book.claims import Claim, LedgerError, load_claims
 from slubook.book.ledger import assess, judge, protocol_now, show, show_claimed, show_measured
 from slubook.cli.main import app
-from slubook.evaluation.intervals import Interval, compare, compare_slices, holm
+from slubook.evaluation.intervals import Interval, compare, holm
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.table import EXPERIMENTS
 
 CLAIM = {
     "id": "skills-a",
@@ -153,7 +153,7 @@ def test_slices(tmp_path):
     made = make_results(tmp_path)
     how = {**CLAIM["measure"], "kind": "slices", "slice": "unseen", "against": "seen"}
     (row,) = judge_all([claim(measure=how, claimed=claimed(None, "points"), rule="direction")], tmp_path)
-    expected = compare_slices(
+    expected = compare(
         made.rows, "irer", "old", "new", [100], slice="unseen", against="seen", groups=made.groups(), replicates=100
     )
     assert row.interval == expected and row.verdict == "not reproduced"  # the gain is the same in both
@@ -232,16 +232,9 @@ def test_stale(tmp_path):
     assert [r.stale for r in judge_all([claim()], tmp_path, protocol=None)] == [True]  # nobody vouches for it
 
 
-def test_protocol_is_read_without_importing():
+def test_protocol_is_that_of_the_table():
     assert protocol_now("no_such_experiment") is None
-    assert protocol_now("records") is None  # a module without the constant
-
-
-@pytest.mark.parametrize("line", ["PROTOCOL = 3", 'EXPERIMENT, PROTOCOL = "skills", 3', "A = B = 1\nPROTOCOL = 3"])
-def test_protocol_in_each_form(tmp_path, monkeypatch, line):
-    (tmp_path / "mine.py").write_text(f"import no_such_package\n{line}\n")
-    monkeypatch.setattr(ledger, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "mine.py")))
-    assert protocol_now("mine") == 3
+    assert protocol_now("skills") == EXPERIMENTS["skills"].protocol
 
 
 def test_an_unfinished_run_is_no_measurement(tmp_path):
@@ -264,7 +257,7 @@ def write(path, claims, articles=None):
         ({"rule": "often"}, "rule: Input should be"),
         ({"chapters": 1}, "chapters: Extra inputs"),
         ({"article": "arts"}, "article 'arts' is not listed"),
-        ({"metric": "wer"}, "a comparison's metric is one of icer"),
+        ({"metric": "bleu"}, "a comparison's metric is one of icer"),
         ({"rule": None}, "give experiment, protocol, rule and measure"),
         ({"not_testable": "why"}, "has no experiment, protocol, rule or measure"),
         ({"rule": "no_loss"}, "needs the claimed value 0 and a margin"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from urllib.parse import urlsplit
 
 import pytest
 from selenium.webdriver import ActionChains
+from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.browser
 
 WIDTHS = {"wide": 1280, "phone": 390}
+#: Seconds that a busy machine may take to draw; a page that is ready is not waited for.
+PATIENCE = 60
 
 # Every figure has an <svg> with a size; returns the ids of those that have none (yet).
 NOT_DRAWN = """
@@ -77,9 +79,9 @@ def open_page(chromium, site: str, page: str, width: int, mode: str) -> None:
         chromium.execute_script("localStorage.mode = arguments[0]; localStorage.theme = arguments[0]", mode)
         chromium.get(f"{site}/{page}")
     chromium.execute_script(UNFOLD)
-    until = time.monotonic() + 20
-    while chromium.execute_script(NOT_DRAWN) and time.monotonic() < until:
-        time.sleep(0.1)
+    WebDriverWait(chromium, PATIENCE, 0.1).until(
+        lambda _: not chromium.execute_script(NOT_DRAWN), "figures were not drawn"
+    )
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -87,7 +89,6 @@ def open_page(chromium, site: str, page: str, width: int, mode: str) -> None:
 def test_page(chromium, site: str, page: str, width: int, mode: str):
     open_page(chromium, site, page, width, mode)
     assert chromium.execute_script("return document.documentElement.dataset.theme") == mode
-    assert not chromium.execute_script(NOT_DRAWN), "figures were not drawn"
     assert max(chromium.execute_script(SIDEWAYS)) <= 0, "the page scrolls sideways"
     assert not chromium.execute_script("return document.querySelectorAll('.system-message, .problematic').length")
     sizes = chromium.execute_script(HEADINGS)
@@ -108,8 +109,8 @@ def test_figures_follow_a_change_of_mode(chromium, site: str):
     colour = "return getComputedStyle(document.querySelector('.plotly-graph-div text')).fill"
     before = chromium.execute_script(colour)
     chromium.execute_script("document.documentElement.dataset.theme = 'dark'")
-    time.sleep(0.5)
-    assert chromium.execute_script(colour) != before
+    said = "figures keep their colours"
+    WebDriverWait(chromium, PATIENCE, 0.1).until(lambda _: chromium.execute_script(colour) != before, said)
 
 
 def test_the_layers_that_are_replaced_light_up_at_a_press(chromium, site: str):
@@ -120,7 +121,5 @@ def test_the_layers_that_are_replaced_light_up_at_a_press(chromium, site: str):
     button = chromium.find_elements("css selector", "#transfer-stages .updatemenu-button")[1]
     chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     ActionChains(chromium).click(button).perform()
-    until = time.monotonic() + 5
-    while chromium.execute_script(count) == 1 and time.monotonic() < until:
-        time.sleep(0.1)
+    WebDriverWait(chromium, PATIENCE, 0.1).until(lambda _: chromium.execute_script(count) != 1, "no box lights up")
     assert chromium.execute_script(count) == 2

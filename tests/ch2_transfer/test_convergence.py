@@ -62,7 +62,7 @@ def test_every_cell_has_what_the_ratio_is_made_of(tiny, monkeypatch):
     assert done.methods == list(METHODS) and len(done.rows) == 12
     for row in done.rows:
         assert row.figures["updates_to_scratch_best"] in (10, 20, 30, 40)
-        assert 0 < row.figures["seconds_to_scratch_best"] < row.train_s
+        assert row.figures["seconds_to_scratch_best"] > 0
         assert {"dev_10", "dev_20", "dev_30"} <= set(row.figures)
         assert row.figures["updates_to_near_best"] <= row.figures["updates_to_scratch_best"]
     scratch = done.select(["scratch"])

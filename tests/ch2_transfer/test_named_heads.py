@@ -81,7 +81,7 @@ def test_a_word_said_twice_counts_twice(heads):
 
 def test_order_of_labels_does_not_matter_to_their_weights(heads):
     one, other = (heads.tag_weights(heads.tag_mix(kinds)) for kinds in (["city", "date"], ["date", "city"]))
-    assert torch.equal(one[[0, 3, 4, 1, 2]], other)
+    torch.testing.assert_close(one[[0, 3, 4, 1, 2]], other)  # a product may round its last rows otherwise
 
 
 def test_written_heads_say_what_the_names_say(heads):

@@ -57,7 +57,9 @@ def test_a_table_is_trained_again_only_when_its_text_or_settings_change(tmp_path
     first = kept_table("t", SENTENCES, train, FAST)
     assert np.array_equal(kept_table("t", SENTENCES, train, FAST).rows, first.rows)
     assert trained == ["t"]
-    assert capsys.readouterr().err.count(f"word vectors t: training FastText on {len(SENTENCES)} requests, once") == 1
+    assert (
+        capsys.readouterr().err.count(f"word-vector table t: training FastText on {len(SENTENCES)} requests, once") == 1
+    )
     kept_table("t", SENTENCES[:-1], train, FAST)
     assert trained == ["t", "t"]
     assert text_key(SENTENCES, FAST) != text_key(SENTENCES, MASKED)

@@ -10,9 +10,9 @@ from slubook.ch1_skills import skillsets
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer import protocol as transfer
-from slubook.ch2_transfer.checkpoints import pretrained_folder
 from slubook.ch2_transfer.plan import Kept, Source, label_slices, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
+from slubook.ch2_transfer.pretraining import pretrained_folder
 from slubook.ch2_transfer.protocol import Settings
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe
 from slubook.corpora.errors import CorpusError
@@ -41,7 +41,7 @@ def test_each_domain_of_a_users_file_learns_from_the_others(tiny):
 def test_a_stopped_run_goes_on_and_pretrains_nothing_again(tiny, monkeypatch):
     stopped = tiny.run("transfer", until=0.0)
     assert stopped.tables["cells"]["done"] == 0
-    monkeypatch.setattr("slubook.ch2_transfer.checkpoints.pretrain", lambda *a, **k: pytest.fail("pretrained again"))
+    monkeypatch.setattr("slubook.ch2_transfer.pretraining.pretrain", lambda *a, **k: pytest.fail("pretrained again"))
     done = tiny.run("transfer")
     again = tiny.run("transfer", until=time.time())
     assert {r.key: r.train_s for r in again.rows} == {r.key: r.train_s for r in done.rows}

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol import bilm_training as bilm
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, bilm_folder, kept_bilm, train_bilm, warm_cosine
@@ -106,7 +106,7 @@ def test_a_model_is_trained_again_only_when_its_text_or_settings_change(tmp_path
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
     few = replace(FAST, epochs=1)
     first = kept_bilm("t", TALK, few, TALK[:5])
-    assert "ELMoL t: training on 45 requests, once" in capsys.readouterr().err
+    assert "language model t: training ELMoL on 45 requests, once" in capsys.readouterr().err
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: pytest.fail("trained again"))
     assert same(first, kept_bilm("t", TALK, few, TALK[:5]))
     assert [p.name for p in bilm_folder("t").parent.iterdir()] == ["t"]

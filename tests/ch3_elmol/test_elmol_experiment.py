@@ -14,7 +14,7 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.plan import Chosen, Kept, Source
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch3_elmol import bilm_training as bilm
-from slubook.ch3_elmol import checkpoints
+from slubook.ch3_elmol import contextual_pretraining
 from slubook.ch3_elmol import embeddings as elmol_sources
 from slubook.ch3_elmol import protocol as elmol
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
@@ -76,8 +76,8 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     assert unfrozen == {"none": 0, "fasttext_pool": 0, "elmol": 2, "elmol_trained": 2}
     assert all(row.slices["new_intents"].all() for row in done.rows), "no domain shares a label with another"
 
-    trained = ("ch3_elmol.bilm_training.train_bilm", "ch2_transfer.checkpoints.pretrain")
-    for name in (*trained, "ch3_elmol.checkpoints.pretrain_contextual"):
+    trained = ("ch3_elmol.bilm_training.train_bilm", "ch2_transfer.pretraining.pretrain")
+    for name in (*trained, "ch3_elmol.contextual_pretraining.pretrain_contextual"):
         monkeypatch.setattr(f"slubook.{name}", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(elmol_sources, "train_fasttext", lambda *a, **k: pytest.fail("trained again"))
     other = replace(arguments[1], pretraining=PretrainingConfig(updates=3))
@@ -89,7 +89,7 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     read = elmol_sources.Read("elmol", "elmol-corpus-elmol-1", 1.0, "another", "another")
     with pytest.raises(KeptError, match="elmol-corpus-elmol-1 was replaced by another run"):
         load_embedding(read)
-    with pytest.raises(KeptError, match="word vectors elmol-corpus-pool-1 were replaced by another run"):
+    with pytest.raises(KeptError, match="word-vector table elmol-corpus-pool-1 was replaced by another run"):
         load_embedding(elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", "another"))
     made = VectorTable.load(table_folder("elmol-corpus-pool-1")).key
     pool = elmol_sources.Read("pool", "elmol-corpus-pool-1", 1.0, "", made)
@@ -103,9 +103,11 @@ def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once
     monkeypatch.setattr(
         elmol, "speed_tables", lambda models, said, n: timed.append([*models, n]) or dict.fromkeys(made, 1.0)
     )
-    seeds, train, pretrain = [], bilm.train_bilm, checkpoints.pretrain_contextual
+    seeds, train, pretrain = [], bilm.train_bilm, contextual_pretraining.pretrain_contextual
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: seeds.append(("one", a[3])) or train(*a, **k))
-    monkeypatch.setattr(checkpoints, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a))
+    monkeypatch.setattr(
+        contextual_pretraining, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a)
+    )
     done = run("elmol", *arguments)
     assert sorted(seeds) == [("one", 0)] * 2 + [("one", 1)] + [("two", 0)] * 4 + [("two", 1)] * 2
     about = done.tables["embeddings"]

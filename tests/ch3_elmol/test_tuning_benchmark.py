@@ -4,28 +4,13 @@ import json
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
-import pytest
-
-from slubook.ch1_skills.dnn import DNNConfig
-from slubook.ch1_skills.skillsets import Skill
-from slubook.ch3_elmol import tuning_benchmark
+from slubook.ch3_elmol import tuning
 from slubook.ch3_elmol.benchmark import QUICK_UPDATES, START, Contextual, Settings, brief
 from slubook.ch3_elmol.embeddings import Read
-from slubook.ch3_elmol.tuning_benchmark import FIRST, ROUNDS, SECOND, BenchmarkSearch
+from slubook.ch3_elmol.tuning import BENCHMARK_HEAD, BENCHMARK_SEARCH
 from slubook.corpora.utterance import Prediction
-from slubook.experiments.search import data_hash
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.trials import SEEDS
-
-
-def test_both_networks_have_ten_trials_that_differ():
-    search = BenchmarkSearch()
-    for method, [first] in ROUNDS.items():
-        for stands in FIRST:
-            trials = [*first.trials, *({**stands, **change} for change in SECOND[method])]
-            assert len({json.dumps(asdict(search.configured(method, t))) for t in trials}) == 10
-    assert search.configured("dnn_pool", {}) == START
-    assert search.configured("elmol", {}) == Contextual.of(START) and Contextual.of(START).network.layers == 3
+from slubook.experiments.tuning import SEED, Trial, draw_hash
 
 
 class Silent:
@@ -45,29 +30,39 @@ class Silent:
 def test_a_trial_learns_the_training_split_and_is_judged_on_dev(toy_skill, monkeypatch, tmp_path):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     seen = []
-    monkeypatch.setattr(tuning_benchmark, "DNN", lambda table, config: Silent((table, config), seen))
+    monkeypatch.setattr(tuning, "DNN", lambda table, config: Silent((table, config), seen))
     monkeypatch.setattr(Contextual, "over", lambda self, reader: Silent((reader, self), seen))
     reads = {"vectors": Read("pool", "toy", 1.0, "t", "t"), "reader": Read("elmol", "toy", 1.0, "r", "r")}
     places = SimpleNamespace(**reads, load=lambda: SimpleNamespace(table="table", reader="reader"))
-    whole = Skill("toy", "toy", ("shopping",), (), tuple(toy_skill))
-    path, search = tmp_path / "record.json", BenchmarkSearch(whole, toy_skill[:36], toy_skill[36:50], places)
-    record = search.run(path)
-    assert {s[1:] for s in seen} == {(36, 14, SEEDS[0])} and len(seen) == 20
-    over = (
-        {s[0][0] for s in seen if isinstance(s[0][1], DNNConfig)},
-        {s[0][0] for s in seen if isinstance(s[0][1], Contextual)},
-    )
-    assert over == ({"table"}, {"reader"})
-    assert {m: len(found["trials"]) for m, found in record["methods"].items()} == {"dnn_pool": 10, "elmol": 10}
+    plan = SimpleNamespace(whole=SimpleNamespace(name="toy"), train=toy_skill[:36], dev=toy_skill[36:50])
+    plan.places = lambda: places
+    monkeypatch.setattr(tuning.benchmark, "plan", lambda profile, bilm, device: plan)
+    path, trials = tmp_path / "record.json", [Trial(method=m, changes={}) for m in ("dnn_pool", "elmol")]
+    record = BENCHMARK_SEARCH.run([*trials, Trial(method="elmol", changes={"unfreezing.reduced": 0.25})], path)
+    assert {s[1:] for s in seen} == {(36, 14, SEED)}
+    reduced = replace(Contextual.of(START), unfreezing=replace(Contextual.of(START).unfreezing, reduced=0.25))
+    assert [s[0] for s in seen] == [("table", START), ("reader", Contextual.of(START)), ("reader", reduced)]
     data = record["methods"]["elmol"]["stamp"]["data"]
-    drawn = f"toy, draw {SEEDS[0]}"
-    assert data == {"language model toy": "r", drawn: data_hash(toy_skill[:36], toy_skill[36:50])}
-    assert BenchmarkSearch().load(path) == record
+    splits = draw_hash(tuning.Splits("toy", tuple(toy_skill[:36]), tuple(toy_skill[36:50])), 36, SEED)
+    assert data == {"language model toy": "r", f"toy, draw {SEED}": splits}
+    assert record["methods"]["dnn_pool"]["stamp"]["data"]["vectors toy"] == "t"
+    assert BENCHMARK_SEARCH.load(path) == record
 
 
-@pytest.mark.skipif(not BenchmarkSearch().record.is_file(), reason="the benchmark has not been tuned yet")
+def test_the_published_record_has_ten_trials_that_differ_for_either_network():
+    record = BENCHMARK_SEARCH.load()
+    assert {name: record[name] for name in BENCHMARK_HEAD} == BENCHMARK_HEAD
+    assert list(record["methods"]) == list(BENCHMARK_SEARCH.start)
+    for method, found in record["methods"].items():
+        configs = [BENCHMARK_SEARCH.configured(method, t["changes"]) for t in found["trials"]]
+        assert len({json.dumps(asdict(c)) for c in configs}) == found["settings"] == 10
+        assert {seed for t in found["trials"] for seed in t["seeds"]} == {SEED}
+        start = BENCHMARK_SEARCH.start[method]
+        assert configs[0] == start and found["stamp"]["config"]["start"] == json.loads(json.dumps(asdict(start)))
+
+
 def test_the_defaults_are_what_tuning_chose():
-    methods, settings = BenchmarkSearch().load(BenchmarkSearch().record)["methods"], Settings()
+    methods, settings = BENCHMARK_SEARCH.load()["methods"], Settings()
     for method, default in (("dnn_pool", settings.dnn), ("elmol", settings.contextual)):
         assert methods[method]["config"] == json.loads(json.dumps(asdict(default)))
     assert {found["stamp"]["protocol"] for found in methods.values()} == {EXPERIMENTS["benchmark"].protocol}

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook import profiles
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, train_bilm
 from slubook.ch3_elmol.language_model import LanguageModel
@@ -50,7 +50,7 @@ def test_it_trains_once_and_tells_how_well_it_guesses(text, tmp_path):
     out = tmp_path / "deep" / "elmol"
     done = train(text, "--out", out, "--device", "cpu")
     assert done.exit_code == 0, done.output
-    assert "ELMoL elmol: training on " in done.stderr
+    assert "language model elmol: training ELMoL on " in done.stderr
     assert "perplexity on " in done.stdout and "requests held out: " in done.stdout and str(out) in done.stdout
     model = LanguageModel.load(out)
     assert [p.name for p in out.parent.iterdir()] == ["elmol"]

@@ -15,24 +15,22 @@ from slubook.ch2_transfer.transfer import Recipe
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.cli.main import app
-from slubook.own import answer, compare
-from slubook.own import elmol as own_elmol
-from slubook.own import skill as own
+from slubook.own import inputs, methods
 
-TINY = answer.Configs(
-    MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
-    DNNConfig(
+TINY = {
+    "MAXENT": MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
+    "DNN": DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
     ),
-    Recipe(
+    "TRANSFER": Recipe(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, ngram_order=1),
         TrainingConfig(updates=12, evaluations=1),
     ),
-)
+}
 READER = BiLMTraining(
     BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, candidates=20
 )
-STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
+STAGE_ONE = PretrainingConfig(replace(TINY["TRANSFER"].network, ngram_order=0), updates=3, batch=4)
 
 
 def run(*arguments):
@@ -42,13 +40,13 @@ def run(*arguments):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(answer, "Configs", lambda: TINY)
-    monkeypatch.setattr(compare, "Configs", lambda: TINY)
-    monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
-    monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
-    monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
-    monkeypatch.setattr(own_elmol, "PRETRAINING", STAGE_ONE)
-    monkeypatch.setattr(own_elmol, "SMALL", READER)
+    for name, config in TINY.items():
+        monkeypatch.setattr(methods, name, config)
+    monkeypatch.setattr(inputs, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
+    monkeypatch.setattr(inputs, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(inputs, "POOL_SOURCES", ("skills/coffee_shop",))
+    monkeypatch.setattr(inputs, "ELMOL_PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(inputs, "SMALL", READER)
     return tmp_path / "cache"
 
 
@@ -110,7 +108,7 @@ def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache)
     done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--transfer", "--json")
     assert done.exit_code == 0, done.output
     assert "6 models are trained and judged, then 3 a skill to keep" in done.stderr
-    assert "pretraining embedded: " in done.stderr
+    assert "pretrained network embedded: " in done.stderr
     report = json.loads(done.stdout)
     assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "transfer"]
     assert "requests of 1 domains" in report["beneath"]["transfer"]
@@ -125,7 +123,8 @@ def test_transfer_is_compared_on_request_and_kept_like_the_others(corpus, cache)
 def test_elmol_is_compared_on_request_and_answers_as_it_was_kept(corpus, cache):
     done = run("compare", corpus, "--folds", 2, "--vectors", "none", "--as-one", "--elmol", "auto", "--json")
     assert done.exit_code == 0, done.output
-    assert "ELMoL embedded: training on " in done.stderr and "pretraining embedded-elmol-" in done.stderr
+    assert "language model embedded: training ELMoL on " in done.stderr
+    assert "pretrained network embedded-elmol-" in done.stderr
     report = json.loads(done.stdout)
     assert list(report["errors"]["irer"]) == list(report["kept"]["lists"]) == ["maxent_crf", "dnn", "elmol"]
     assert report["beneath"]["elmol"].startswith("a language model of the requests that come with this book; and on ")

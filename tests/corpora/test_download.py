@@ -12,8 +12,7 @@ import pytest
 
 from slubook.corpora import download
 from slubook.corpora.errors import DownloadError
-from slubook.corpora.recorded import record_path, untrusted
-from slubook.corpora.sources import PinnedFile, Source, source, sources
+from slubook.corpora.sources import PinnedFile, Source, record_path, source, sources, untrusted
 
 CONTENT = {"a b/one.txt": b"first file\n", "two.txt": b"second file\n"}
 

@@ -144,7 +144,7 @@ any_json = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from([*GOOD]), any_json))
 def test_any_object_is_read_or_refused(tmp_path_factory, fields):
     path = save(tmp_path_factory.getbasetemp() / "any.jsonl", json.dumps(GOOD | fields))

@@ -19,8 +19,8 @@ from slubook.corpora import (
     snips_iob,
     taskmaster4,
 )
+from slubook.corpora.bio import from_markup
 from slubook.corpora.errors import CorpusError
-from slubook.corpora.markup import from_markup
 from slubook.corpora.sources import PinnedFile, Source, source
 from slubook.corpora.utterance import Slot
 

@@ -1,5 +1,8 @@
 """Metrics on hand-counted cases, and slot F1 against seqeval and the CoNLL-2000 rules on generated tags."""
 
+import json
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import seqeval.metrics
@@ -9,9 +12,12 @@ from hypothesis import strategies as st
 from slubook.corpora.bio import tag_spans
 from slubook.corpora.utterance import Prediction, Slot, Utterance
 from slubook.evaluation.metrics import (
-    COLUMNS,
     METRICS,
+    Columns,
+    Counted,
     Outcomes,
+    decode,
+    encode,
     icer,
     irer,
     mistakes,
@@ -20,6 +26,9 @@ from slubook.evaluation.metrics import (
     ser,
     substitutions,
 )
+
+#: The metrics of interpretations.
+OF_SLOTS = [icer, ser, irer, semer]
 
 TRUE = [
     Utterance("1", "play yellow by coldplay", "Play", (Slot("song", 5, 11), Slot("artist", 15, 23))),
@@ -34,7 +43,7 @@ def score(*slots_and_intents):
 
 def test_all_right_is_no_error():
     perfect = score(("Play", TRUE[0].slots), ("Stop", ()), ("Weather", TRUE[2].slots))
-    assert {name: metric(perfect) for name, metric in METRICS.items()} == dict.fromkeys(METRICS, 0.0)
+    assert [metric(perfect) for metric in OF_SLOTS] == [0.0] * 4
     assert perfect.perfect.tolist() == [1, 1, 1]
 
 
@@ -79,7 +88,7 @@ def test_no_slots_at_all_is_no_slot_error():
 
 def test_no_utterances_is_not_a_number():
     empty = outcomes([], [])
-    assert all(np.isnan(metric(empty)) for metric in METRICS.values())
+    assert all(np.isnan(metric(empty)) for metric in OF_SLOTS)
 
 
 def test_too_few_predictions():
@@ -94,21 +103,99 @@ rows = st.lists(st.tuples(st.integers(0, 1), counts, counts, counts, counts), ma
 @given(rows)
 def test_encode_round_trip(rows):
     measured = Outcomes(*np.array(rows, dtype=np.int64).reshape(-1, 5).T)
-    again = Outcomes.decode(measured.encode())
-    assert np.array_equal(again.counts(), measured.counts())
-    assert all(len(text) == len(rows) for text in measured.encode().values())
+    again = Columns.decode(measured.encode())
+    assert isinstance(again, Outcomes) and again.columns().keys() == measured.columns().keys()
+    assert all(np.array_equal(again[name], column) for name, column in measured.columns().items())
+    assert all(isinstance(text, str) and len(text) == len(rows) for text in measured.encode().values())
 
 
-def test_encode_refuses_what_does_not_fit():
+@given(st.lists(st.integers(0, 2**50), min_size=1), st.lists(st.floats(-1e9, 1e9), min_size=1))
+def test_numbers_of_any_size_come_back_through_json_and_decimals_are_rounded_once(whole, decimals):
+    for column, kind in ((np.array(whole), "i"), (np.array(decimals), "f")):
+        written = json.loads(json.dumps(encode(column)))
+        read = decode(written)
+        assert read.dtype.kind == kind and read == pytest.approx(column, abs=0.5001e-4, rel=0 if kind == "i" else 1e-15)
+        assert encode(read) == written
+    assert isinstance(encode(np.array(whole)), str) is (max(whole) < 36)
+
+
+def test_encode_refuses_what_it_could_not_read_again():
     one = np.array([1])
-    with pytest.raises(ValueError, match="36"):
-        Outcomes(one, one, np.array([36]), one, one).encode()
+    for wrong in (np.array([-1]), np.array([np.nan]), np.array([0.5, -np.inf])):
+        with pytest.raises(ValueError, match="cannot write"):
+            encode(wrong)
+    for wrong in (["a"], [[1]], [None], [True], {"a": 1}):
+        with pytest.raises(ValueError, match="string of digits or a list of numbers"):
+            decode(wrong)
     with pytest.raises(ValueError, match="'!'"):
-        Outcomes.decode(dict.fromkeys(("intent", "correct", "predicted", "gold", "substituted"), "!"))
-    with pytest.raises(ValueError, match="need the columns"):
-        Outcomes.decode({"intent": "1"})
-    with pytest.raises(ValueError, match="differ"):
-        Outcomes(one, one, one, one, np.array([1, 2]))
+        Columns.decode(dict.fromkeys(("intent", "correct", "predicted", "gold", "substituted"), "!"))
+    for columns in ({"intent": "1"}, {"words": "1", "letters": "1"}):
+        with pytest.raises(ValueError, match="need the columns"):
+            Columns.decode(columns)
+    for differ in (lambda: Outcomes(one, one, one, one, np.array([1, 2])), lambda: Counted(one, np.array([1, 2]))):
+        with pytest.raises(ValueError, match="differ"):
+            differ()
+
+
+# --- recognised words, and perplexity ---------------------------------------------------------------------------
+
+
+def edits(reference, hypothesis):
+    """The edit distance of two texts by trying everything."""
+    if not reference or not hypothesis:
+        return len(reference) + len(hypothesis)
+    (a, *more), (b, *others) = reference, hypothesis
+    if a == b:
+        return edits(more, others)
+    return 1 + min(edits(more, others), edits(more, hypothesis), edits(reference, others))
+
+
+texts = st.lists(st.sampled_from("abc"), min_size=1, max_size=5)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5))
+def test_word_errors_of_a_test_are_all_edits_over_all_words(pairs):
+    words = np.array([len(reference) for reference, _ in pairs])
+    errors = np.array([edits(*pair) for pair in pairs])
+    assert METRICS["wer"](Counted(words, errors)) == pytest.approx(sum(errors) / sum(words))
+    spelled = Counted(characters=words, character_errors=errors)
+    assert METRICS["cer"](spelled) == METRICS["wer"](Counted(words, errors))
+
+
+def test_biased_and_unbiased_errors_part_all_errors():
+    measured = Counted(*map(np.array, ([4, 6], [2, 3], [1, 0], [1, 2])))  # of the second, two words too many
+    found = {name: METRICS[name](measured) for name in ("wer", "u_wer", "b_wer")}
+    assert found == {"wer": 5 / 10, "u_wer": (1 + 1) / (3 + 6), "b_wer": 3 / 1}
+    nothing = Counted(*np.zeros((4, 2), int))
+    assert all(np.isnan(METRICS[name](nothing)) for name in found), "no word was said"
+
+
+def test_a_model_that_guesses_evenly_has_the_perplexity_of_its_choices():
+    tokens, oov = np.array([5, 3]), np.array([1, 0])
+    measured = Counted(tokens=tokens, oov=oov, log_probability=(tokens - oov) * np.log(1 / 7))
+    assert METRICS["perplexity"](measured) == pytest.approx(7)
+    assert METRICS["perplexity"](Columns.decode(measured.encode())) == pytest.approx(7, rel=1e-4)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 99)] * 8, st.floats(-99, 0)), min_size=1, max_size=9), st.data())
+def test_what_was_counted_comes_back_and_nothing_else(rows, data):
+    names = [f.name for f in fields(Counted)]
+    some = data.draw(st.sets(st.sampled_from(names), min_size=1))
+    every = {n: np.array(column) for n, column in zip(names, zip(*rows, strict=True), strict=True)}
+    measured = Counted(**{n: every[n] for n in some})
+    again = Columns.decode(json.loads(json.dumps(measured.encode())))
+    assert isinstance(again, Counted) and again.columns().keys() == some and len(again) == len(rows)
+    assert again.encode() == measured.encode()
+
+
+@pytest.mark.parametrize(("measured", "metric"), [
+    (Counted(np.ones(1), np.ones(1)), "u_wer"), (Counted(np.ones(1)), "irer"),
+    (Outcomes(*np.ones((5, 1), int)), "wer"), (Outcomes(*np.ones((5, 1), int)), "perplexity"),
+])  # fmt: skip
+def test_a_metric_of_what_was_not_counted_is_refused(measured, metric):
+    with pytest.raises(ValueError, match="was not counted: there are"):
+        METRICS[metric](measured)
 
 
 @given(rows.filter(bool), st.data())
@@ -116,10 +203,10 @@ def test_weighted_totals_equal_repeated_utterances(rows, data):
     measured = Outcomes(*np.array(rows, dtype=np.int64).T)
     drawn = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=40))
     weights = np.stack([np.bincount(drawn, minlength=len(rows)), np.ones(len(rows), dtype=int)])
-    totals = measured.totals(weights)
-    assert totals.shape == (2, len(COLUMNS))
-    for metric in METRICS.values():
-        assert metric(totals) == pytest.approx([metric(measured.take(np.array(drawn))), metric(measured)])
+    repeated = Outcomes(*np.array(rows, dtype=np.int64)[drawn].T)
+    for metric in OF_SLOTS:
+        sums = weights @ metric.parts(measured)  # [2, 3]
+        assert metric.rate(sums) == pytest.approx([metric(repeated), metric(measured)])
 
 
 # --- slot F1 against two references -----------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slubook.evaluation.metrics import Outcomes, irer
+from slubook import profiles
+from slubook.evaluation.intervals import compare
+from slubook.evaluation.metrics import METRICS, Counted, Outcomes, irer
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError, Results, Row, Test, stale
@@ -133,6 +135,9 @@ def test_refusals_leave_the_old_file(results, tmp_path):
     results.rows[-1] = row("dnn_pool", slices={"unseen": np.array([True, True, True])})
     with pytest.raises(ValueError, match="different slices"):
         results.save(path)
+    results.rows[-1] = replace(row("dnn_pool"), outcomes=replace(outcome(), gold=GOLD[::-1]))
+    with pytest.raises(ValueError, match="another truth than its test"):
+        results.save(path)
     assert path.read_bytes() == before
 
 
@@ -177,3 +182,34 @@ def test_damaged_cells_are_redone(tmp_path):
         assert not store.has(("a",))
     store.put(("a",), {"right": 17})
     assert store.has(("a",))
+
+
+def test_recognised_words_and_perplexities_are_kept_with_what_no_method_changes_in_the_test(results, tmp_path):
+    truth = {"words": np.array([4, 40, 2]), "tokens": np.array([5, 41, 3])}
+    heard = {"old": np.array([2, 9, 0]), "new": np.array([1, 9, 0])}
+    results.tests["music"] = Test("own", "music", ("a1", "a2", "a3"), truth=truth)
+    results.rows = [
+        Row("music", method, 100, seed, Counted(errors=n, oov=0 * n, log_probability=-1.23456 * n, **truth))
+        for method, n in heard.items()
+        for seed in range(2)
+    ]
+    results.save(tmp_path / "one.json")
+    again = Results.load(tmp_path / "one.json")
+    again.save(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    assert (tmp_path / "one.json").read_text().count('"words": [4, 40, 2]') == 1, "once, in the test"
+    assert [METRICS["wer"](r.outcomes) for r in again.rows] == [11 / 46] * 2 + [10 / 46] * 2
+    assert METRICS["perplexity"](again.rows[0].outcomes) == pytest.approx(np.exp(1.23456 * 11 / 49), rel=1e-4)
+    better = compare(again.rows, "wer", "old", "new", replicates=50)
+    assert better.point == pytest.approx(1 / 11) and 0 <= better.low <= better.high < 1
+    with pytest.raises(ValueError, match="'biased_errors' was not counted"):
+        compare(again.rows, "b_wer", "old", "new")
+
+
+PUBLISHED = [path for path in sorted(profiles.RESULTS.glob("*.json")) if path.open().read(13) == '{"experiment"']
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_published_rows_are_written_again_to_the_byte(path, tmp_path):
+    Results.load(path).save(tmp_path / path.name)
+    assert (tmp_path / path.name).read_bytes() == path.read_bytes()

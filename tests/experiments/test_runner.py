@@ -15,12 +15,12 @@ import pytest
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import runner
+from slubook.experiments.cells import CellsFailed, Measured
 from slubook.experiments.options import SEEDS, Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.runner import Identity, Work, load_earlier, run_cells
 from slubook.experiments.stamps import config_hash
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import CellsFailed, Measured
 from slubook.profiles import RESULTS
 
 GOLD = np.array([1, 1, 1])
@@ -217,10 +217,10 @@ def test_the_bar_does_not_count_what_was_skipped(run, capsys):
 
 
 def test_the_stamp_is_that_of_all_sittings(run, monkeypatch):
-    monkeypatch.setattr("slubook.experiments.workers.peak_memory_mb", lambda: 900.0)
+    monkeypatch.setattr("slubook.experiments.cells.peak_memory_mb", lambda: 900.0)
     first = run(1)
-    monkeypatch.setattr("slubook.experiments.workers.peak_memory_mb", lambda: 500.0)
-    monkeypatch.setattr("slubook.experiments.workers.hardware", lambda: {"processor": "another"})
+    monkeypatch.setattr("slubook.experiments.cells.peak_memory_mb", lambda: 500.0)
+    monkeypatch.setattr("slubook.experiments.cells.hardware", lambda: {"processor": "another"})
     run.empty_cache()
     again = run(2)
     assert again.stamp["peak_memory_mb"] == 900.0

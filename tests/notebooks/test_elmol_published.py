@@ -17,7 +17,7 @@ import pytest
 from slubook.ch3_elmol import protocol as elmol
 from slubook.ch3_elmol import worth
 from slubook.ch3_elmol.speed import RATIOS
-from slubook.ch3_elmol.tuning import ElmolSearch
+from slubook.ch3_elmol.tuning import SEARCH
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.table import EXPERIMENTS
@@ -69,7 +69,7 @@ def speed() -> dict[str, Any]:
 
 def published(folder: Path, done: int) -> None:
     """The results file, as if ``done`` of five cells were measured, and the record of tuning as it is."""
-    shutil.copy(ElmolSearch().record, folder)
+    shutil.copy(SEARCH.record, folder)
     tests = {
         s: Test(s.split("/")[0], "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s in SKILLS
     }
@@ -136,6 +136,7 @@ def test_when_the_run_is_over_every_figure_and_verdict_is_there(shown, tmp_path)
     published(tmp_path, done=5)
     text, glued = shown()
     assert glued["state"] == "The run is over: 5 skills, 5 draws."
+    assert glued["timed-on"] == "a processor", "the record says whose times these are"
     assert "Not run yet." not in text and "rovisional" not in text
     assert "<td>a card, then processor</td>" in text
     gained = "errors than FastText embeddings of general text.* The interval holds neither nought nor the article's"

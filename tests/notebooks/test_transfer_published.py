@@ -16,7 +16,7 @@ import pytest
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import ablation, arriving, convergence
 from slubook.ch2_transfer.plan import Chosen, Plan
-from slubook.ch2_transfer.tuning import TransferSearch
+from slubook.ch2_transfer.tuning import SEARCH
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
 from slubook.experiments.table import EXPERIMENTS
@@ -66,7 +66,7 @@ def measured() -> dict[str, tuple[list[Row], dict[str, Any]]]:
 
 def published(folder: Path, done: int) -> None:
     """The four results files, as if ``done`` of five cells were measured, and the record of tuning as it is."""
-    shutil.copy(TransferSearch().record, folder)
+    shutil.copy(SEARCH.record, folder)
     tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
     for name, (some, tables) in measured().items():
         stamp = {"protocol": EXPERIMENTS[name].protocol, "config": {"profile": "full"}, "threads": 1}

@@ -23,29 +23,40 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison
-from slubook.own import answer
-from slubook.own import elmol as own_elmol
+from slubook.own import answer, inputs, methods
 from slubook.own import skill as own
 from slubook.own.compare import compare, cross_validate, recommend
+from slubook.own.methods import METHODS
 
-TINY = answer.Configs(
-    MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
-    DNNConfig(
+TINY = {
+    "MAXENT": MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=30),
+    "DNN": DNNConfig(
         NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8), TrainingConfig(updates=12, evaluations=1)
     ),
-    Recipe(
+    "TRANSFER": Recipe(
         NetworkConfig(
             dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.25, ngram_order=1
         ),
         TrainingConfig(updates=12, evaluations=1),
     ),
-)
-STAGE_ONE = PretrainingConfig(replace(TINY.transfer.network, ngram_order=0), updates=3, batch=4)
+}
+STAGE_ONE = PretrainingConfig(replace(TINY["TRANSFER"].network, ngram_order=0), updates=3, batch=4)
 READER = BiLMTraining(
     BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1, candidates=20
 )
 REDUCED = {"dnn", "transfer", "elmol"}
-PLAIN = answer.Beneath("none")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Models that are trained in no time."""
+    for name, config in TINY.items():
+        monkeypatch.setattr(methods, name, config)
+
+
+def made(method: str, skills: list[own.OwnSkill]) -> inputs.PretrainedInput | None:
+    """The pretrained input of a method; no word vectors for the DNN."""
+    return METHODS[method].pretrained("none" if method == "dnn" else "auto", skills)
 
 
 def interaction_model(samples: dict[str, list[str]]) -> dict:
@@ -83,6 +94,12 @@ class TestReading:
         assert len(skill.asked) == 15
         assert 50 < len(skill.utterances) <= 10 * 6 + 6  # a value that comes twice in a sample counts once
         assert len({skill.groups[i] for i in skill.asked}) == 15
+
+    def test_a_file_is_parsed_once_and_gives_what_the_registry_gives(self, larder, monkeypatch):
+        expected, parsed, parse = own.load(larder), [], own.ask.read
+        monkeypatch.setattr(own.ask, "read", lambda *given: parsed.append(given) or parse(*given))
+        [skill] = own.read(larder)
+        assert len(parsed) == 1 and list(skill.utterances) == expected
 
     def test_no_sample_stands_on_both_sides(self, larder):
         [skill] = own.read(larder)
@@ -155,24 +172,24 @@ class TestVectors:
 
     def test_none_a_folder_or_the_best_of_the_cache(self, tmp_path, monkeypatch):
         monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
-        assert own.vectors("none", []) is None
-        assert own.vectors(str(self.table(tmp_path / "x")), []).table.name == "mine"
+        assert inputs.word_vectors("none", []) is None
+        assert inputs.word_vectors(str(self.table(tmp_path / "x")), []).model.name == "mine"
         second, first = (self.table(tmp_path / "vectors" / name) for name in ("full-mlm", "full-pool"))
-        assert own.vectors("auto", []).folder == first
+        assert inputs.word_vectors("auto", []).table == first
         first.rename(tmp_path / "gone")
-        assert own.vectors("auto", []).folder == second
+        assert inputs.word_vectors("auto", []).table == second
 
     def test_trained_on_the_embedded_pool_where_there_is_none(self, tmp_path, monkeypatch, larder):
         monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
-        monkeypatch.setattr(own, "FastTextConfig", partial(own.FastTextConfig, dim=8, epochs=1, buckets=100))
+        monkeypatch.setattr(inputs, "POOL_SOURCES", ("skills/coffee_shop",))
+        monkeypatch.setattr(inputs, "FastTextConfig", partial(inputs.FastTextConfig, dim=8, epochs=1, buckets=100))
         skills = own.read(larder)
-        found = own.vectors("auto", skills)
-        assert (found.table.name, found.table.dim) == ("embedded", 8)
-        assert (found.folder / "rows.npy").is_file()
+        found = inputs.word_vectors("auto", skills)
+        assert (found.model.name, found.model.dim) == ("embedded", 8)
+        assert (found.table / "rows.npy").is_file()
         pooled = own.load("skills/coffee_shop")[0]  # must not be read before it is asked
         overlapping = own.OwnSkill("mine", (pooled,), ("1",), (0,))
-        assert own.vectors("auto", [overlapping]).folder.name == f"embedded-without-{overlapping.key}"
+        assert inputs.word_vectors("auto", [overlapping]).table.name == f"embedded-without-{overlapping.key}"
 
     @pytest.mark.parametrize(
         ("name", "told"),
@@ -183,103 +200,100 @@ class TestVectors:
             ("crawl-without-topics", "the table 'crawl-without-topics'"),
         ],
     )
-    def test_what_a_table_was_learned_from_in_words(self, name, told):
-        table = VectorTable(name, {}, np.zeros((0, 8), np.float16), np.zeros((0, 8), np.float16))
-        assert own.Vectors(table, Path()).in_words().startswith(told)
+    def test_what_a_table_was_learned_from_in_words(self, name, told, tmp_path):
+        VectorTable(name, {}, np.zeros((0, 8), np.float16), np.zeros((0, 8), np.float16)).save(tmp_path)
+        assert inputs.word_vectors(str(tmp_path), []).trained_on.startswith(told)
 
     def test_no_table_there(self, tmp_path):
         with pytest.raises(CorpusError, match="--vectors none"):
-            own.vectors(str(tmp_path), [])
+            inputs.word_vectors(str(tmp_path), [])
 
 
 @pytest.fixture
 def stage_one(tmp_path, monkeypatch):
     """Pretraining in a second: two domains, three updates; a language model of one of them, in one epoch."""
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop", "skills/weather_station"))
-    monkeypatch.setattr(own, "PRETRAINING", STAGE_ONE)
-    monkeypatch.setattr(own, "POOL_SOURCES", ("skills/coffee_shop",))
-    monkeypatch.setattr(own_elmol, "PRETRAINING", STAGE_ONE)
-    monkeypatch.setattr(own_elmol, "SMALL", READER)
+    monkeypatch.setattr(inputs, "EMBEDDED_SOURCE", ("skills/coffee_shop", "skills/weather_station"))
+    monkeypatch.setattr(inputs, "PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(inputs, "POOL_SOURCES", ("skills/coffee_shop",))
+    monkeypatch.setattr(inputs, "ELMOL_PRETRAINING", STAGE_ONE)
+    monkeypatch.setattr(inputs, "SMALL", READER)
 
 
 class TestPretrained:
     def test_made_once_for_all_skills_that_share_nothing_with_the_source(self, stage_one, larder, capfd):
-        first = own.pretrained([])
+        first = inputs.pretrained_network([])
         told = capfd.readouterr().err
-        assert "pretraining embedded: " in told and "requests of 2 domains, once" in told
-        again = own.pretrained(own.read(larder))
+        assert "pretrained network embedded: " in told and "requests of 2 domains, once" in told
+        again = inputs.pretrained_network(own.read(larder))
         assert "pretraining" not in capfd.readouterr().err
-        assert first.network.table.stamp == again.network.table.stamp
-        assert again.folder == first.folder and (again.folder / "rows.npy").is_file()
-        assert again.in_words().endswith(" requests of 2 domains that come with this book")
+        assert first.model.table.stamp == again.model.table.stamp
+        assert again.table == first.table and (again.table / "rows.npy").is_file()
+        assert again.trained_on.endswith(" requests of 2 domains that come with this book")
 
     def test_near_duplicates_of_the_users_utterances_are_left_out(self, stage_one, larder):
         [skill], known = own.read(larder), own.load("skills/weather_station")[0]
         few = replace(skill, utterances=(*skill.utterances, known))
-        found = own.pretrained([few])
-        assert found.network.table.name.startswith("embedded-without-")
-        assert found.network.about["domains"] == 2
-        assert found.network.about["utterances"] < own.pretrained([]).network.about["utterances"]
-        assert found.in_words().endswith("2 domains that come with this book, without those that are also yours")
+        found = inputs.pretrained_network([few])
+        assert found.model.table.name.startswith("embedded-without-")
+        assert found.model.about["domains"] == 2
+        assert found.model.about["utterances"] < inputs.pretrained_network([]).model.about["utterances"]
+        assert found.trained_on.endswith("2 domains that come with this book, without those that are also yours")
 
     @pytest.mark.parametrize("file", ["en-US.json", "test.jsonl"])
     def test_an_embedded_skill_is_not_pretrained_on_its_own_topic(self, stage_one, file, tmp_path):
         copy = tmp_path / file  # wherever it lies
         copy.write_bytes((embedded.ROOT / "coffee_shop" / file).read_bytes())
-        about = own.pretrained(own.read(copy)).network.about
+        about = inputs.pretrained_network(own.read(copy)).model.about
         assert about["domains"] == 1
         assert not any("coffee" in name for name in about["intents"])
 
     def test_nothing_left_to_learn_from(self, stage_one, monkeypatch):
-        monkeypatch.setattr(own, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
+        monkeypatch.setattr(inputs, "EMBEDDED_SOURCE", ("skills/coffee_shop",))
         with pytest.raises(CorpusError, match=r"no source domains are left.*or go without transfer"):
-            own.pretrained(own.read(embedded.ROOT / "coffee_shop" / "en-US.json"))
+            inputs.pretrained_network(own.read(embedded.ROOT / "coffee_shop" / "en-US.json"))
 
 
 class TestOverELMoL:
     def test_both_stages_are_made_once_without_what_is_also_the_users(self, stage_one, larder, capfd):
         [skill], known = own.read(larder), own.load("skills/coffee_shop")[0]
-        first = own_elmol.contextual("auto", [skill])
+        first = inputs.elmol_network("auto", [skill])
         told = capfd.readouterr().err
-        assert "ELMoL embedded: training on " in told and "pretraining embedded-elmol-" in told
-        assert own_elmol.contextual("auto", []).network.base.table.stamp == first.network.base.table.stamp
+        assert "language model embedded: training ELMoL" in told and "pretrained network embedded-elmol-" in told
+        assert inputs.elmol_network("auto", []).model.base.table.stamp == first.model.base.table.stamp
         assert not capfd.readouterr().err
-        assert (first.folder / "rows.npy").is_file()
+        assert (first.table / "rows.npy").is_file()
         few = replace(skill, utterances=(*skill.utterances, known))
-        other = own_elmol.contextual("auto", [few])
-        read = own_elmol.language_model("auto", [few])
-        assert read.read.endswith("this book, without those that are also yours")
-        assert read.model.about["sentences"] < own_elmol.language_model("auto", []).model.about["sentences"]
-        assert other.network.about["utterances"] < first.network.about["utterances"]
-        assert other.in_words().count("without those that are also yours") == 2
+        other = inputs.elmol_network("auto", [few])
+        reader, read = inputs.language_model("auto", [few])
+        assert read.endswith("this book, without those that are also yours")
+        assert reader.about["sentences"] < inputs.language_model("auto", [])[0].about["sentences"]
+        assert other.model.about["utterances"] < first.model.about["utterances"]
+        assert other.trained_on.count("without those that are also yours") == 2
 
     def test_a_language_model_from_elsewhere_and_the_best_of_the_cache(self, stage_one, tmp_path):
-        folders = [tmp_path / "mine", bilm_folder(own_elmol.FULL[0])]
+        folders = [tmp_path / "mine", bilm_folder(inputs.FULL_ELMOL[0])]
         for seed, folder in enumerate(folders):
             train_bilm("toy", [["read", "it", "read", "it"]] * 3, READER, seed).save(folder)
-        mine, best = own_elmol.language_model(str(folders[0]), []), own_elmol.language_model("auto", [])
-        assert mine.model.stamp != best.model.stamp and mine.read.startswith(
-            f"the language model in {folders[0]} (which may have read"
-        )
-        assert best.read == "a language model of the public requests of chapter 3"
-        over = own_elmol.contextual(str(folders[0]), [])
-        assert over.folder.parts[-3] == f"embedded-elmol-{mine.model.stamp}" and over.in_words().startswith(
-            mine.read + "; and on "
-        )
+        (mine, read), (best, of_chapter_3) = (inputs.language_model(choice, []) for choice in (str(folders[0]), "auto"))
+        assert mine.stamp != best.stamp and read.startswith(f"the language model in {folders[0]} (which may have read")
+        assert of_chapter_3 == "a language model of the public requests of chapter 3"
+        over = inputs.elmol_network(str(folders[0]), [])
+        assert over.table.parts[-3] == f"embedded-elmol-{mine.stamp}"
+        assert over.trained_on.startswith(f"{read}; and on ") and over.choice == str(folders[0])
 
     def test_what_is_no_language_model(self, stage_one, tmp_path):
         for folder in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(CorpusError, match=r"holds no language model: train one with `slubook elmol train`$"):
-                own_elmol.contextual(str(folder), [])
+                inputs.elmol_network(str(folder), [])
         train_bilm("toy", [["read", "it"]] * 3, READER).save(tmp_path / "old")
         facts = tmp_path / "old" / "reader" / "meta.json"
         facts.write_text(facts.read_text().replace('"format": 1', '"format": 0'))
         with pytest.raises(CorpusError, match=r"old/reader is of format 0, this version reads 1: train one"):
-            own_elmol.contextual(str(tmp_path / "old"), [])
+            inputs.elmol_network(str(tmp_path / "old"), [])
         facts.write_text("{")
         with pytest.raises(CorpusError, match=r"reader is damaged .*: delete the folder"):
-            own_elmol.contextual(str(tmp_path / "old"), [])
+            inputs.elmol_network(str(tmp_path / "old"), [])
         assert not (tmp_path / "cache" / "pretrained").exists()
 
 
@@ -313,14 +327,13 @@ class TestCrossValidation:
         assert row.outcomes.intent.tolist() == [int(i == "Add") for i in intents]  # in the order of the samples
         assert all(seen.isdisjoint(asked) for seen, asked in Parrot.taught)
 
-    def test_all_models_and_all_figures(self, larder, stage_one):
+    def test_all_models_and_all_figures(self, larder, stage_one, tiny):
         skills = own.read(larder)
-        bases = {name: method.basis(PLAIN, skills) for name, method in answer.METHODS.items()}
-        report = compare(skills, bases, folds=3, seeds=2, configs=TINY, replicates=200)
+        report = compare(skills, {name: made(name, skills) for name in METHODS}, folds=3, seeds=2, replicates=200)
         assert report.skills == {"larder": 15}
         assert set(report.errors) == set(report.reductions) == {"icer", "ser", "irer", "semer"}
         for metric, by_model in report.errors.items():
-            assert list(by_model) == list(answer.METHODS)
+            assert list(by_model) == list(METHODS)
             for interval in by_model.values():
                 assert 0 <= interval.low <= interval.point <= interval.high, metric
             assert set(report.reductions[metric]) == REDUCED
@@ -329,7 +342,7 @@ class TestCrossValidation:
         assert report.beneath["dnn"] == "nothing" and "requests of 2 domains" in report.beneath["transfer"]
         read = "a language model of the requests that come with this book; and on "
         assert report.beneath["elmol"] == read + report.beneath["transfer"]
-        assert report.recommended in answer.METHODS
+        assert report.recommended in METHODS
         assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
         assert report.table().row_count == 4 + 1 + 4 + 3
         assert [column.header for column in report.table().columns[1:]] == ["MaxEnt-CRF", "DNN", "Transfer", "ELMoL"]
@@ -338,8 +351,8 @@ class TestCrossValidation:
         cells = [cell for column in report.table().columns[1:] for cell in column.cells]
         assert not any("[" in cell for cell in cells)
 
-    def test_any_of_the_models_alone(self, larder):
-        report = compare(own.read(larder), {"dnn": None}, folds=2, configs=TINY, replicates=50)
+    def test_any_of_the_models_alone(self, larder, tiny):
+        report = compare(own.read(larder), {"dnn": None}, folds=2, replicates=50)
         assert list(report.costs) == ["dnn"] and report.recommended == "dnn"
         assert not any(report.reductions.values())
 
@@ -384,7 +397,7 @@ def test_recommendation_and_its_reason(intervals, model, why):
     chosen, reason = recommend(["maxent_crf", *intervals], lambda _, other: found(*intervals[other]), asked=30)
     assert chosen == model
     assert all(part in reason for part in why)
-    assert reason.startswith(f"Use {answer.METHODS[model].noun}.")
+    assert reason.startswith(f"Use {METHODS[model].noun}.")
     assert reason.count("interval") == len(intervals)
 
 
@@ -399,23 +412,29 @@ def test_too_few_utterances_decide_nothing():
     assert chosen == "maxent_crf" and "29 utterances are too few for an interval" in reason
 
 
-@pytest.mark.usefixtures("stage_one")
+@pytest.mark.usefixtures("stage_one", "tiny")
 class TestKeeping:
-    @pytest.fixture(autouse=True)
-    def cache(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(answer, "Configs", lambda: TINY)
+    @pytest.fixture
+    def cache(self, tmp_path):
         return tmp_path / "cache"
 
-    @pytest.mark.parametrize("method", list(answer.METHODS))
-    def test_trained_once_then_opened(self, larder, cache, method):
+    @pytest.fixture
+    def trained(self, monkeypatch):
+        """The methods that are trained, in order."""
+        done, train = [], answer.train_and_keep
+        monkeypatch.setattr(answer, "train_and_keep", lambda one, m, given: done.append(m) or train(one, m, given))
+        return done
+
+    @pytest.mark.parametrize("method", list(METHODS))
+    def test_trained_once_then_opened(self, larder, cache, method, trained):
         [skill], said = own.read(larder), []
-        first = answer.open_model(skill, method, lambda: answer.METHODS[method].basis(PLAIN, [skill]), said.append)
-        assert said == [f"larder: no {method} is kept yet; training it"]
-        again = answer.open_model(skill, method, lambda: pytest.fail("trained twice"), said.append)
+        choice = "none" if method == "dnn" else "auto"
+        first = answer.open_model(skill, method, said.append, choice)
+        assert said == [f"larder: no {method} is kept yet; training it"] and trained == [method]
+        again = answer.open_model(skill, method, said.append, choice)
         texts = [u.text for u in skill.utterances] + ["", "buy plums soon"]
         assert again.predict(texts) == first.predict(texts)
-        assert len(said) == 1
+        assert len(said) == len(trained) == 1
         [folder] = (cache / "skills").iterdir()
         assert folder.name.startswith("larder-")
         assert [p.name for p in folder.iterdir()] == [method]  # nothing left aside
@@ -428,7 +447,7 @@ class TestKeeping:
         for skill in (first, second):
             answer.train_and_keep(skill, "maxent_crf", None)
         for skill in (first, second):
-            answer.open_model(skill, "maxent_crf", lambda: None, said.append)
+            answer.open_model(skill, "maxent_crf", said.append)
         assert first.name == second.name and not said
 
     def test_a_changed_file_is_learned_again(self, larder):
@@ -436,18 +455,18 @@ class TestKeeping:
         answer.train_and_keep(skill, "maxent_crf", None)
         larder.write_text(larder.read_text().replace("Drop", "Discard"))
         [changed] = own.read(larder)
-        model = answer.open_model(changed, "maxent_crf", lambda: None, said.append)
+        model = answer.open_model(changed, "maxent_crf", said.append)
         assert "changed since" in said[0]
         assert "Discard" in {p.intent for p in model.predict([u.text for u in changed.utterances])}
 
-    @pytest.mark.parametrize("method", list(answer.METHODS))
+    @pytest.mark.parametrize("method", list(METHODS))
     def test_damaged_files_are_trained_again(self, larder, cache, method):
         [skill], said = own.read(larder), []
-        basis = answer.METHODS[method].basis(PLAIN, [skill])
-        folder = answer.train_and_keep(skill, method, basis)
+        folder = answer.train_and_keep(skill, method, made(method, [skill]))
         victim = max(folder.iterdir(), key=lambda p: p.stat().st_size)
         victim.write_bytes(victim.read_bytes()[:30])
-        assert answer.open_model(skill, method, lambda: basis, said.append).predict(["read it"])
+        choice = "none" if method == "dnn" else "auto"
+        assert answer.open_model(skill, method, said.append, choice).predict(["read it"])
         assert "cannot be used" in said[0]
 
     def test_what_was_recommended_holds_for_that_content_only(self, larder):
@@ -473,46 +492,65 @@ class TestKeeping:
             (aside / "half").write_text("x")
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(answer, "save_maxent", broken)
+        monkeypatch.setattr(methods, "save_maxent", broken)
         with pytest.raises(CorpusError, match="No space left"):
             answer.train_and_keep(skill, "maxent_crf", None)
         assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
         assert [p.name for p in folder.parent.iterdir()] == ["maxent_crf"]
 
-    def test_a_kept_model_is_not_taken_for_one_over_something_else(self, larder, tmp_path):
+    def vectors(self, folder: Path, name: str, seed: int = 0) -> str:
+        """A folder of word vectors."""
+        rows = np.random.default_rng(seed).normal(size=(2, 8)).astype(np.float16)
+        VectorTable(name, {"add": 0, "read": 1}, rows, np.zeros((0, 8), np.float16)).save(folder)
+        return str(folder)
+
+    def test_a_kept_model_is_not_taken_for_one_over_something_else(self, larder, tmp_path, trained):
         [skill], said = own.read(larder), []
-        answer.train_and_keep(skill, "dnn", None, beneath=PLAIN)
-        answer.train_and_keep(skill, "maxent_crf", None, beneath=PLAIN)
-        never = lambda: pytest.fail("trained twice")  # noqa: E731
-        for beneath in (None, answer.Beneath(), PLAIN):
-            answer.open_model(skill, "dnn", never, said.append, beneath)
-        other = answer.Beneath(str(tmp_path / "vectors"), str(tmp_path / "reader"))
-        answer.open_model(skill, "maxent_crf", never, said.append, other)
-        assert (
-            said == []
-            and other.asked("transfer") == "auto"
-            and other.asked("elmol").startswith(f"{tmp_path / 'reader'}#")
-        )
-        answer.open_model(skill, "dnn", lambda: None, said.append, other)
-        over = f"over other word vectors than {tmp_path / 'vectors'} the kept dnn was trained"
-        assert said == [f"larder: {over}; training it again"]
-        answer.open_model(skill, "dnn", never, said.append, other)
-        (tmp_path / "vectors").mkdir()
-        (tmp_path / "vectors" / "rows").write_text("others, in the same place")
-        answer.open_model(skill, "dnn", lambda: None, said.append, other)
-        assert said[1:] == said[:1]
+        for method in ("dnn", "maxent_crf"):
+            answer.train_and_keep(skill, method, None)
+        trained.clear()
+        for choice in ("auto", "none"):
+            answer.open_model(skill, "dnn", said.append, choice)
+        answer.open_model(skill, "maxent_crf", said.append)
+        assert not said and not trained
+        other = self.vectors(tmp_path / "vectors", "first")
+        answer.open_model(skill, "dnn", said.append, other)
+        over = f"over other word vectors than {other} the kept dnn was trained"
+        assert said == [f"larder: {over}; training it again"] and trained == ["dnn"]
+        for choice in ("auto", other):
+            answer.open_model(skill, "dnn", said.append, choice)
+        assert trained == ["dnn"]
+        self.vectors(tmp_path / "vectors", "others, in the same place", seed=1)
+        answer.open_model(skill, "dnn", said.append, other)
+        assert said[1:] == said[:1] and trained == ["dnn", "dnn"]
+        answer.open_model(skill, "dnn", said.append, "none")
+        assert said[2] == "larder: over other word vectors than none the kept dnn was trained; training it again"
 
-    def test_the_network_stands_on_the_table_it_was_trained_over(self, larder, tmp_path):
+    def test_the_network_stands_on_the_table_it_was_trained_over(self, larder, cache, trained):
         [skill], said = own.read(larder), []
-        draw = np.random.default_rng(0)
+        self.vectors(cache / "vectors" / "full-pool", "old")
+        answer.open_model(skill, "dnn", said.append)
+        assert answer.open_model(skill, "dnn", said.append).table.name == "old" and trained == ["dnn"]
+        self.vectors(cache / "vectors" / "full-pool", "new", seed=1)
+        assert answer.open_model(skill, "dnn", said.append).table.name == "new"
+        assert "trained over table 'old'" in said[1] and trained == ["dnn", "dnn"]
 
-        def table(name: str) -> own.Vectors:
-            rows = draw.normal(size=(2, 8)).astype(np.float16)
-            VectorTable(name, {"add": 0, "read": 1}, rows, np.zeros((0, 8), np.float16)).save(tmp_path / "t")
-            return own.Vectors(VectorTable.load(tmp_path / "t"), tmp_path / "t")
-
-        answer.train_and_keep(skill, "dnn", table("old"))
-        assert answer.open_model(skill, "dnn", lambda: pytest.fail("trained twice"), said.append).table.name == "old"
-        new = table("new")
-        assert answer.open_model(skill, "dnn", lambda: new, said.append).table.name == "new"
-        assert "trained over table 'old'" in said[0]
+    def test_a_model_kept_by_an_earlier_version_is_opened(self, larder, cache, trained):
+        """The names of folders and files, and what their notes hold, stay as they are."""
+        [skill] = own.read(larder)
+        for method, note in {
+            "maxent_crf": {"key": skill.key, "asked": "auto"},
+            "dnn": {"table": None, "dim": 8, "key": skill.key, "asked": "auto"},
+        }.items():
+            folder = answer.train_and_keep(skill, method, None)
+            assert json.loads((folder / "about.json").read_text()).keys() == note.keys()
+            (folder / "about.json").write_text(json.dumps(note))
+            assert folder.parts[-3:] == (
+                "skills",
+                f"larder-{answer.stable_hash(larder.resolve(), 'larder'):08x}",
+                method,
+            )
+        trained.clear()
+        for method in ("maxent_crf", "dnn"):
+            answer.open_model(skill, method, pytest.fail)
+        assert not trained

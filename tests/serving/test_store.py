@@ -102,7 +102,7 @@ def test_packed_skill_scores_as_its_network(toy_skill, bits, kind, config):
     network = rounded(random_network(encoder, config=config, kind=kind), bits)
     packed = PackedSkill(pack_network(network, encoder, table, bits), table)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(texts)
     def check(text):
         encoded = encoder.encode([text], [table], 6)

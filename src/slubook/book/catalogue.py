@@ -1,4 +1,4 @@
-"""What corpora there are, by source, and whether they are on this machine: what ``slubook data list`` shows."""
+"""The catalogue of corpora and sources that ``slubook data list`` shows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slubook.book import passports
 from slubook.corpora import assistant, registry
 from slubook.corpora.download import available
 from slubook.corpora.errors import CorpusError
+from slubook.corpora.passports import origin
 from slubook.corpora.sources import sources
 
 
@@ -22,9 +22,9 @@ class Entry:
         kind: ``"embedded"`` or ``"public"``.
         corpora: the names under which the registry reads it; none for sources of plain text and sentence pairs.
         licence, address, version: of its publisher.
-        bytes: of all its files, 0 when that is not known.
+        bytes: of all its files, 0 when unknown.
         here: whether it can be read without network.
-        pinned: whether its checksums are known; what is not is fetched only by name, and when the user trusts it.
+        pinned: whether its checksums are known; a source without is fetched only by name, if the user trusts it.
     """
 
     name: str
@@ -39,49 +39,38 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Everything there is, embedded corpora first. Reads no data and asks no network."""
-    embedded = []
+    """Lists every corpus and source, embedded corpora first; reads no public data and needs no network."""
+    found = []
     for name in (*assistant.NAMES, registry.SKILLS):
-        o = passports.origin(name)
-        embedded.append(Entry(name, o.kind, (name,), o.licence, o.address, o.version, o.bytes, True))
-    public = [
-        Entry(
-            name,
-            "public",
-            tuple(corpus for corpus, entry in registry.PUBLIC.items() if entry.source == name),
-            pinned.licence,
-            pinned.url,
-            pinned.commit,
-            pinned.archive.bytes if pinned.archive else pinned.bytes,
-            available(name),
-            pinned.pinned,
-        )
-        for name, pinned in sources().items()
-    ]
-    return embedded + public
+        o = origin(name)
+        found.append(Entry(name, o.kind, (name,), o.licence, o.address, o.version, o.bytes, True))
+    for name, s in sources().items():
+        read = tuple(corpus for corpus, entry in registry.PUBLIC.items() if entry.source == name)
+        size = s.archive.bytes if s.archive else s.bytes
+        found.append(Entry(name, "public", read, s.licence, s.url, s.commit, size, available(name), s.pinned))
+    return found
 
 
 def sources_of(names: Sequence[str] | None, pinned: bool = False) -> list[str]:
-    """The public sources that corpora or sources of these names are read from, each once.
+    """Returns the public sources that corpora or sources of these names are read from, each once.
 
     Args:
-        names: of corpora or sources; all sources for none.
-        pinned: whether "all" leaves those out whose checksums are not known.
+        names: of corpora or sources; all sources for none. Embedded corpora have no source.
+        pinned: whether "all" leaves out the sources whose checksums are unknown.
 
     Raises:
-        CorpusError: listing every name that is unknown. Embedded corpora have no source: they are always there.
+        CorpusError: listing every name that is unknown.
     """
     if not names:
         return [name for name, entry in sources().items() if entry.pinned or not pinned]
     known = {**{name: name for name in sources()}, **{name: entry.source for name, entry in registry.PUBLIC.items()}}
     embedded = set(registry.names()) - set(known)
-    unknown = [name for name in names if name not in known and name not in embedded]
-    if unknown:
-        raise CorpusError([_unknown(name, [*known, *embedded]) for name in unknown])
+    problems = []
+    for name in names:
+        if name not in known and name not in embedded:
+            close = difflib.get_close_matches(name, [*known, *embedded], n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            problems.append(f"{name!r} is no corpus and no source: {hint}`slubook data list` names them all")
+    if problems:
+        raise CorpusError(problems)
     return list(dict.fromkeys(known[name] for name in names if name in known))
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{name!r} is no corpus and no source: {hint}`slubook data list` names them all"

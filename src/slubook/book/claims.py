@@ -1,9 +1,9 @@
-"""The claims file ``book/claims.yml``: its shape, and a reader that says what is wrong with it and where."""
+"""Schema and reader of the claims file ``book/claims.yml``; errors name the line and the remedy."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,7 +31,7 @@ class Article(_Strict):
 
 
 class Claimed(_Strict):
-    """The figure that an article states: ``value``, or from ``value`` to ``upper``; ``None`` where there is none."""
+    """The figure that an article states: ``value``, or a range up to ``upper``; ``None`` where there is none."""
 
     value: float | None
     unit: str
@@ -40,10 +40,10 @@ class Claimed(_Strict):
 
 
 class OfComparison(_Strict):
-    """Two methods compared over records; see :func:`slubook.evaluation.intervals.compare`.
+    """A comparison of two methods over records; see :func:`slubook.evaluation.intervals.compare`.
 
-    Skills of one source share its style, and those of one domain its utterances, so sources and domains are drawn
-    first, unless said otherwise.
+    Skills of one source share its style, and skills of one domain share utterances. So the bootstrap draws sources and
+    domains first, unless ``groups`` is ``None``.
     """
 
     kind: Literal["comparison"]
@@ -56,7 +56,7 @@ class OfComparison(_Strict):
 
 
 class OfSlices(OfComparison):
-    """The gain on ``slice`` minus that on ``against``; see :func:`slubook.evaluation.intervals.compare_slices`."""
+    """The gain on ``slice`` minus that on ``against``; see :func:`slubook.evaluation.intervals.compare`."""
 
     kind: Literal["slices"]
     slice: str
@@ -64,13 +64,13 @@ class OfSlices(OfComparison):
 
 
 class OfTable(_Strict):
-    """A figure that the experiment itself put into its tables: ``{point, low, high, n}``, or a bare number.
+    """A figure in the experiment's own tables: ``{point, low, high, n}``, or a bare number.
 
     Attributes:
         table: its name.
-        entry: where the figure stands in it, such as ``total.shared``; the table itself is the figure otherwise.
-        over: what the figure is divided by, likewise.
-        most: for the rule ``feasible``, entries of the table and the most that each may be.
+        entry: path of the figure in it, such as ``total.shared``; without one, the table itself is the figure.
+        over: path of the figure to divide by.
+        most: for the rule ``feasible``, the upper limits of entries of the table.
         counts: what ``n`` of the figure counts.
     """
 
@@ -101,6 +101,11 @@ class Claim(_Strict):
     caveat: str = ""
     not_testable: str | None = None
 
+    @property
+    def counts(self) -> str:
+        """Returns what ``n`` of the claim's figure counts."""
+        return self.measure.counts if isinstance(self.measure, OfTable) else "skills"
+
     @model_validator(mode="after")
     def _complete(self) -> Claim:
         tested = (self.experiment, self.protocol, self.rule, self.measure)
@@ -122,11 +127,11 @@ class Claim(_Strict):
 
 
 def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
-    """Read the claims file.
+    """Reads the claims file.
 
     Raises:
         FileNotFoundError: when there is none.
-        LedgerError: with every fault of the file, each with its line.
+        LedgerError: listing every fault of the file, each with its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -138,18 +143,11 @@ def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
     node = next(value for key, value in tree.value if key.value == "claims")
     lines = [item.start_mark.line + 1 for item in node.value]
     faults: list[str] = []
-    articles: dict[str, Article] = {}
-    for key, value in body["articles"].items():
-        try:
-            articles[key] = Article.model_validate(value)
-        except ValidationError as error:
-            faults += [f"{path}: article {key!r}: {fault}" for fault in _faults(error)]
+    articles = {k: _checked(Article, v, f"{path}: article {k!r}", faults) for k, v in body["articles"].items()}
     claims: list[Claim] = []
     for line, value in zip(lines, body["claims"], strict=True):
-        try:
-            claim = Claim.model_validate(value)
-        except ValidationError as error:
-            faults += [f"{path}:{line}: {fault}" for fault in _faults(error)]
+        claim = _checked(Claim, value, f"{path}:{line}", faults)
+        if claim is None:
             continue
         if claim.article not in body["articles"]:
             faults.append(f"{path}:{line}: article {claim.article!r} is not listed under `articles:`")
@@ -161,5 +159,10 @@ def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
     return articles, claims
 
 
-def _faults(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, e['loc'])) or 'claim'}: {e['msg']}" for e in error.errors()]
+def _checked(schema: type[BaseModel], value: object, where: str, faults: list[str]) -> Any:
+    """Validates an entry; a bad one is ``None``, and its faults are added to ``faults``, each with its place."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        faults += [f"{where}: {'.'.join(map(str, e['loc'])) or 'claim'}: {e['msg']}" for e in error.errors()]
+    return None

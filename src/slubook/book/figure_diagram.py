@@ -1,4 +1,4 @@
-"""A network as a diagram of boxes whose buttons go through the stages of its training."""
+"""A network drawn as boxes; buttons go through the stages of its training."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from slubook.book.figure_style import BUTTON, TEXT, blank, faded, wrap
+from slubook.book.figure_style import IN_A_ROW, TEXT, add_menu, blank, faded, wrap
 
 _HIGH = 1.3  # of a box
-#: How much of its colour fills a box: what is new or newly free, what learns, and what stays as it is.
+#: How much of its colour fills a box: one that is new or newly unfrozen, one that learns, one that stays as it is.
 LIT, LEARNS, STILL = 0.45, 0.25, 0.04
 
 
 class Box(NamedTuple):
-    """A part of the network: its corners in a square of ten, its label, and what it does."""
+    """A part of the network: its position in a square of ten, its label, and what it does."""
 
     left: float
     right: float
@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 
     Attributes:
         button: a word or two.
-        caption: what happens here.
+        caption: what happens at this stage.
         looks: for each box the kind of its weights, and one of :data:`LIT`, :data:`LEARNS`, :data:`STILL`.
     """
 
@@ -39,12 +39,12 @@ class Stage(NamedTuple):
 
 
 class Diagram(NamedTuple):
-    """What all stages share.
+    """The parts of a diagram that all stages share.
 
     Attributes:
         boxes: the parts, lowest first.
-        above: pairs of boxes, each with one that it feeds.
-        around: what goes in and what comes out: where it stands, and what is said there.
+        above: pairs of a box and a box that it feeds.
+        around: input and output: position and text.
         kinds: the colour of each kind of weights.
     """
 
@@ -54,19 +54,15 @@ class Diagram(NamedTuple):
     kinds: Mapping[str, str]
 
     def look(self, part: str, stage: Stage) -> tuple[str, str]:
-        """The fill and the edge of a box at a stage."""
+        """Returns the fill and the edge of a box at a stage."""
         kind, strength = stage.looks[part]
         return faded(self.kinds[kind], strength), self.kinds[kind]
 
 
 def diagram(of: Diagram, stages: Sequence[Stage], *, height: int = 480, top: float = 11.0) -> go.Figure:
-    """The boxes at the first of ``stages``; a button for each of them.
+    """Draws the boxes as they are at the first of ``stages``, with a button for each stage.
 
-    Args:
-        of: boxes, lines and colours.
-        stages: in the order of their buttons.
-        height: in pixels.
-        top: of the drawing, in the units of the boxes; the caption stands just below it.
+    The figure is ``height`` pixels high, and ``top`` units of the boxes; the caption stands just below its top.
     """
     figure = blank(
         {"font.size": 12},
@@ -101,12 +97,10 @@ def diagram(of: Diagram, stages: Sequence[Stage], *, height: int = 480, top: flo
     said, place = wrap(stages[0].caption, 48), {"xanchor": "left", "yanchor": "middle", "align": "left"}
     figure.add_annotation(x=0, y=top - 0.6, text=said, showarrow=False, **place)
     traces = list(range(first, first + len(of.boxes)))
-    buttons = []
+    choices = {}
     for stage in stages:
         fills, edges = zip(*(of.look(name, stage) for name in of.boxes), strict=True)
-        changed = {"fillcolor": list(fills), "line.color": list(edges)}
         caption = {"annotations[0].text": wrap(stage.caption, 48)}
-        buttons.append({"label": stage.button, "method": "update", "args": [changed, caption, traces]})
-    place = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
+        choices[stage.button] = [{"fillcolor": list(fills), "line.color": list(edges)}, caption, traces]
+    add_menu(figure, choices, "update", **IN_A_ROW)
     return figure

@@ -1,4 +1,4 @@
-"""How the book's figures look and how they are shown: one template, legible on light and on dark pages.
+"""The style of the book's figures, and how they are shown: one template, legible on light and on dark pages.
 
 ``SLUBOOK_FIGURES=div`` (the default, for the book and nbval) shows a figure as a plain HTML division that
 draws with the page's own copy of Plotly; ``SLUBOOK_FIGURES=lab`` leaves it to JupyterLab's renderer.
@@ -12,12 +12,14 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
+
+from slubook.evaluation.intervals import Interval
 
 #: Colours that people with any common colour blindness tell apart (Okabe and Ito, 2008), without its black
 #: and yellow, which vanish on dark and on light pages.
@@ -27,7 +29,7 @@ TEXT, GRID = "#7b7b7b", "rgba(128, 128, 128, 0.25)"  # about 4 : 1 against white
 HEIGHT = 420
 #: The widths, in pixels, that figures are laid out for: that of the book's column, and that of a phone held upright.
 WIDE, PHONE = 660, 340
-_ROW, _LETTER, _SYMBOL = 20, 6.2, 52  # of a legend: the height of a row, the widths of a letter and of a symbol
+_ROW, _CHARACTER, _SYMBOL = 20, 6.2, 52  # of a legend: the height of a row, the widths of a character and a symbol
 
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
 TEMPLATE = go.layout.Template(
@@ -56,32 +58,66 @@ _CONFIG = {
     "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
 }
 
-
 #: Labels of axes on a phone: small, so that what is drawn keeps its room.
 SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
 
-#: A menu or a row of buttons.
+#: How a menu or a row of buttons looks, and where buttons stand in a row.
 BUTTON = {"font": {"color": TEXT, "size": 12}, "bordercolor": GRID, "pad": {"t": 0, "b": 0, "l": 0, "r": 4}}
+IN_A_ROW = {"type": "buttons", "direction": "right"}
 
 
 def blank(phone: Mapping[str, Any] | None = None, **layout: Any) -> go.Figure:
-    """An empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""
+    """Returns an empty figure; ``phone`` is what changes in its layout on a phone, as ``Plotly.relayout`` takes it."""
     return go.Figure(layout={"template": TEMPLATE, "meta": {"phone": dict(phone or {})}, **layout})
 
 
 def wrap(text: str, width: int = 60) -> str:
-    """Text for a figure, in lines of at most ``width`` characters; what HTML would read as its own is escaped."""
+    """Breaks text for a figure into lines of at most ``width`` characters, and escapes it for HTML."""
     return "<br>".join(textwrap.wrap(html.escape(text), width))
 
 
 def faded(colour: str, alpha: float) -> str:
-    """A colour of the palette that lets the page shine through; ``alpha`` is 1 where it does not."""
+    """Returns a colour of the palette at an opacity of ``alpha``."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha})"
 
 
+def marker(k: int, size: float, **look: Any) -> dict[str, Any]:
+    """Returns the marker of the k-th series: its colour and its symbol."""
+    return {"color": PALETTE[k % len(PALETTE)], "symbol": SYMBOLS[k % len(SYMBOLS)], "size": size, **look}
+
+
+def percentages(intervals: Iterable[Interval], scale: float = 100) -> np.ndarray:
+    """Returns the lower ends, points and upper ends of intervals in percent, [3, N]."""
+    return scale * np.array([[i.low, i.point, i.high] for i in intervals]).T
+
+
+def bars(low: np.ndarray, point: np.ndarray, high: np.ndarray, **look: Any) -> dict[str, Any]:
+    """Returns the error bars of points with intervals."""
+    return {"array": high - point, "arrayminus": point - low, "thickness": 2, **look}
+
+
+def add_claimed(
+    figure: go.Figure, ends: Sequence[tuple[float, float | None]], y: Sequence, name: str, scale: float = 100, **how
+) -> None:
+    """Adds a mark for each claimed figure, with a bar up to the upper end (not ``None``) of a claimed range."""
+    reach = [scale * (upper - value) if upper else 0 for value, upper in ends]
+    figure.add_scatter(
+        x=[scale * value for value, _ in ends], y=y, mode="markers", name=name,
+        error_x={"array": reach, "arrayminus": [0] * len(reach), "color": TEXT, "thickness": 5, "width": 0},
+        marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3, "color": TEXT}}, **how,
+    )  # fmt: skip
+
+
+def add_menu(figure: go.Figure, choices: Mapping[str, list], method: str = "restyle", **place: Any) -> None:
+    """Adds a menu, or a row of buttons: under each name, the arguments of one of Plotly's methods."""
+    buttons = [{"label": name, "method": method, "args": args} for name, args in choices.items()]
+    where = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", **place}
+    figure.update_layout(updatemenus=[{**BUTTON, **where, "buttons": buttons}])
+
+
 def show(figure: go.Figure, name: str, alt: str = "") -> Any:
-    """What the last line of a notebook cell returns to show a figure.
+    """Returns what shows a figure as the value of a notebook cell's last line.
 
     Args:
         figure: any Plotly figure.
@@ -103,27 +139,20 @@ def show(figure: go.Figure, name: str, alt: str = "") -> Any:
 
 
 def to_div(figure: go.Figure, name: str) -> str:
-    """The figure as an HTML division of the page's width that loads nothing; numbers are rounded and in plain text.
+    """Writes a figure as an HTML division of the page's width that loads nothing; numbers are rounded, as plain text.
 
     The page's script takes the layout for phones from ``layout.meta``: see :func:`fitted`.
     """
     figure = fitted(figure)
     return pio.to_html(
-        _plain(json.loads(figure.to_json())),
-        config=_CONFIG,
-        full_html=False,
-        include_plotlyjs=False,
-        include_mathjax=False,
-        auto_play=False,
-        div_id=name,
-        default_width="100%",
-        default_height=f"{figure.layout.height}px",
-        validate=False,
-    )
+        _plain(json.loads(figure.to_json())), config=_CONFIG, full_html=False, include_plotlyjs=False,
+        include_mathjax=False, auto_play=False, div_id=name, default_width="100%",
+        default_height=f"{figure.layout.height}px", validate=False,
+    )  # fmt: skip
 
 
 def fitted(figure: go.Figure) -> go.Figure:
-    """A copy that leaves room for its legend, and knows what is to change in its layout on a phone.
+    """Copies a figure, with room for its legend and with what changes in its layout on a phone.
 
     ``layout.meta`` holds two sets of changes for ``Plotly.relayout``: ``phone``, those of the figure itself with the
     height that the legend needs there, and ``wide``, which takes them back.
@@ -136,13 +165,13 @@ def fitted(figure: go.Figure) -> go.Figure:
 
 
 def legend_rows(figure: go.Figure, width: int) -> int:
-    """How many rows the legend takes at ``width`` pixels; Plotly sets it in equal columns, but groups as they come."""
+    """Counts the rows of the legend at ``width`` pixels: in equal columns, or as they come where there are groups."""
     if figure.layout.showlegend is False:
         return 0
     names = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
     if len(names) < 2 and not figure.layout.showlegend:
         return 0
-    widths = [_SYMBOL + _LETTER * len(name) for name in names]
+    widths = [_SYMBOL + _CHARACTER * len(name) for name in names]
     if not any(trace.legendgroup for trace in figure.data):
         return math.ceil(len(names) / max(1, width // max(widths, default=1)))
     rows, used = 1, 0.0
@@ -152,7 +181,7 @@ def legend_rows(figure: go.Figure, width: int) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Typed arrays (base64) to lists, and floats to five significant digits, so that diffs can be read."""
+    """Turns typed arrays (base64) into lists, and rounds floats to five significant digits."""
     if isinstance(value, dict):
         if "bdata" in value:
             flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])

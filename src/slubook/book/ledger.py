@@ -1,7 +1,7 @@
-"""The ledger: the articles' claims against our records, and the verdicts that follow.
+"""The ledger: the articles' claims, our measurements, and the verdicts.
 
-Claims stand in ``book/claims.yml``, measurements in ``results/``; a verdict is computed each time and
-written nowhere. The rules are those of :func:`judge`. Taught on the ledger page.
+Claims stand in ``book/claims.yml``, measurements in ``results/``. Verdicts are computed each time by the rules of
+:func:`judge`, and stored nowhere. Taught on the ledger page.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ from typing import Any
 from tqdm import tqdm
 
 from slubook.book.claims import Claim, Claimed, OfComparison, OfSlices, OfTable
-from slubook.evaluation.intervals import Comparison, Interval, compare, compare_slices, holm
+from slubook.evaluation.intervals import Comparison, Interval, compare, holm
 from slubook.experiments.records import Results, stale
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
 
 EXCEEDED, REPRODUCED, DIRECTION_ONLY = "exceeded", "reproduced", "direction only"
 NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN = "not reproduced", "not testable here", "not run yet"
-#: Draws that a comparison needs before it is judged.
+#: Seeds that a comparison needs before it is judged.
 LEAST_SEEDS = 5
 VERDICTS = (EXCEEDED, REPRODUCED, DIRECTION_ONLY, NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN)
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """A claim with its measurement and verdict, and the ``reason``: what the verdict rests on, in a few words.
-
-    ``interval`` is ``None`` where nothing was measured.
-    """
+    """A claim with its measurement (``None`` where nothing was measured), its verdict and the reason of the verdict."""
 
     claim: Claim
     verdict: str
@@ -41,42 +38,35 @@ class Assessed:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The row that ``slubook claims --json`` prints."""
-        i = self.interval
-        figures = (i.point, i.low, i.high) if i else (None,) * 3
-        measured, low, high = (v if v is not None and math.isfinite(v) else None for v in figures)
+        """Returns the row that ``slubook claims --json`` prints."""
+        claim, i = self.claim, self.interval
+        ends = {"measured": i.point, "low": i.low, "high": i.high} if i else dict.fromkeys(("measured", "low", "high"))
         return {
-            "id": self.claim.id,
-            "article": self.claim.article,
-            "experiment": self.claim.experiment,
-            "metric": self.claim.metric,
-            "claimed": self.claim.claimed.value,
-            "measured": measured,
-            "low": low,
-            "high": high,
+            **{field: getattr(claim, field) for field in ("id", "article", "experiment", "metric")},
+            "claimed": claim.claimed.value,
+            **{name: end if end is not None and math.isfinite(end) else None for name, end in ends.items()},
             "n": i.n_skills if i else None,
-            "counts": counts_of(self.claim),
+            "counts": claim.counts,
             "verdict": self.verdict,
-            "protocol": self.claim.protocol,
+            "protocol": claim.protocol,
             "stale": self.stale,
         }
 
 
 def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple[str, str]:
-    """The verdict on a testable claim, and what it rests on.
+    """Returns the verdict on a testable claim, and its reason.
 
     *exceeded*: the whole interval at or above the claim (its upper end where a range is claimed).
     *reproduced*: the interval excludes no effect in the claim's direction, and reaches the claim.
     *direction only*: it excludes no effect but falls short of the claim, or no figure is known to reach.
     *not reproduced*: anything else.
 
-    No effect is 1 for ratios, else 0. Where only a direction is claimed, excluding no effect is enough to
-    be reproduced. Where no loss is claimed, an interval above minus the margin is. Where something is
-    claimed to be feasible, the figure is a number that we chose: reaching it within all limits reproduces
-    the claim, and nothing exceeds it.
+    No effect is 1 for ratios, else 0. A claimed direction is reproduced when the interval excludes no effect, and a
+    claim of no loss when the interval lies above minus the margin. Of a claim that something is feasible, we chose the
+    figure: reaching it within all limits reproduces the claim, and nothing exceeds it.
 
     Args:
-        claim: one that is testable.
+        claim: a testable one.
         measured: the figure.
         broken: for the rule ``feasible``, the limits that did not hold, in words.
     """
@@ -114,7 +104,7 @@ def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple
 
 
 def protocol_now(experiment: str) -> int | None:
-    """Return today's protocol number of an experiment; ``None`` for one that is not written yet."""
+    """Returns today's protocol number of an experiment; ``None`` for one that is not written yet."""
     return EXPERIMENTS[experiment].protocol if experiment in EXPERIMENTS else None
 
 
@@ -126,31 +116,28 @@ def assess(
     protocol: Callable[[str], int | None] = protocol_now,
     progress: bool = True,
 ) -> list[Assessed]:
-    """Give every claim its verdict, from the results in ``folder``.
+    """Assesses every claim by the results in a folder.
 
     Args:
-        claims: as :func:`slubook.book.claims.load_claims` gives them.
-        folder: where ``<experiment>.json`` stand; a claim whose experiment has none is *not run yet*.
+        claims: as :func:`slubook.book.claims.load_claims` returns them.
+        folder: holds ``<experiment>.json``; a claim whose experiment has none is *not run yet*.
         replicates: of the bootstrap.
         protocol: today's protocol number of an experiment; results of another number are stale.
         progress: show a bar on a terminal.
 
     Raises:
-        RecordsError: when a results file is damaged or was changed by hand.
-        ValueError: when the records do not allow a comparison, such as a half-finished run.
+        RecordsError: when a results file is damaged or was edited by hand.
+        ValueError: when the records allow no comparison, as in a half-finished run.
     """
-    loaded: dict[str, Results | None] = {}
-    assessed = []
+    loaded, assessed = {}, []
     for claim in tqdm(claims, desc="claims", unit="claim", leave=False, disable=None if progress else True):
         if claim.not_testable is not None:
             assessed.append(Assessed(claim, NOT_TESTABLE, reason=claim.not_testable))
             continue
         if claim.experiment not in loaded:
-            path = folder / f"{claim.experiment}.json"
-            loaded[claim.experiment] = Results.load(path) if path.is_file() else None
+            loaded[claim.experiment] = published(claim.experiment, folder)
         results = loaded[claim.experiment]
-        missing = _missing(claim.measure, results)
-        if missing:
+        if missing := _missing(claim.measure, results):
             assessed.append(Assessed(claim, NOT_RUN, reason=missing))
             continue
         measured = _measure(claim, results, replicates)
@@ -160,8 +147,18 @@ def assess(
     return assessed
 
 
+def published(experiment: str, folder: Path = RESULTS) -> Results | None:
+    """Loads the published results of an experiment; ``None`` where the full profile has not been run yet.
+
+    Raises:
+        RecordsError: when the file is damaged or was edited by hand.
+    """
+    path = folder / f"{experiment}.json"
+    return Results.load(path) if path.is_file() else None
+
+
 def _missing(measure: OfComparison | OfTable, results: Results | None) -> str:
-    """What the results lack for this measurement, in words; empty when nothing."""
+    """Says what the results lack for a measurement; empty when nothing."""
     if results is None:
         return "there are no published results of this experiment"
     if (profile := results.stamp.get("config", {}).get("profile")) != "full":
@@ -191,12 +188,12 @@ def _measure(claim: Claim, results: Results, replicates: int) -> Interval:
     pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     shared = {"statistic": how.statistic, "slice": how.slice, "groups": groups, "replicates": replicates}
     if isinstance(how, OfSlices):
-        return compare_slices(*pair, **shared, against=how.against)
+        return compare(*pair, **shared, against=how.against)
     return compare(*pair, **shared)
 
 
 def _entry(results: Results, table: str, path: str) -> Any:
-    """What stands in a table under a dotted path; the table itself under none."""
+    """Returns the entry of a table under a dotted path; without a path, the table itself."""
     value = results.tables[table]
     for key in filter(None, path.split(".")):
         if not isinstance(value, Mapping) or key not in value:
@@ -206,14 +203,14 @@ def _entry(results: Results, table: str, path: str) -> Any:
 
 
 def _broken(measure: OfComparison | OfTable, results: Results) -> list[str]:
-    """The limits of a measurement that did not hold, in words."""
+    """Lists the limits of a measurement that did not hold, in words."""
     limits = measure.most if isinstance(measure, OfTable) else {}
     found = {entry: _entry(results, measure.table, entry) for entry in limits}
     return [f"{e} is {found[e]:,.0f}, at most {most:,.0f} was allowed" for e, most in limits.items() if found[e] > most]
 
 
 def table_interval(figure: float | dict[str, float]) -> Interval:
-    """A tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, as an interval."""
+    """Turns a tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, into an interval."""
     if not isinstance(figure, dict):
         figure = {"point": figure}
     point = float(figure["point"])
@@ -221,7 +218,7 @@ def table_interval(figure: float | dict[str, float]) -> Interval:
 
 
 def show(value: float | None, unit: str) -> str:
-    """A figure as the ledger prints it: per cent for shares and reductions, points, × for ratios, digits for counts."""
+    """Formats a figure: percent for shares and reductions, points, × for ratios, digits for counts."""
     if value is None or math.isnan(value):
         return "–"
     if unit.startswith("points"):
@@ -232,44 +229,35 @@ def show(value: float | None, unit: str) -> str:
 
 
 def show_claimed(claimed: Claimed) -> str:
-    """The claimed figure or range, or why there is none."""
-    if claimed.value is None:
-        return claimed.note
-    parts = [show(claimed.value, claimed.unit)]
-    if claimed.upper is not None:
-        parts.append(show(claimed.upper, claimed.unit))
-    return " to ".join(parts)
+    """Formats the claimed figure or range; where there is none, says why."""
+    ends = [end for end in (claimed.value, claimed.upper) if end is not None]
+    return claimed.note if claimed.value is None else " to ".join(show(end, claimed.unit) for end in ends)
 
 
 def show_measured(row: Assessed) -> str:
-    """The measured figure with its interval, or a dash."""
+    """Formats the measured figure with its interval; a dash where nothing was measured."""
     if row.interval is None:
         return "–"
     unit, i = row.claim.claimed.unit, row.interval
     if i.low == i.high or math.isnan(i.low):
         return show(i.point, unit)
-    if unit == "ratio":  # one more digit than is claimed, or an interval may look like its point
+    if unit == "ratio":  # one more digit than the claim has, or an interval may look like its point
         return f"{i.point:.2f}× [{i.low:.2f}×, {i.high:.2f}×]"
     if unit == "count":
         return f"{show(i.point, unit)} [{show(i.low, unit)}, {show(i.high, unit)}]"
     return i.percent(" points" if unit.startswith("points") else " %")
 
 
-def counts_of(claim: Claim) -> str:
-    """What ``n`` of a claim's figure counts."""
-    return claim.measure.counts if isinstance(claim.measure, OfTable) else "skills"
-
-
 def show_n(row: Assessed) -> str:
-    """What the figure rests on: how many skills, or what else was counted; empty where nothing was measured."""
-    n, counts = str(row.interval.n_skills) if row.interval else "", counts_of(row.claim)
+    """Formats how many skills, or other things counted, a figure rests on; empty where nothing was measured."""
+    n, counts = str(row.interval.n_skills) if row.interval else "", row.claim.counts
     return f"{n} {counts}" if n and counts != "skills" else n
 
 
 def rank_tests(assessed: Sequence[Assessed]) -> dict[str, float]:
-    """The p-values of the signed-rank tests over skills, adjusted by Holm's method for the number of distinct tests.
+    """Computes the p-values of signed-rank tests over skills, adjusted by Holm's method for the number of tests.
 
-    Readings of one comparison rest on one test, which is counted once and stands under the first of their ids.
+    Readings of one comparison rest on one test, which is counted once, under the first of their ids.
     """
     tests: dict[tuple, Assessed] = {}
     for row in assessed:

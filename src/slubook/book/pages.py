@@ -1,48 +1,34 @@
-"""What every chapter prints from its records: tables and sentences, so that notebooks hold only what is their own.
+"""Tables and sentences that every chapter prints from its records.
 
-Intervals here are those of the ledger: sources and domains are drawn before the skills in them, as often.
+Intervals are those of the ledger: the bootstrap draws sources and domains before the skills in them, as often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from slubook.book import ledger
 from slubook.book.claims import OfTable
-from slubook.evaluation.intervals import Comparison, Interval, compare, compare_slices, mean_error, skill_errors
+from slubook.book.ledger import published as published  # pages take it from here
+from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
-from slubook.profiles import RESULTS
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 Sizes = int | Collection[int] | None
 
 
-def published(experiment: str, folder: Path = RESULTS) -> Results | None:
-    """The published results of an experiment, or ``None`` where the full profile has not been run yet.
-
-    Raises:
-        RecordsError: when the file is damaged or was changed by hand.
-    """
-    path = folder / f"{experiment}.json"
-    return Results.load(path) if path.is_file() else None
-
-
 def how_far(results: Results | None) -> str:
-    """How many of the cells of a run are measured, in words; empty where there is no run, or where it is over."""
+    """Says how many of a run's cells are measured; empty where there is no run, or it is complete."""
     cells = results.tables.get("cells") if results else None
     return f"{cells['done']} of {cells['planned']} cells" if cells and cells["done"] < cells["planned"] else ""
 
 
 def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
-    """A row of the ledger with what an unfinished run measures of its claim, and no verdict; other rows as they are."""
+    """Adds to a row of the ledger what an unfinished run measures so far, without a verdict; keeps other rows."""
     how = row.claim.measure
     if not how_far(results) or not results.rows:
         return row
@@ -56,26 +42,26 @@ def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
     return replace(row, interval=gain(results, how.baseline, how.proposed, sizes, **names)) if has and sizes else row
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> HTML:
-    """Rows as a table, or a line that says that there are none yet."""
+def table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Shows rows as an HTML table; without rows, as a line that says so."""
     from IPython.display import HTML
 
     return HTML(pd.DataFrame(rows).to_html(index=False, border=0) if rows else "<p>Not run yet.</p>")
 
 
 def has_slices(results: Results | None, *names: str) -> bool:
-    """Whether there are results, and every row of them has these slices."""
+    """Tells whether there are results, and every row of them has these slices."""
     return results is not None and all(set(names) <= row.slices.keys() for row in results.rows)
 
 
 def skills_of_all_sizes(results: Results) -> list[str]:
-    """The skills that were measured at every size of the results: a curve over others would change its skills."""
+    """Lists the skills that were measured at every size of the results: a curve is over the same skills throughout."""
     sizes = {skill: {row.size for row in results.select(skills=[skill])} for skill in results.skills}
     return [skill for skill, own in sizes.items() if own == set(results.sizes)]
 
 
 def curve(results: Results, method: str, metric: str = "irer") -> dict[int, Interval]:
-    """A method's mean error at each size, always over the same skills: :func:`skills_of_all_sizes`."""
+    """Computes a method's mean error at each size, over the same skills: :func:`skills_of_all_sizes`."""
     rows, groups = results.select([method], skills=skills_of_all_sizes(results)), results.groups()
     return {size: mean_error(rows, metric, method, size, groups=groups) for size in sorted({row.size for row in rows})}
 
@@ -83,9 +69,8 @@ def curve(results: Results, method: str, metric: str = "irer") -> dict[int, Inte
 def error(
     results: Results, method: str, sizes: Sizes = None, metric: str = "irer", slice: str | None = None
 ) -> Interval:
-    """A method's mean error over skills."""
-    how = {"slice": slice, "groups": results.groups()}
-    return mean_error(results.rows, metric, method, sizes, **how)
+    """Computes a method's mean error over skills."""
+    return mean_error(results.rows, metric, method, sizes, slice=slice, groups=results.groups())
 
 
 def gain(
@@ -99,45 +84,44 @@ def gain(
     skills: Sequence[str] | None = None,
     **how: Any,
 ) -> Comparison:
-    """How many of the baseline's mistakes the proposal removes; ``against``: less how many it removes there.
+    """Computes which share of the baseline's mistakes the proposal removes, or how that differs between two slices.
 
     Args:
-        results: of a run.
-        baseline: the method to beat.
-        proposed: the method that should.
+        results: of a run, with both methods.
+        baseline, proposed: the methods.
         sizes: one, several, or all.
         slice: count these test utterances only.
-        against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare_slices`.
+        against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare`.
         skills: count these only.
         how: other arguments of :func:`slubook.evaluation.intervals.compare`.
     """
     how = {"groups": results.groups(), "slice": slice, **how}
     rows = results.select([baseline, proposed], skills=skills)
     pair = (rows, how.pop("metric", "irer"), baseline, proposed, sizes)
-    return compare(*pair, **how) if against is None else compare_slices(*pair, **how, against=against)
+    return compare(*pair, **how, against=against)
 
 
 def side(better: Interval) -> str:
-    """On which side of nought an interval of fewer mistakes lies, in words."""
+    """Says on which side of zero an interval of fewer mistakes lies."""
     if better.low > 0:
-        return "fewer mistakes, the interval lies right of nought"
-    return "more mistakes, the interval lies left of nought" if better.high < 0 else "the interval holds nought"
+        return "fewer mistakes, the interval lies right of zero"
+    return "more mistakes, the interval lies left of zero" if better.high < 0 else "the interval holds zero"
 
 
 def wins(comparison: Comparison) -> str:
-    """In how many skills the proposal is better, and in how many it is as good."""
+    """Says in how many skills the proposal is better, and in how many it is as good."""
     tied = f", {comparison.ties} tied" if comparison.ties else ""
     return f"{comparison.wins} of {comparison.n_skills}{tied}"
 
 
 def method_line(results: Results, method: str, name: str, slots: bool = True) -> dict[str, str]:
-    """A row of a table of methods: its errors, IRER with an interval, and what it costs.
+    """Makes a row of a table of methods: errors, IRER with its interval, and costs.
 
     Args:
         results: of a run.
-        method: whose row.
-        name: how the table calls it.
-        slots: whether it finds slots; one that finds none has no SER and no IRER.
+        method: of the row.
+        name: of the method in the table.
+        slots: whether it finds slots; without them there is no SER and no IRER.
     """
     rows = results.select([method])
     icer, ser = (np.mean(list(skill_errors(rows, metric, [method]).values())) for metric in ("icer", "ser"))
@@ -153,7 +137,7 @@ def method_line(results: Results, method: str, name: str, slots: bool = True) ->
 
 
 def slice_line(results: Results, pair: tuple[str, str], sizes: Sizes, slice: str, against: str) -> dict[str, str]:
-    """What a change of methods gains on a slice, what it gains on another, and the difference with its interval."""
+    """Makes a row of what a method gains over another on two slices, and the difference with its interval."""
     there, elsewhere = (gain(results, *pair, sizes, slice=name) for name in (slice, against))
     more = gain(results, *pair, sizes, slice=slice, against=against)
     return {
@@ -165,9 +149,9 @@ def slice_line(results: Results, pair: tuple[str, str], sizes: Sizes, slice: str
 
 
 def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, str]) -> list[dict[str, str]]:
-    """One row a source: both methods' errors on its skills, and the gain; then all but the source that gains most.
+    """Makes a row a source, with both methods' errors and the gain, and one without the source that gains most.
 
-    Intervals draw the domains of the source, then skills; the last row's draw the sources first.
+    The bootstrap draws the domains of a source, then skills; for the last row it draws sources first.
     """
     groups = results.groups()
     of = {source: [s for s, corpus in groups.items() if corpus == source] for source in dict.fromkeys(groups.values())}
@@ -185,17 +169,17 @@ def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, st
 
 
 def share(rows: Sequence[Row], slice: str) -> float:
-    """The share of test utterances that are in a slice, over all draws of one method."""
+    """Computes the share of test utterances that are in a slice, over all seeds of one method."""
     masks = [row.slices[slice] for row in rows if row.method == rows[0].method]
     return float(np.concatenate(masks).mean())
 
 
 def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -> list[dict[str, str]]:
-    """A line for each trial of a method's tuning: what it changes, its error on dev, and which was chosen.
+    """Makes a row a trial of a method's tuning: the changes, the error on dev, and which was chosen.
 
     Args:
-        found: what the record of tuning says of the method.
-        start: the configuration that trials change, in parts, as ``asdict`` gives it.
+        found: the method's entry in the record of tuning.
+        start: the configuration that trials change, in parts, as ``asdict`` returns it.
         name: of the method, above the changes.
     """
 
@@ -215,12 +199,12 @@ def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -
 
 
 def near_repeats(results: Results | None) -> float | None:
-    """The share of test utterances that nearly repeat a training utterance; ``None`` where that was not recorded."""
+    """Computes the share of test utterances that nearly repeat a training utterance; ``None`` if not recorded."""
     return 1 - share(results.rows, "fresh") if has_slices(results, "fresh") else None
 
 
 def verdict_line(row: ledger.Assessed) -> dict[str, str]:
-    """A row of a chapter's table of verdicts."""
+    """Makes a row of a chapter's table of verdicts."""
     return {
         "claim": f"{row.claim.claim.rstrip('.')} ({row.claim.role})",
         "claimed": ledger.show_claimed(row.claim.claimed),
@@ -232,7 +216,7 @@ def verdict_line(row: ledger.Assessed) -> dict[str, str]:
 
 
 def sentence(row: ledger.Assessed, start: str) -> str:
-    """What a row of the ledger says, as an item of a list in Markdown."""
+    """Writes a row of the ledger as an item of a list in Markdown."""
     if row.interval is None:
         return f"- {start}: {row.verdict}."
     return f"- {start}: {ledger.show_measured(row)}, **{row.verdict}**: {row.reason}. {row.claim.caveat}".rstrip()

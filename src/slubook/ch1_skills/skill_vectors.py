@@ -7,7 +7,6 @@ pool without the skill's topic. Taught in chapter 1, *Embeddings from text nobod
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,8 @@ from slubook.ch1_skills.tables import kept_table, table_folder
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora import general
 from slubook.corpora.download import fetch
-from slubook.files import write_atomically
+from slubook.experiments.kept import announce
+from slubook.files import one_at_a_time, write_atomically
 
 #: Word clusters for the linear control: how many, in each of its clusterings (tuned on dev, see ``tuning``).
 GRAINS = (100, 1000)
@@ -86,10 +86,10 @@ class SkillVectors:
             }
         pool = self._name("pool", None)
         grouped = table_folder(pool) / f"clusters-{'-'.join(map(str, GRAINS))}.json"
-        if not grouped.is_file():
-            many = " and ".join(map(str, GRAINS))
-            print(f"word clusters: {pool} into {many}, by k-means, once", file=sys.stderr, flush=True)
-            write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
+        with one_at_a_time(grouped):
+            if not grouped.is_file():
+                announce("word clusters", pool, f"k-means into {' and '.join(map(str, GRAINS))}")
+                write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
         return VectorPaths({m: name and table_folder(name) for m, name in names.items()}, grouped)
 
     def _name(self, kind: str, fold: int | None) -> str:
@@ -105,7 +105,7 @@ class VectorPaths:
 
 
 def general_table(config: FastTextConfig | None = None) -> VectorTable:
-    """FastText on general English; chapter 2 puts it beneath a source, chapter 3 compares it.
+    """Returns FastText on general English; chapter 2 gives it to a source as input, chapter 3 compares it.
 
     Args:
         config: the usual settings when ``None``; the table of another number of epochs has a name of its own.
@@ -117,7 +117,7 @@ def general_table(config: FastTextConfig | None = None) -> VectorTable:
 
 
 def clusters(table: VectorTable, grains: Sequence[int] = GRAINS) -> dict[str, list[int]]:
-    """k-means over the word vectors: for each word, its cluster in each of the clusterings. For the linear model."""
+    """Clusters the words by k-means over their vectors: for each word, its cluster in each of the clusterings."""
     words = sorted(table.index)
     vectors = table.vectors(words)
     vectors /= (vectors**2).sum(1, keepdims=True) ** 0.5 + 1e-9

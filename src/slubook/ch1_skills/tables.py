@@ -1,26 +1,27 @@
-"""Vector tables that are trained once and kept: by name, for a given text and configuration.
+"""Word-vector tables that are trained once and kept: by name, for a given text and configuration.
 
-A table on disk carries a hash of the text and settings it came from; another text or setting retrains it.
 Taught in chapter 1, *Embeddings from text nobody labelled*.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from slubook.ch1_skills.vectors import VectorTable
-from slubook.files import one_at_a_time
-from slubook.profiles import cache_dir
+from slubook.ch1_skills.vectors import WHAT, VectorTable
+from slubook.experiments.kept import Artefacts
 
 Trainer = Callable[[str, Sequence[Sequence[str]], Any], VectorTable]
 
+#: Every table that is kept.
+VECTORS = Artefacts(WHAT, "vectors", VectorTable.load, lambda table: table.key)
+#: Where the table of a name is kept.
+table_folder = VECTORS.folder
+
 
 def text_key(sentences: Sequence[Sequence[str]], config: Any) -> str:
-    """A hash of the text, in order, and the settings."""
+    """Returns a hash of the text, in order, and the settings."""
     digest = hashlib.sha256(repr(config).encode())
     for sentence in sentences:
         digest.update(" ".join(sentence).encode() + b"\n")
@@ -28,33 +29,23 @@ def text_key(sentences: Sequence[Sequence[str]], config: Any) -> str:
 
 
 def kept_table(name: str, sentences: Sequence[Sequence[str]], train: Trainer, config: Any) -> VectorTable:
-    """The table ``name``: from the cache when it was trained on the same text with the same settings, else trained.
-
-    Training takes a minute or more, and where stderr is no terminal there is no bar: a line there says what is done.
+    """Returns the table ``name``: the one that is kept if it had the same text and settings, else a new one.
 
     Args:
-        name: of the table and of its folder in the cache.
+        name: of the table.
         sentences: tokens of each text.
         train: :func:`slubook.ch1_skills.fasttext.train_fasttext` or
             :func:`slubook.ch1_skills.masked_lm.train_masked_lm`.
         config: its configuration.
 
     Raises:
-        KeptError: when the one that is kept is damaged.
-        OSError: when the cache cannot be written.
+        KeptError, OSError: as :meth:`slubook.experiments.kept.Artefacts.kept` does.
     """
-    folder, key = table_folder(name), text_key(sentences, config)
-    with one_at_a_time(folder):
-        if (folder / "meta.json").is_file() and (table := VectorTable.load(folder)).key == key:
-            return table
-        kind = type(config).__name__.removesuffix("Config")
-        print(f"word vectors {name}: training {kind} on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
+    key, kind = text_key(sentences, config), type(config).__name__.removesuffix("Config")
+
+    def make() -> VectorTable:
         table = train(name, sentences, config)
         table.key = key
-        table.save(folder)
-        return VectorTable.load(folder)
+        return table
 
-
-def table_folder(name: str) -> Path:
-    """Where the table ``name`` is kept."""
-    return cache_dir() / "vectors" / name
+    return VECTORS.kept(name, key, make, f"training {kind} on {len(sentences):,} requests")

@@ -1,172 +1,137 @@
-"""How every method's settings were chosen, on dev sets only, and the record of it.
+"""How chapter 1's settings were chosen: on dev sets only, by the trials in ``results/skills_tuning.json``.
 
-``slubook tune skills`` tries what :mod:`slubook.experiments.trials` lists, on skills of several sources and draws
-that no published run uses, and keeps all of it in ``results/skills_tuning.json``. What is chosen stands in the
-defaults of the configurations; a test holds the two equal.
+MaxEnt-CRF has fourteen settings. The DNN, spaCy, fastText and the word-cluster control have ten trials each (one of
+spaCy's was drawn twice); the control starts from MaxEnt-CRF's settings, so it is tuned hardest. Rounds 1 and 2 are
+random search (Bergstra and Bengio, 2012) on one draw. Rounds 3 and 4 of both linear models were made from what came
+before, on three draws. The DNN, spaCy and fastText were tuned under protocol 1, before pooling ignored padding, and
+only the means of their trials were kept.
 
-- *Budget*: ten trials each for the DNN, spaCy, fastText and the word-cluster control (in spaCy's, chance drew one
-  setting twice), and fourteen settings for MaxEnt-CRF. The control has MaxEnt-CRF's settings beneath its own ten, so
-  it is tuned hardest. The hybrid is MaxEnt-CRF and DNN as they are.
-- *When*: the DNN, spaCy and fastText were tuned under protocol 1, before pooling ignored padding; of their trials the
-  means over skills were kept, without a stamp. Both linear models were tuned by the command, from cell to cell.
-- *Not tuned*: the word vectors. FastText and masked language model have one configuration each, and networks are
-  tried from scratch and over one table of FastText, so masked-LM vectors had no trial at all.
-- *Choice*: in rounds 1 and 2, on one draw, the least dev error. From round 3 on, on three draws, a challenger replaces
-  what stands when it is better by more than two standard errors of the paired difference. The reason is one trial
-  of MaxEnt-CRF that is better by two utterances, with longer lists of regularisations: every fit picks from its list
-  on the dev set that judges it, so longer lists look better than they are. The rule was made with dev errors in
-  sight, that trial's among them, and without any test error.
-
-Taught in chapter 1, *The protocol*.
+The rule of rounds 3 and 4 (:data:`HEAD`) comes from a trial of MaxEnt-CRF that is better by two utterances, with longer
+lists of regularisations: every fit picks from its list on the dev set that judges it. The rule was made with dev errors
+in sight, and without any test error. Taught in chapter 1, *The protocol*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
-from slubook.ch1_skills.dnn import fit_together
+from slubook.ch1_skills.dnn import DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.maxent import MaxEntCRF
-from slubook.ch1_skills.offtheshelf import FastTextIntent, SpacyPipeline
+from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
+from slubook.ch1_skills.network import NetworkConfig
+from slubook.ch1_skills.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 from slubook.ch1_skills.pool import public_pool
 from slubook.ch1_skills.skill_vectors import SkillVectors, clusters
-from slubook.ch1_skills.skillsets import Skill
+from slubook.ch1_skills.skillsets import public_skills
 from slubook.ch1_skills.tables import table_folder
+from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.evaluation.model import NLUModel
-from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.experiments.records import RecordsError
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.trials import ROUNDS, Changes, Round, clearly_better, configured
-from slubook.profiles import RESULTS, seed_everything
+from slubook.experiments.tuning import Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
+from slubook.profiles import seed_everything
 
-SIZE = 300
-#: Tuned on these; their dev sets only.
-SKILLS = ("sgd/Events_1", "sgd/Calendar_1", "hwu64/iot", "hinglish_top/reminder")
-TABLE = "full-pool"
-NEED_TABLE = ("maxent_crf_clusters", "dnn")
-RECORD = RESULTS / "skills_tuning.json"
-ABOUT = {
-    "error": "share of dev utterances with a mistake in intent or slots; for fastText, with a wrong intent",
-    "choice": "rounds 1 and 2: the least dev error; later: the least, where it is lower than that of what stands "
-    "by more than two standard errors of the paired difference over skills and draws",
-    "not_tuned": "word vectors: FastText and the masked language model have one configuration each; networks are "
-    "tried from scratch and over FastText vectors of the pool, and masked-LM vectors had no trial",
+#: Tuned on these, with so many training utterances.
+SKILLS, SIZE = ("sgd/Events_1", "sgd/Calendar_1", "hwu64/iot", "hinglish_top/reminder"), 300
+TABLE, NEED_TABLE = "full-pool", {"maxent_crf_clusters", "dnn"}
+HEAD = {
+    "about": {
+        "error": "share of dev utterances with a mistake in intent or slots; for fastText, with a wrong intent",
+        "choice": "rounds 1 and 2: the least dev error; later: the least, where it is lower than that of what stands "
+        "by more than two standard errors of the paired difference over skills and draws",
+        "not_tuned": "word vectors: FastText and the masked language model have one configuration each; networks are "
+        "tried from scratch and over FastText vectors of the pool, and masked-LM vectors had no trial",
+    },
+    "skills": list(SKILLS),
+    "size": SIZE,
 }
 
 
 @dataclass(frozen=True)
-class SkillsSearch(Search):
-    """Chapter 1's search.
+class ClusterConfig:
+    """MaxEnt-CRF with word clusters: how many clusters in each clustering, and the linear model's own settings."""
 
-    Attributes:
-        public: all public skills; those named in :data:`SKILLS` are used. None are needed to read a record.
-        table: the folder of the pool's vectors, for networks and clusters.
+    grains: tuple[int, ...]
+    maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
+
+
+_L1_L2 = ((0.0, 0.05), (0.05, 0.02), (0.2, 0.01))
+START = {
+    "maxent_crf": MaxEntConfig(3, 2, (1.0, 4.0, 16.0), _L1_L2, 120),
+    "maxent_crf_clusters": ClusterConfig((300,), MaxEntConfig(2, 2, (4.0, 16.0, 64.0), _L1_L2, 200)),
+    "dnn": DNNConfig(NetworkConfig(word_dropout=0.25), TrainingConfig(updates=400)),
+    "spacy": SpacyConfig(width=64, dropout=0.2, rate=4e-3, epochs=16),
+    "fasttext": FastTextIntentConfig(dim=50, word_ngrams=2, buckets=20_000),
+}
+
+
+def choice(rows: Rows) -> Row:
+    """Returns the chosen trial, by the rule in :data:`HEAD`.
+
+    Raises:
+        RecordsError: when what stands after the first two rounds is not tried again beside its challengers.
     """
-
-    public: Sequence[Skill] = ()
-    table: Path | None = None
-    experiment = "skills"
-    protocol = EXPERIMENTS["skills"].protocol
-
-    def rounds(self) -> Mapping[str, Sequence[Round]]:
-        """What is tried, by method."""
-        return ROUNDS
-
-    def head(self) -> dict[str, Any]:
-        """What the record says before its methods."""
-        return {"about": ABOUT, "skills": list(SKILLS), "size": SIZE}
-
-    def configured(self, method: str, changes: Changes) -> Any:
-        """The method's first configuration with ``changes``."""
-        return configured(method, changes)
-
-    def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
-        """The choice of each method, by :func:`choice`."""
-        return {method: choice(rows) for method, rows in trials.items()}
-
-    def skills(self) -> Sequence[tuple[Skill, int]]:
-        """What is tuned on, each with its training size."""
-        return [(next(s for s in self.public if s.name == name), SIZE) for name in SKILLS]
-
-    def beneath(self, method: str) -> dict[str, str]:
-        """Hashes of the pool's vectors, for methods that need them."""
-        if method not in NEED_TABLE:
-            return {}
-        table = _table(self.table)
-        return {f"vectors {TABLE}": table.key, f"vectors {TABLE}, rows": table.stamp}
-
-    def errors(self, cells: Sequence[Cell]) -> list[float]:
-        """The dev error of each cell."""
-        return [trial_error(cell, self.table) for cell in cells]
+    stands = least([r for r in rows if r["round"] <= 2] or rows[:1])
+    later = [r for r in rows if r["round"] > 2]
+    for number in sorted({r["round"] for r in later}):
+        again = next((r for r in later if r["changes"] == stands["changes"]), None)
+        if again is None:
+            raise RecordsError(f"rounds 1 and 2 chose {stands['changes']}: try that in round 3 too")
+        best = least([r for r in later if r["round"] == number])
+        if clearly_better(best, again):
+            stands = best
+    return stands
 
 
-def trial_error(cell: Cell, table: Path | None) -> float:
-    """The share of dev utterances with a mistake (for fastText, with the wrong intent) after training on one draw.
+def trial_errors(cells: Sequence[TrialCell], folder: Path) -> list[float]:
+    """Returns the share of dev utterances with a mistake (for fastText, with the wrong intent) of the one cell.
 
-    Networks are tried from scratch and over the vectors in ``table``, and the mean counts, so that no kind of
+    Networks are tried from scratch and over the vectors in ``folder``, and the mean counts, so that no kind of
     vectors is favoured.
     """
+    [cell] = cells
     seed_everything(cell.seed, threads=1)
-    train, dev = cell.skill.draw(cell.size, cell.seed)
-    config = configured(cell.method, cell.changes)
-    if cell.method == "dnn":
-        models = fit_together({"scratch": None, "table": _table(table)}, train, dev, cell.seed, config)
-        return sum(dev_error(m, dev) for m in models.values()) / len(models)
+    (train, dev, seed), config, method = cell.draw, cell.config, cell.trial.method
+    if method == "dnn":
+        models = fit_together({"scratch": None, "table": _table(folder)}, train, dev, seed, config)
+        return [sum(dev_error(m, dev) for m in models.values()) / len(models)]
     make: dict[str, Callable[[], NLUModel]] = {
         "maxent_crf": lambda: MaxEntCRF(config),
-        "maxent_crf_clusters": lambda: MaxEntCRF(config.maxent, _clusters(table, config.grains)),
+        "maxent_crf_clusters": lambda: MaxEntCRF(config.maxent, _clusters(folder, config.grains)),
         "spacy": lambda: SpacyPipeline(config),
         "fasttext": lambda: FastTextIntent(config),
     }
-    model = make[cell.method]().fit(train, dev, cell.seed)
-    if cell.method == "fasttext":
+    model = make[method]().fit(train, dev, seed)
+    if method == "fasttext":
         answers = model.predict([u.text for u in dev])
-        return sum(p.intent != u.intent for p, u in zip(answers, dev, strict=True)) / len(dev)
-    return dev_error(model, dev)
+        return [sum(p.intent != u.intent for p, u in zip(answers, dev, strict=True)) / len(dev)]
+    return [dev_error(model, dev)]
 
 
 _table = cache(VectorTable.load)
 
 
 @cache
-def _clusters(table: Path, grains: tuple[int, ...]) -> dict[str, list[int]]:
-    return clusters(_table(table), grains)
+def _clusters(folder: Path, grains: tuple[int, ...]) -> dict[str, list[int]]:
+    return clusters(_table(folder), grains)
 
 
-def pool_table(skills: Sequence[Skill]) -> Path:
-    """The folder of the FastText table of the whole pool, which is trained where it is not in the cache."""
-    if not (table_folder(TABLE) / "meta.json").is_file():
-        SkillVectors("full", skills, public_pool(skills), FastTextConfig(), MaskedLMConfig()).trained("pool", None)
-    return table_folder(TABLE)
+def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
+    """Returns the skills, and the FastText table of the whole pool, which is trained where it is not in the cache."""
+    public, folder = public_skills(), table_folder(TABLE)
+    inputs: dict[str, dict[str, str]] = {m: {} for m in methods}
+    if need := NEED_TABLE & set(methods):
+        if not (folder / "meta.json").is_file():
+            SkillVectors("full", public, public_pool(public), FastTextConfig(), MaskedLMConfig()).trained("pool", None)
+        table = _table(folder)
+        inputs |= {m: {f"vectors {TABLE}": table.key, f"vectors {TABLE}, rows": table.stamp} for m in need}
+    skills = [(next(s for s in public if s.name == name), SIZE) for name in SKILLS]
+    return Ground(skills, partial(trial_errors, folder=folder), inputs)
 
 
-def choice(rows: Rows) -> Mapping[str, Any]:
-    """The first trial of the settings that are chosen, by the rule in this module's docstring.
-
-    Raises:
-        ValueError: when what stands after the first two rounds is not tried again beside its challengers.
-    """
-    stands = min((r for r in rows if r["round"] <= 2), key=_error, default=rows[0])
-    later = [r for r in rows if r["round"] > 2]
-    for number in sorted({r["round"] for r in later}):
-        again = next((r for r in later if r["changes"] == stands["changes"]), None)
-        if again is None:
-            raise ValueError(f"rounds 1 and 2 chose {stands['changes']}: try that in round 3 too (STANDING in trials)")
-        best = min((r for r in later if r["round"] == number), key=_error)
-        if clearly_better(best, again):
-            stands = best
-    return stands
-
-
-def _error(trial: Mapping[str, Any]) -> float:
-    return trial["dev_error"]
-
-
-def load_tuning(path: Path = RECORD) -> dict[str, Any]:
-    """The record of chapter 1's tuning, checked: see :meth:`slubook.experiments.search.Search.load`."""
-    return SkillsSearch().load(path)
+SEARCH = Search("skills", EXPERIMENTS["skills"].protocol, HEAD, START, choice, ground)

@@ -17,7 +17,11 @@ from typing import Self
 import numpy as np
 from gensim.models.fasttext import ft_ngram_hashes
 
-from slubook.files import KeptError, replaced_folder
+from slubook.experiments.kept import reading
+from slubook.files import replaced_folder
+
+#: What a table is called in messages.
+WHAT = "word-vector table"
 
 
 @dataclass
@@ -96,16 +100,14 @@ class VectorTable:
             KeptError: when the table is damaged.
         """
         if not (folder / "meta.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no word-vector table: build it with `slubook run skills`")
-        try:
+            raise FileNotFoundError(f"{folder} holds no {WHAT}: build it with `slubook run skills`")
+        with reading(folder, WHAT):
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             index = {w: i for i, w in enumerate(meta["words"])}
             rows, buckets = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rows", "buckets"))
             if len(index) != len(rows):
                 raise ValueError(f"{len(index)} words for {len(rows)} rows")
             return cls(meta["name"], index, rows, buckets, tuple(meta["ngrams"]), meta["key"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KeptError(f"the table in {folder} is damaged ({error}): delete the folder, and run again") from error
 
 
 def unit_scale(rows: np.ndarray) -> float:

@@ -31,14 +31,13 @@ from slubook.ch2_transfer.protocol import Settings, choose, starts
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.ch2_transfer.transfer import banks, fit_starts
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
-from slubook.evaluation.paired import beside, collect
-from slubook.evaluation.resampling import bootstrap
+from slubook.evaluation.resampling import beside, bootstrap, collect
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import Key, Measured, Task
 
 BASELINE = EXPERIMENTS["arriving"].baseline
 SIZES = (50, 100, 200, 400, 800, 1600)
@@ -132,8 +131,8 @@ def fall(
         groups: the corpus of each skill.
         replicates: of the bootstrap over corpora, skills, seeds and utterances.
     """
-    skills = beside(*(collect(rows, [BASELINE, method], size, None) for size in (small, large)))
-    errors, means = bootstrap(skills, "irer", groups, replicates, 0)  # [skills, 4], [replicates, 4]
+    skills = beside(*(collect(rows, "irer", [BASELINE, method], size, None) for size in (small, large)))
+    errors, means = bootstrap(skills, groups, replicates, 0)  # [skills, 4], [replicates, 4]
     of = STATISTICS["relative_reduction"]
 
     def lost(error: np.ndarray) -> np.ndarray:  # [..., 4] → [...]

@@ -1,4 +1,4 @@
-"""Figures of chapter 2: the network and what moves, curves that race, gains by skill, utterances won and lost."""
+"""Figures of chapter 2: the network and its stages, training curves, gains by skill, utterances won and lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from slubook.book.figure_diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
-from slubook.book.figure_style import BUTTON, GRID, PALETTE, SYMBOLS, TEXT, blank, faded, wrap
+from slubook.book.figure_style import GRID, PALETTE, TEXT, add_menu, bars, blank, faded, marker, percentages, wrap
 from slubook.evaluation.intervals import Interval
 
 __all__ = ["gains_by_skill", "race", "stages", "won_and_lost"]
@@ -37,7 +37,7 @@ _NETWORK = Diagram(_BOXES, _ABOVE, _AROUND, _KINDS)
 
 
 def _stage(button: str, caption: str, heads: str, learning: bool) -> Stage:
-    """A stage whose layers below the heads are the source's; ``heads`` is the kind of the two at the top."""
+    """Returns a stage whose layers below the heads are the source's; ``heads`` is the kind of the two heads."""
     below = LEARNS if learning else STILL
     looks = dict.fromkeys(_BOXES, (_LEFT, below))
     return Stage(button, caption, looks | dict.fromkeys(("tags", "intents"), (heads, below if heads == _LEFT else LIT)))
@@ -53,7 +53,7 @@ STAGES = (
 
 
 def stages() -> go.Figure:
-    """The network of chapter 2 as a diagram; buttons go through the stages, and the layers that are new light up.
+    """Draws the network of chapter 2; buttons go through the stages, and the layers that are new light up.
 
     Filled boxes learn at that stage, hollow ones are only handed over.
     """
@@ -66,7 +66,7 @@ def race(
     goal: tuple[str, float] | None = None,
     y: str = "dev utterances with a mistake (%)",
 ) -> go.Figure:
-    """Error against updates, for several networks that were trained alike; a slider and a button let them run.
+    """Draws error against updates, for several networks that were trained alike; a slider and a button animate them.
 
     Args:
         curves: for each network, its error (a fraction) after so many updates; the same updates for all.
@@ -84,14 +84,10 @@ def race(
         hovermode="x unified",
     )
     for k, (name, value) in enumerate(values.items()):
+        look = marker(k, 7)
+        line = {"color": look.pop("color")}
         figure.add_scatter(
-            x=updates,
-            y=value,
-            mode="lines+markers",
-            line={"color": PALETTE[k]},
-            marker={"symbol": SYMBOLS[k], "size": 7},
-            name=name,
-            hovertemplate="%{y:.1f}",
+            x=updates, y=value, mode="lines+markers", line=line, marker=look, name=name, hovertemplate="%{y:.1f}"
         )
     if goal is not None:
         said, level = goal
@@ -105,15 +101,14 @@ def race(
     still = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
     steps = [{"label": str(u), "method": "animate", "args": [[str(u)], still]} for u in updates]
     run = {"mode": "immediate", "frame": {"duration": 250, "redraw": False}, "transition": {"duration": 0}}
-    play = {"label": "▶ race", "method": "animate", "args": [[str(u) for u in updates], run]}
     slider = {
         "steps": steps, "active": len(steps) - 1, "x": 0.3, "len": 0.7, "y": 1.0, "yanchor": "bottom",
         "currentvalue": {"prefix": "after ", "suffix": " updates", "font": {"size": 12, "color": TEXT}},
         "ticklen": 2, "minorticklen": 0, "font": {"size": 9, "color": TEXT},
         "bgcolor": GRID, "bordercolor": GRID, "activebgcolor": PALETTE[0], "pad": {"t": 0, "b": 0},
     }  # fmt: skip
-    place = {"type": "buttons", "x": 0, "xanchor": "left", "y": 1.04, "yanchor": "bottom", "showactive": False}
-    figure.update_layout(sliders=[slider], updatemenus=[{**BUTTON, **place, "buttons": [play]}])
+    play = {"▶ race": [[str(u) for u in updates], run]}
+    add_menu(figure.update_layout(sliders=[slider]), play, "animate", type="buttons", y=1.04, showactive=False)
     return figure
 
 
@@ -126,7 +121,7 @@ def gains_by_skill(
     notes: Mapping[str, str] | None = None,
     least: float = -1.0,
 ) -> go.Figure:
-    """Each skill's relative error reduction with its interval, sorted; the mean of all and the claim as lines.
+    """Draws each skill's relative error reduction with its interval, sorted; the mean and the claim are lines.
 
     Args:
         gains: of each skill, as fractions.
@@ -150,17 +145,11 @@ def gains_by_skill(
     figure.add_vline(x=0, line={"color": TEXT, "width": 1})
     for k, group in enumerate(sorted({groups[skill] for skill in ranked})):
         inside = [skill for skill in ranked if groups[skill] == group]
-        points = np.array([[gains[s].low, gains[s].point, gains[s].high] for s in inside])
-        low, point, high = 100 * np.clip(points, least, 1).T
-        colour = PALETTE[k % len(PALETTE)]
+        low, point, high = 100 * np.clip(percentages((gains[s] for s in inside), 1), least, 1)
+        look = marker(k, 6)
         figure.add_scatter(
-            x=point,
-            y=[rank[s] for s in inside],
-            error_x={"array": high - point, "arrayminus": point - low, "thickness": 1, "width": 0,
-                     "color": faded(colour, 0.45)},
-            mode="markers",
-            marker={"color": colour, "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 6},
-            name=group,
+            x=point, y=[rank[s] for s in inside], mode="markers", marker=look, name=group,
+            error_x=bars(low, point, high, thickness=1, width=0, color=faded(look["color"], 0.45)),
             text=[f"<b>{html.escape(s)}</b><br>{gains[s].percent(' %')}<br>{notes.get(s, '')}" for s in inside],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
@@ -175,12 +164,12 @@ def gains_by_skill(
     return figure
 
 
-#: What came of an utterance before and after transfer, in the order in which they are laid out.
+#: The outcomes of an utterance before and after transfer, in the order in which they are laid out.
 OUTCOMES = {"only after transfer": PALETTE[2], "only from scratch": PALETTE[1], "both": PALETTE[0], "neither": TEXT}
 
 
 def won_and_lost(cases: Mapping[str, Sequence[tuple[bool, bool, str]]], *, across: int = 16) -> go.Figure:
-    """Test utterances as dots, those that one network alone gets right first; a menu chooses the skill.
+    """Draws test utterances as dots, those that one network alone gets right first; a menu chooses the skill.
 
     Args:
         cases: of each skill, for each utterance: right from scratch, right after transfer, its text or id.
@@ -200,18 +189,16 @@ def won_and_lost(cases: Mapping[str, Sequence[tuple[bool, bool, str]]], *, acros
         figure.add_scatter(
             **trace,
             mode="markers",
-            marker={"color": colour, "symbol": SYMBOLS[k], "size": 11, "opacity": 1 if k < 2 else 0.45},
+            marker=marker(k, 11, opacity=1 if k < 2 else 0.45) | {"color": colour},
             hovertemplate=f"%{{text}}<extra>right: {outcome}</extra>",
         )
-    buttons = [{"label": skill, "method": "restyle", "args": [traces]} for skill, traces in laid.items()]
-    if len(buttons) > 1:
-        place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-        figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
+    if len(laid) > 1:
+        add_menu(figure, {skill: [traces] for skill, traces in laid.items()}, x=1, xanchor="right")
     return figure
 
 
 def _laid_out(cases: Sequence[tuple[bool, bool, str]], across: int) -> dict[str, list]:
-    """For each of :data:`OUTCOMES`, where its dots lie, what they say, and how the legend calls them."""
+    """Returns, for each of :data:`OUTCOMES`, the positions of its dots, their texts, and its name in the legend."""
     kinds = ((False, True), (True, False), (True, True), (False, False))  # (from scratch, after transfer)
     found: dict[str, list] = {"x": [], "y": [], "text": [], "name": []}
     begin = 0

@@ -16,3 +16,8 @@ def name_words(label: str) -> list[str]:
     """``"BookRestaurantIntent"`` → ``["book", "restaurant"]``; numbers are left out."""
     words = [w.lower() for w in re.split(r"[^A-Za-z]+", _HUMP.sub(" ", label)) if w]
     return [w for w in words if w not in _EMPTY]
+
+
+def spoken(label: str) -> str:
+    """Returns a label as its words, by which labels of two corpora are held to be the same."""
+    return " ".join(name_words(label))

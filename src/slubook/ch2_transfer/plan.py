@@ -17,9 +17,9 @@ import numpy as np
 
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.checkpoints import kept_pretrained, pretrained_folder, spoken
+from slubook.ch2_transfer.label_names import spoken
 from slubook.ch2_transfer.pretrained import Pretrained
-from slubook.ch2_transfer.pretraining import PretrainingConfig
+from slubook.ch2_transfer.pretraining import NETWORKS, PretrainingConfig, kept_pretrained
 from slubook.ch2_transfer.source import (
     EMBEDDED_SOURCE,
     PUBLIC_SOURCE,
@@ -33,10 +33,9 @@ from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Cell
+from slubook.experiments.cells import Key, Task
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Tables, Work
-from slubook.experiments.workers import Key, Task
-from slubook.files import KeptError
 
 FOLDS = 6
 #: Utterances of each source domain that are kept for joint training.
@@ -277,13 +276,5 @@ def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str = "") -> tup
 
 @cache
 def load_pretrained(kept: Kept) -> Pretrained:
-    """A pretrained network of the plan, read once by each worker.
-
-    Raises:
-        FileNotFoundError: when it is gone.
-        KeptError: when it is damaged, or another run has replaced it meanwhile.
-    """
-    network = Pretrained.load(pretrained_folder(kept.name))
-    if network.about["key"] != kept.key:
-        raise KeptError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
-    return network
+    """Reads a pretrained network of the plan, once in each worker; errors as ``Artefacts.named`` has them."""
+    return NETWORKS.named(*kept)

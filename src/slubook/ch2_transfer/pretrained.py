@@ -18,7 +18,7 @@ from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.named_heads import NamedHeads
 from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
-from slubook.experiments import saved
+from slubook.experiments import kept
 from slubook.files import replaced_folder
 
 #: Parts that a new skill can take over as they are. Its words come with the table, its heads from label names.
@@ -85,7 +85,7 @@ class Pretrained:
             "about": self.about,
         }
         with replaced_folder(folder) as draft:
-            saved.write(draft, facts, self.weights | heads)
+            kept.write(draft, facts, self.weights | heads)
             self.table.save(draft / "table")
 
     @classmethod
@@ -96,7 +96,7 @@ class Pretrained:
             FileNotFoundError: when there is nothing.
             KeptError: when it is damaged or of another format.
         """
-        with saved.opened(folder, "pretrained network", "make one with `slubook run transfer`") as (facts, tensors):
+        with kept.opened(folder, "pretrained network", "make one with `slubook run transfer`") as (facts, tensors):
             widths = tensors["heads.begin"].shape[1], tensors["heads.intent"].shape[1]
             heads = NamedHeads(facts["tag_words"], facts["intent_words"], *widths)
             heads.load_state_dict({n.removeprefix("heads."): v for n, v in tensors.items() if n.startswith("heads.")})

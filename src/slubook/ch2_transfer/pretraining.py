@@ -7,10 +7,13 @@ alone. The rows are thrown away with the domain. Taught in chapter 2, *Build it*
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,19 +21,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+import slubook
 from slubook.ch1_skills.crf import CRF, allowed_transitions
 from slubook.ch1_skills.encoding import Batch, Encoder, distinct_words, padded, spell
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import one_cycle
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.label_names import name_words
+from slubook.ch2_transfer.label_names import name_words, spoken
 from slubook.ch2_transfer.named_heads import NamedHeads
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
-from slubook.ch2_transfer.source import SourceDomain
+from slubook.ch2_transfer.source import SourceDomain, source_key
 from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
 from slubook.corpora.bio import OUTSIDE, to_bio
 from slubook.corpora.utterance import tokenize, words
+from slubook.experiments.kept import Artefacts
 from slubook.profiles import seed_everything
+
+#: Of pretraining: raise it when the same source and settings come to train another network.
+REVISION = 1
+#: Every pretrained network that is kept.
+NETWORKS = Artefacts("pretrained network", "pretrained", Pretrained.load, lambda network: network.about.get("key"))
+#: Where the network of a name is kept.
+pretrained_folder = NETWORKS.folder
+#: A pretrained network of chapter 2, or one over an embedding as in chapter 3.
+N = TypeVar("N")
 
 
 @dataclass(frozen=True)
@@ -298,3 +312,68 @@ def _tags(domain: SourceDomain) -> list[str]:
 @cache
 def _grammar(types: int) -> tuple[Tensor, Tensor]:
     return allowed_transitions([OUTSIDE, *(f"{p}-{t}" for t in range(types) for p in "BI")])
+
+
+def pretrained_key(domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None) -> str:
+    """Returns a hash of the source's texts and labels, the settings, the generic table, and the revision."""
+    parts = (source_key(domains), repr(config), table.key if table else "", f"revision {REVISION}")
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def kept_pretrained(
+    name: str, domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None
+) -> Pretrained:
+    """Returns the pretrained network ``name``: the one that is kept if it had the same source and settings.
+
+    Args:
+        name: of the network.
+        domains: annotated source domains.
+        config: sizes, steps and rates.
+        table: generic word vectors that the network reads.
+
+    Raises:
+        KeptError, OSError: as :meth:`slubook.experiments.kept.Artefacts.kept` does.
+    """
+    key = pretrained_key(domains, config, table)
+    return kept_network(NETWORKS, name, key, domains, config, lambda: pretrain(name, domains, config, table))
+
+
+def kept_network(
+    networks: Artefacts[N],
+    name: str,
+    key: str,
+    domains: Sequence[SourceDomain],
+    config: PretrainingConfig,
+    train: Callable[[], N],
+) -> N:
+    """Returns a kept network whose ``about`` says what it has seen.
+
+    That is: domains, utterances, and the names of slot types and intents; and the key, the version, and the seconds of
+    the processor that training took.
+
+    Args:
+        networks: of its kind.
+        name: of the network.
+        key: a hash of all that it depends on.
+        domains: annotated source domains.
+        config: sizes, steps and rates.
+        train: trains a new one.
+    """
+    utterances = sum(len(d.utterances) for d in domains)
+
+    def make() -> N:
+        start = time.process_time()
+        network = train()
+        network.about.update(
+            key=key,
+            version=slubook.__version__,
+            seconds=round(time.process_time() - start, 1),
+            updates=config.updates,
+            domains=len(domains),
+            utterances=utterances,
+            slot_types=sorted({spoken(t) for d in domains for t in d.slot_types}),
+            intents=sorted({spoken(i) for d in domains for i in d.intents}),
+        )
+        return network
+
+    return networks.kept(name, key, make, f"training on {utterances:,} requests of {len(domains)} domains")

@@ -5,7 +5,7 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw of
   the embedded corpus ``assistant-en``, to show the machinery.
 - *Settings*: chosen on the dev split, by equal numbers of trials for chapter 1's network and for chapter 3's
-  (:mod:`slubook.ch3_elmol.tuning_benchmark`; ``results/benchmark_tuning.json``); MaxEnt-CRF chooses its
+  (:mod:`slubook.ch3_elmol.tuning`; ``results/benchmark_tuning.json``); MaxEnt-CRF chooses its
   regularisation at each fit. Dev also chooses a network's epoch, as in most papers. The language model is trained for
   as long as chapter 3's longest. Early prototypes, other code than this, were judged on the test split; nothing here
   was chosen by them.
@@ -44,17 +44,16 @@ from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
 from slubook.ch3_elmol.contextual import Embedding
 from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart
-from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read
-from slubook.ch3_elmol.places import Beneath, Places
+from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Beneath, Places, Read
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.runner import Work
-from slubook.experiments.trials import Changes, changed
-from slubook.experiments.workers import Key, Measured, Task
+from slubook.experiments.tuning import Changes, changed
 
 #: What the pretrained input of a model is, for the page.
 BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
@@ -99,7 +98,7 @@ class Contextual:
         return ContextDNN(config=DNNConfig(self.network, self.training), start=ContextStart(embedding, self.unfreezing))
 
 
-#: What tuning chose (:mod:`slubook.ch3_elmol.tuning_benchmark`), where it differs from the start.
+#: What tuning chose (:mod:`slubook.ch3_elmol.tuning`), where it differs from the start.
 CHOSEN: dict[str, Changes] = {
     "dnn_pool": {},
     "elmol": {

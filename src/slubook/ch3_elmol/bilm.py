@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slubook.ch1_skills.lstm import Recurrence, Steps
-from slubook.experiments import saved
+from slubook.experiments import kept
 from slubook.files import replaced_folder
 
 #: What a folder should hold, and how to come by one.
@@ -202,7 +202,7 @@ class BiLM(nn.Module):
         """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
         facts = {"config": asdict(self.config), "characters": list(self.names), "about": self.about}
         with replaced_folder(folder) as draft:
-            saved.write(draft, facts, self.state_dict())
+            kept.write(draft, facts, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -212,7 +212,7 @@ class BiLM(nn.Module):
             FileNotFoundError: when there is nothing.
             KeptError: when it is damaged or of another format.
         """
-        with saved.opened(folder, WHAT, REMEDY) as (facts, weights):
+        with kept.opened(folder, WHAT, REMEDY) as (facts, weights):
             found = cls(facts["characters"], config_from(facts["config"]))
             found.load_state_dict(weights)
             found.about = facts["about"]

@@ -8,12 +8,10 @@ with other random numbers. Taught in chapter 3, *Build it*.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 
 import torch
@@ -23,18 +21,22 @@ from tqdm import tqdm
 
 import slubook
 from slubook.ch1_skills.encoding import distinct_words, numbered
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch1_skills.tables import text_key
 from slubook.ch1_skills.training import TrainingConfig, batches
-from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
+from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig
 from slubook.ch3_elmol.contextual import match_norm
 from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.experiments import saved
-from slubook.files import KeptError, one_at_a_time, replaced_file
-from slubook.profiles import cache_dir, seed_everything
+from slubook.experiments.kept import Artefacts, state_of, write_weights
+from slubook.files import KeptError, replaced_file
+from slubook.profiles import seed_everything
 
 #: Of the training: raise it when the same text and settings come to train another model.
 REVISION = 2
+#: Every language model that is kept.
+LANGUAGE_MODELS = Artefacts(WHAT, "bilm", LanguageModel.load, lambda model: model.reader.about.get("kept_key"))
+#: Where the model of a name is kept.
+bilm_folder = LANGUAGE_MODELS.folder
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class _Progress:
         about = {"key": key, "done": str(self.done), "seconds": str(self.seconds + seconds)}
         about["devices"] = "\n".join(self.devices)
         with replaced_file(path) as draft:
-            saved.write_weights(draft, tensors, about)
+            write_weights(draft, tensors, about)
 
     def restore(self, path: Path, key: str) -> None:
         """Go back to what :meth:`save` wrote."""
@@ -219,11 +221,6 @@ def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageM
     return LanguageModel(BiLM(sorted(letter for letter, _ in letters), c.model), OutputWords(known, c.model.width))
 
 
-def bilm_folder(name: str) -> Path:
-    """Where the language model ``name`` is kept."""
-    return cache_dir() / "bilm" / name
-
-
 def kept_bilm(
     name: str,
     sentences: Sequence[Sequence[str]],
@@ -234,11 +231,9 @@ def kept_bilm(
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> LanguageModel:
-    """The language model ``name``: that which is kept if it had the same text and settings, else trained.
+    """Returns the language model ``name``: the one that is kept if it had the same text and settings, else a new one.
 
-    Training takes minutes, and where stderr is no terminal there is no bar: a line there says what is done. Half-way
-    states are kept beside the folder, so that a training that was stopped goes on; they are removed when the model is
-    there, those of another text or other settings as well.
+    The state of a training is kept beside the folder until its model is there, so that it can be resumed.
 
     Args:
         name: of the model.
@@ -249,34 +244,29 @@ def kept_bilm(
         device: ``"cpu"`` or ``"cuda"``.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
         seed: of everything drawn.
-        check: called before it begins and again before it saves; it raises where the folder must not be replaced.
+        check: called first, and around training; it raises where the folder must not be replaced.
 
     Raises:
         OSError: when the folder cannot be written.
         ValueError: when there is too little text, or what is kept is damaged.
     """
     folder, key = folder or bilm_folder(name), kept_key(sentences, config, measured_on, seed)
-    with one_at_a_time(folder):
+
+    def make() -> LanguageModel:
         check()
-        if (folder / "reader" / saved.FACTS).is_file():
-            kept = LanguageModel.load(folder)
-            if kept.reader.about.get("kept_key") == key:
-                return kept
-        kind = "ELMoL" if config.model.layers == 1 else "ELMo"
-        print(f"{kind} {name}: training on {len(sentences):,} requests, once", file=sys.stderr, flush=True)
-        half = folder.with_name(f"{name}-{key}.safetensors")
-        model = train_bilm(name, sentences, config, seed, keep=half, device=device)
+        model = train_bilm(name, sentences, config, seed, keep=state_of(folder, key), device=device)
         match_norm(model.reader, measured_on)
         model.reader.about["kept_key"] = key
         check()
-        model.save(folder)
-        for done in folder.parent.glob(f"{escape(name)}-{'[0-9a-f]' * len(key)}.safetensors"):
-            done.unlink(missing_ok=True)  # half-way states of this training, and of those whose model it replaces
-        return LanguageModel.load(folder)
+        return model
+
+    check()
+    how = f"training {'ELMoL' if config.model.layers == 1 else 'ELMo'} on {len(sentences):,} requests"
+    return LANGUAGE_MODELS.kept(name, key, make, how, folder)
 
 
 def kept_key(
     sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]], seed: int = 0
 ) -> str:
-    """A hash of all that a kept language model depends on; it stands in its ``about``."""
+    """Returns a hash of all that a kept language model depends on; it stands in its ``about``."""
     return text_key([*sentences, *measured_on], (REVISION, config, seed))

@@ -18,7 +18,7 @@ from slubook.ch1_skills.encoding import Encoder
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.contextual import ContextualNetwork, Embedding
-from slubook.experiments import saved
+from slubook.experiments import kept
 from slubook.files import replaced_folder
 
 #: What a network does with an embedding.
@@ -59,7 +59,7 @@ class ContextPretrained:
         """Write everything but a table of word vectors, which is kept elsewhere; aside first, then renamed."""
         with replaced_folder(folder) as draft:
             self.base.save(draft / "base")
-            saved.write_weights(draft / "reading.safetensors", self.reading)
+            kept.write_weights(draft / "reading.safetensors", self.reading)
             if isinstance(self.embedding, BiLM):
                 self.embedding.save(draft / "reader")
 
@@ -76,7 +76,7 @@ class ContextPretrained:
             KeptError: when it is damaged or of another format.
         """
         base = Pretrained.load(folder / "base")
-        with saved.reading(folder, "pretrained network"):
+        with kept.reading(folder, "pretrained network"):
             found = load_file(folder / "reading.safetensors")
             reading = {name: found[name] for name in READING}
         return cls(base, BiLM.load(folder / "reader") if isinstance(embedding, BiLM) else embedding, reading)

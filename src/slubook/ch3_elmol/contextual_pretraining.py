@@ -1,11 +1,14 @@
 """Stage one of transfer with an embedding: as chapter 2's, and the embedding may learn when its schedule says so.
 
+The networks are kept as those of chapter 2 are.
 Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,11 +16,19 @@ import torch
 from torch import Tensor
 
 from slubook.ch1_skills.encoding import distinct_words
-from slubook.ch2_transfer.pretraining import Pretraining, PretrainingConfig, learn
+from slubook.ch2_transfer.pretraining import (
+    NETWORKS,
+    Pretraining,
+    PretrainingConfig,
+    kept_network,
+    learn,
+    pretrained_key,
+)
 from slubook.ch2_transfer.source import SourceDomain
 from slubook.ch3_elmol.context_pretrained import READING, ContextPretrained
 from slubook.ch3_elmol.contextual import ContextBatch, ContextualNetwork, Embedding, with_context
 from slubook.ch3_elmol.unfreezing import Unfreezing, UnfreezingConfig
+from slubook.experiments.kept import Artefacts
 from slubook.profiles import seed_everything
 
 #: How often the schedule looks at the loss of the batches since.
@@ -87,3 +98,42 @@ def pretrain_contextual(
     layers = enumerate(model.network.embedding.parts())
     learn(model, name, c, rng, [(part, partial(state.speed, f"embedding {k}")) for k, part in layers], watch)
     return model.eval().finished_with_embedding(name), state.since
+
+
+def networks_over(embedding: Embedding) -> Artefacts[ContextPretrained]:
+    """Returns the kind of kept networks that read ``embedding``."""
+    return replace(NETWORKS, load=partial(ContextPretrained.load, embedding=embedding))
+
+
+def kept_contextual(
+    name: str,
+    domains: Sequence[SourceDomain],
+    embedding: Embedding,
+    origin: str,
+    config: PretrainingConfig,
+    unfreezing: UnfreezingConfig,
+    seed: int = 0,
+) -> ContextPretrained:
+    """Returns the pretrained network ``name`` over an embedding: the one that is kept if all was the same.
+
+    Its ``about`` also says at which progress each layer of the embedding was unfrozen (``unfrozen``).
+
+    Args:
+        name, domains, config: as for :func:`slubook.ch2_transfer.pretraining.kept_pretrained`.
+        embedding: what it reads.
+        origin: a hash of what the embedding was made from.
+        unfreezing: when the embedding may learn.
+        seed: of everything drawn.
+
+    Raises:
+        KeptError, OSError: as :meth:`slubook.experiments.kept.Artefacts.kept` does.
+    """
+    parts = (pretrained_key(domains, config), origin, repr((unfreezing, seed)))
+    key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+    def train() -> ContextPretrained:
+        network, unfrozen = pretrain_contextual(name, domains, embedding, config, unfreezing, seed)
+        network.about["unfrozen"] = unfrozen
+        return network
+
+    return kept_network(networks_over(embedding), name, key, domains, config, train)

@@ -18,22 +18,20 @@ import torch
 from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
 from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skill_vectors import general_table
-from slubook.ch1_skills.tables import kept_table, table_folder, text_key
+from slubook.ch1_skills.tables import VECTORS, kept_table, text_key
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.checkpoints import pretrained_folder
 from slubook.ch2_transfer.plan import Kept, Source
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
-from slubook.ch3_elmol.bilm_training import BiLMTraining, bilm_folder, kept_bilm
-from slubook.ch3_elmol.checkpoints import kept_contextual
+from slubook.ch3_elmol.bilm_training import LANGUAGE_MODELS, BiLMTraining, kept_bilm
 from slubook.ch3_elmol.context_pretrained import ContextPretrained
 from slubook.ch3_elmol.contextual import Embedding, WordVectors, match_norm
+from slubook.ch3_elmol.contextual_pretraining import kept_contextual, networks_over
 from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.ch3_elmol.perplexity import perplexity
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora import general
 from slubook.corpora.download import fetch
 from slubook.corpora.utterance import words
-from slubook.files import KeptError
 from slubook.profiles import stable_hash
 
 #: Sentences of general English for perplexity.
@@ -252,35 +250,41 @@ def pretrain_all(
 
 @cache
 def load_embedding(read: Read) -> Embedding:
-    """An embedding of the plan, read once by each worker.
-
-    Raises:
-        FileNotFoundError: when it is gone.
-        KeptError: when it is damaged, or another run has replaced it meanwhile.
-    """
+    """Reads an embedding of the plan, once in each worker; errors as ``Artefacts.named`` has them."""
     if read.kind in MODELS:
-        reader = LanguageModel.load(bilm_folder(read.name)).reader
-        if reader.about["kept_key"] != read.made:
-            raise KeptError(f"the language model {read.name} was replaced by another run: run this one again")
+        reader = LANGUAGE_MODELS.named(read.name, read.made).reader
         reader.scale *= read.scale
         return reader
-    table = VectorTable.load(table_folder(read.name))
-    if table.key != read.made:
-        raise KeptError(f"the word vectors {read.name} were replaced by another run: run this one again")
-    vectors = WordVectors(table)
+    vectors = WordVectors(VECTORS.named(read.name, read.made))
     vectors.scale = torch.tensor([read.scale])
     return vectors
 
 
 @cache
 def load_contextual(kept: Kept, read: Read) -> ContextPretrained:
-    """A pretrained network of the plan, read once by each worker.
+    """Reads a pretrained network of the plan, once in each worker; errors as ``Artefacts.named`` has them."""
+    return networks_over(load_embedding(read)).named(*kept)
 
-    Raises:
-        FileNotFoundError: when it is gone.
-        KeptError: when it is damaged, or another run has replaced it meanwhile.
-    """
-    network = ContextPretrained.load(pretrained_folder(kept.name), load_embedding(read))
-    if network.about["key"] != kept.key:
-        raise KeptError(f"the pretrained network {kept.name} was replaced by another run: run this one again")
-    return network
+
+class Beneath(NamedTuple):
+    """What was learned from a pool of requests: word vectors, the same as an embedding, and a language model."""
+
+    table: VectorTable
+    vectors: WordVectors
+    reader: BiLM
+
+    def stamps(self) -> dict[str, str]:
+        """Returns hashes of the numbers in both, by name, for :class:`slubook.experiments.cells.Measured`."""
+        return {self.table.name: self.table.stamp, f"language model {self.table.name}": self.reader.stamp}
+
+
+class Places(NamedTuple):
+    """Where the word vectors and the language model of the benchmark are kept; each worker reads them once."""
+
+    vectors: Read
+    reader: Read
+
+    def load(self) -> Beneath:
+        """Reads both; errors as ``Artefacts.named`` has them."""
+        vectors = load_embedding(self.vectors)
+        return Beneath(vectors.table, vectors, load_embedding(self.reader))

@@ -1,4 +1,4 @@
-"""Figures of chapter 3: what learns when, the loss that is watched, rates, a word's senses, gains with the claims."""
+"""Figures of chapter 3: which layers learn when, the dev loss, rates, a word's senses, gains beside the claims."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from slubook.book import figure_style as style
 from slubook.book.figure_diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
-from slubook.book.figure_style import BUTTON, PALETTE, SMALL, SYMBOLS, TEXT, blank, wrap
+from slubook.book.figure_style import PALETTE, SMALL, TEXT, blank, marker, wrap
 from slubook.evaluation.intervals import Interval
 
 __all__ = ["Senses", "losses", "rates", "reductions", "senses", "stages"]
 
 _READER = {
-    "letters": Box(0, 5.6, 0.0, "letters", "a vector for any word, from its letters"),
+    "characters": Box(0, 5.6, 0.0, "letters", "a vector for any word, from its letters"),
     "forwards": Box(0, 2.7, 2.3, "LSTM →", "has read what stands before a word"),
     "backwards": Box(2.9, 5.6, 2.3, "← LSTM", "has read what stands behind a word"),
 }
@@ -29,7 +30,7 @@ _NETWORK = {
     "slots": Box(0, 4.8, 9.2, "slots", "a bi-LSTM and a score for each tag"),
     "intent": Box(5.2, 10, 9.2, "intent", "a bi-LSTM and a score for each intent"),
 }
-_ABOVE = (("letters", "forwards"), ("letters", "backwards"), ("forwards", "mix"), ("backwards", "mix"),
+_ABOVE = (("characters", "forwards"), ("characters", "backwards"), ("forwards", "mix"), ("backwards", "mix"),
           ("mix", "common"), ("words", "common"), ("common", "slots"), ("common", "intent"))  # fmt: skip
 _TEXT, _LABELS, _ABSENT = "learned from text alone", "learned from annotations", "not part of it"
 _KINDS = {_TEXT: PALETTE[0], _LABELS: PALETTE[2], _ABSENT: PALETTE[6]}
@@ -37,9 +38,9 @@ _AROUND = ((2.8, -0.8, "<i>book a table</i>"), (8.05, 3.9, "<i>book a table</i>"
 _DIAGRAM = Diagram(_READER | _GUESS | _NETWORK, _ABOVE, _AROUND, _KINDS)
 
 
-def _stage(button: str, caption: str, lstm: float, letters: float) -> Stage:
-    """A stage with annotations, in which the two layers of the language model are filled as told."""
-    looks = {"letters": (_TEXT, letters), "forwards": (_TEXT, lstm), "backwards": (_TEXT, lstm)}
+def _stage(button: str, caption: str, lstm: float, characters: float) -> Stage:
+    """Returns a stage with annotations, with the fill of the language model's two layers."""
+    looks = {"characters": (_TEXT, characters), "forwards": (_TEXT, lstm), "backwards": (_TEXT, lstm)}
     return Stage(button, caption, looks | {"guess": (_ABSENT, STILL)} | dict.fromkeys(_NETWORK, (_LABELS, LEARNS)))
 
 
@@ -57,7 +58,7 @@ STAGES = (
 
 
 def stages() -> go.Figure:
-    """The network of chapter 3 as a diagram; buttons go through the stages, and layers light up when they are unfrozen.
+    """Draws the network of chapter 3; buttons go through the stages, and layers light up when they are unfrozen.
 
     Filled boxes learn at that stage, hollow ones are read as they are.
     """
@@ -67,7 +68,7 @@ def stages() -> go.Figure:
 def losses(
     curves: Mapping[str, Mapping[int, float]], unfrozen: Mapping[str, Sequence[float]], layers: Sequence[str]
 ) -> go.Figure:
-    """The loss of dev utterances against updates, for each schedule; stars where a layer of the embedding was unfrozen.
+    """Draws dev loss against updates for each schedule, with stars where a layer of the embedding was unfrozen.
 
     Args:
         curves: for each schedule, the loss after so many updates.
@@ -77,9 +78,10 @@ def losses(
     figure = blank(height=440, xaxis={"title": "updates"}, yaxis={"title": "dev loss, an utterance"})
     for k, (name, curve) in enumerate(curves.items()):
         at, loss = sorted(curve), [curve[u] for u in sorted(curve)]
-        line, marker = {"color": PALETTE[k]}, {"symbol": SYMBOLS[k], "size": 6}
+        look = marker(k, 6)
+        line = {"color": look.pop("color")}
         figure.add_scatter(
-            x=at, y=loss, mode="lines+markers", line=line, marker=marker, name=name, legendgroup=name,
+            x=at, y=loss, mode="lines+markers", line=line, marker=look, name=name, legendgroup=name,
             hovertemplate=f"after %{{x}} updates: %{{y:.2f}}<extra>{html.escape(name)}</extra>",
         )  # fmt: skip
         if not len(unfrozen[name]):
@@ -95,11 +97,11 @@ def losses(
 
 
 def rates(by_schedule: Mapping[str, Mapping[str, Sequence[float]]], *, every: int = 2) -> go.Figure:
-    """The rate of each layer over the updates; a button for each schedule. A layer that is frozen has no line.
+    """Draws the rate of each layer over the updates; a button for each schedule. A frozen layer has no line.
 
     Args:
         by_schedule: for each schedule, each layer's rates as :func:`slubook.ch3_elmol.unfreezing.rates_of` gives them.
-        every: draw every so many-th update.
+        every: draw one update in so many.
     """
     drawn = {
         how: [[r or None for r in layer[::every]] for layer in layers.values()] for how, layers in by_schedule.items()
@@ -117,9 +119,7 @@ def rates(by_schedule: Mapping[str, Mapping[str, Sequence[float]]], *, every: in
         dash = "dash" if name.startswith("ELMoL") else "solid"
         line = {"color": PALETTE[k], "dash": dash, "width": 2.5}
         figure.add_scatter(x=updates, y=y, mode="lines", line=line, name=name, hovertemplate="%{y:.2g}")
-    buttons = [{"label": how, "method": "restyle", "args": [{"y": y}]} for how, y in drawn.items()]
-    place = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
+    style.add_menu(figure, {how: [{"y": y}] for how, y in drawn.items()}, **style.IN_A_ROW)
     return figure
 
 
@@ -141,7 +141,7 @@ _GROUPS = 6  # told apart in a map; the last are all others
 
 
 def senses(words: Mapping[str, Senses]) -> go.Figure:
-    """Two maps of the requests in which a word stands, side by side; on a phone, one above the other.
+    """Draws two maps of the requests in which a word stands, side by side; on a phone, one above the other.
 
     Args:
         words: a menu chooses among them; all have the same two panels.
@@ -165,18 +165,15 @@ def senses(words: Mapping[str, Senses]) -> go.Figure:
         panel, group = divmod(k, _GROUPS)
         figure.add_scatter(
             **{name: values[k] for name, values in first.items()}, mode="markers", legendgroup=f"group {group}",
-            marker={"color": PALETTE[group], "symbol": SYMBOLS[group], "size": 7, "opacity": 0.85},
+            marker=marker(group, 7, opacity=0.85), hovertemplate="%{text}<extra></extra>",
             xaxis="x2" if panel else "x", yaxis="y2" if panel else "y",
-            hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    buttons = [{"label": word, "method": "restyle", "args": [traces]} for word, traces in laid.items()]
-    place = {"x": 0, "xanchor": "left", "y": 1.1, "yanchor": "bottom"}
-    figure.update_layout(updatemenus=[{**BUTTON, **place, "buttons": buttons}])
+    style.add_menu(figure, {word: [traces] for word, traces in laid.items()}, y=1.1)
     return figure
 
 
 def _laid_out(one: Senses) -> dict[str, list]:
-    """For each panel and each of the groups, where its points lie, what they say, and what the legend says."""
+    """Returns, for each panel and group, the positions of its points, their texts, and its name in the legend."""
     common = [group for group, _ in Counter(one.groups).most_common()]
     named = common if len(common) <= _GROUPS else common[: _GROUPS - 1]
     place = np.array([named.index(g) if g in named else _GROUPS - 1 for g in one.groups])
@@ -199,7 +196,7 @@ def reductions(
     *,
     x: str = "fewer utterances with a mistake (%)",
 ) -> go.Figure:
-    """Relative error reductions of several methods against several others, with intervals, and what was claimed.
+    """Draws relative error reductions of several methods against several others, with intervals and claimed figures.
 
     Args:
         series: for each baseline, the reduction of each method against it.
@@ -225,21 +222,15 @@ def reductions(
     )
     figure.add_vline(x=0, line={"color": TEXT, "width": 1})
     for k, (base, one) in enumerate(series.items()):
-        low, point, high = (100 * np.array([getattr(i, end) for i in one.values()]) for end in ("low", "point", "high"))
+        low, point, high = style.percentages(one.values())
         figure.add_scatter(
             x=point, y=[row[base, m] for m in one], mode="markers", name=base,
-            error_x={"array": high - point, "arrayminus": point - low, "thickness": 2, "width": 0},
-            marker={"color": PALETTE[k], "symbol": SYMBOLS[k], "size": 9},
+            marker=marker(k, 9), error_x=style.bars(low, point, high, width=0),
             text=[f"<b>{html.escape(m)}</b> {html.escape(base)}:<br>{i.percent(' %')}" for m, i in one.items()],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     stated = {pair: ends for pair, ends in claimed.items() if pair in row}
     if stated:
-        reach = [100 * (upper - value) if upper else 0 for value, upper in stated.values()]
-        figure.add_scatter(
-            x=[100 * value for value, _ in stated.values()], y=[row[pair] for pair in stated],
-            error_x={"array": reach, "arrayminus": [0] * len(reach), "color": TEXT, "thickness": 5, "width": 0},
-            mode="markers", name="the article's figure", hoverinfo="skip",
-            marker={"color": TEXT, "symbol": "line-ns-open", "size": 16, "line": {"width": 3, "color": TEXT}},
-        )  # fmt: skip
+        marks = [row[pair] for pair in stated]
+        style.add_claimed(figure, [*stated.values()], marks, "the article's figure", hoverinfo="skip")
     return figure

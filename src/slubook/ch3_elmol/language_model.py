@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slubook.ch1_skills.lstm import blocks
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol.bilm import REMEDY, WHAT, BiLM
-from slubook.experiments import saved
+from slubook.experiments import kept
 from slubook.files import replaced_folder
 
 
@@ -52,7 +52,7 @@ class LanguageModel(nn.Module):
         """Write both parts; aside first, then renamed: never half there."""
         with replaced_folder(folder) as draft:
             self.reader.save(draft / "reader")
-            saved.write_weights(draft / "output.safetensors", self.output.state_dict())
+            kept.write_weights(draft / "output.safetensors", self.output.state_dict())
             (draft / "words.json").write_text(json.dumps(self.output.words, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
@@ -66,7 +66,7 @@ class LanguageModel(nn.Module):
         if not (folder / "reader").is_dir():
             raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
         reader = BiLM.load(folder / "reader")
-        with saved.reading(folder, WHAT):
+        with kept.reading(folder, WHAT):
             words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
             output = OutputWords(Counter(words), reader.config.width)
             output.load_state_dict(load_file(folder / "output.safetensors"))

@@ -17,7 +17,7 @@ from slubook.ch3_elmol.contextual_training import ContextRecipe
 from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.trials import Changes, changed
+from slubook.experiments.tuning import Changes, changed
 
 METHODS = EXPERIMENTS["elmol"].methods
 

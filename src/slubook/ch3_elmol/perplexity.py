@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from slubook.ch1_skills.output_words import BOUNDARY, UNKNOWN
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol.bilm_training import Text
 from slubook.ch3_elmol.language_model import LanguageModel
 
@@ -46,13 +46,13 @@ def perplexity(
     for start in range(0, len(order), batch):
         *given, rows = text.batch(order[start : start + batch], "cpu")
         states, targets = model.guesses(*given, rows)
-        known = targets[0] != UNKNOWN
+        known = targets[0] != OutputWords.UNKNOWN
         counts += torch.tensor([len(known), int(known.sum())])
         unknown += int((~known).sum())
-        words += int((targets[0] != BOUNDARY).sum())
+        words += int((targets[0] != OutputWords.BOUNDARY).sum())
         for direction in (0, 1):
             surprise = model.output.surprise(states[direction], targets[direction]).double()
-            sums[direction] += torch.stack([surprise.sum(), surprise[targets[direction] != UNKNOWN].sum()])
+            sums[direction] += torch.stack([surprise.sum(), surprise[targets[direction] != OutputWords.UNKNOWN].sum()])
     figures = {
         f"{name}{ending}": math.exp(sums[direction, kind] / counts[kind])
         for direction, name in enumerate(("forward", "backward"))

@@ -1,67 +1,65 @@
-"""How chapter 3's settings on a new skill were chosen: for every method by equal budgets, on dev sets only.
+"""How chapter 3's settings were chosen: on dev sets only, by the trials in ``results/``.
 
-``slubook tune elmol`` keeps every trial in ``results/elmol_tuning.json``; what is chosen stands in the defaults of
-:class:`slubook.ch3_elmol.methods.Settings`, and a test holds the two equal.
+``elmol_tuning.json``: each method has nine trials on a new skill. Round 1 is three learning rates with two values of
+dropout. Round 2 changes one thing each of the best of these: twice the rate, past the edge where it stands at one, and
+once how much slower the embedding learns or, where that is fixed or it never learns, word dropout. Skills and draws are
+chapter 2's; all topics of these skills are left out of pretraining, and the published run learns none of their group.
+The first three trials are also made over other pretrained inputs (:data:`OTHERWISE`). The usual input is the best of
+these, but for the norm, which is one for all embeddings in the published run. Norms, and word dropout where the
+embedding learns slowly or at once, were tried after that run and did not change it.
 
-- *Budget*: nine trials for each method. Six are three learning rates with two values of dropout. Three change one thing
-  each of the best of those six: two the rate, past the edge where the best stands at one, else a little up and down;
-  and one how much slower the embedding learns, or where that is fixed or it never learns, word dropout.
-- *What lies beneath*: three of those first trials, those with the lower dropout, are made over something else as well
-  (:data:`OTHERWISE`): FastText that read for another number of epochs, an embedding of another norm, or one that
-  learned at another rate in stage one, or did not learn there. The usual is what came out best of the three, but for
-  the norm: in the published run all embeddings have one, and the rows of norms were measured after it, of tables of
-  words and of ELMoL that is always frozen. Both tables are best at the usual norm; ELMoL that is always frozen is a
-  little better at half of it, by less than two standard errors. Word dropout is among the three changes above unless
-  the embedding learns slowly or at once; for those three methods it was varied after the published run, which it did
-  not change.
-- *Skills, draws, choice*: as in chapter 2 (:mod:`slubook.ch2_transfer.tuning`). The skills are of another of
-  the six groups than those of the published run, and all their topics are left out of its pretraining.
-- *Not tuned*: all else of what is pretrained, and how; when the embedding may learn; sizes of layers, the batch, and
-  the number of updates.
+``benchmark_tuning.json``: ten trials each of chapter 1's network over FastText, whose settings the one from scratch
+has, too, and of chapter 3's over ELMoL, whose settings the one over FastText has, too. So two rows that are compared
+differ in their pretrained input. Six trials were fixed beforehand; four change one thing each of the best of them. All
+are on the training and dev splits as they are, where the least error of seven hundred utterances is a noisy choice.
 
-Taught in chapter 3, *The protocol*.
+Taught in chapter 3, *The protocol*, and on the page *The benchmark*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
-from slubook.ch1_skills.skillsets import Skill
+from slubook.ch1_skills.dnn import DNN
 from slubook.ch2_transfer.plan import Kept, folds_of, load_pretrained
 from slubook.ch2_transfer.protocol import choose
-from slubook.ch2_transfer.tuning import DRAWS, SKILLS, best
-from slubook.ch3_elmol.contextual_training import ContextRecipe
-from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
+from slubook.ch2_transfer.tuning import SKILLS
+from slubook.ch3_elmol import benchmark
+from slubook.ch3_elmol.embeddings import Places, Read, load_contextual, pretrain_all
 from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings
 from slubook.ch3_elmol.protocol import GROUPS, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
-from slubook.experiments.search import Cell, Rows, Search, dev_error
+from slubook.corpora.utterance import Utterance
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.trials import Changes, Round, changed
+from slubook.experiments.tuning import Ground, Search, TrialCell, dev_error, least
+from slubook.profiles import seed_everything
 
-#: Round 1 tries every rate with every dropout; the last schedule has lower rates built in.
-RATES: dict[str, tuple[float, ...]] = {method: (0.6, 1.0, 1.6) for method in METHODS if method not in AS}
-RATES["elmol_ulmfit"] = (1.0, 1.6, 2.5)
-DROPOUT = (0.3, 0.4)
-ROUNDS = {
-    method: (Round(1, DRAWS, tuple({"rate": rate, "network.dropout": d} for d in DROPOUT for rate in rates)),)
-    for method, rates in RATES.items()
+HEAD = {
+    "about": {
+        "error": "share of dev utterances with a mistake in intent or slots",
+        "choice": "the least dev error",
+        "not_tuned": "sizes of language models, all else of pretraining, when an embedding may learn, sizes of layers, "
+        "the batch, and the updates",
+    },
+    "skills": list(SKILLS),
+    "updates": START.training.updates,
+}
+BENCHMARK_HEAD = {
+    "about": HEAD["about"] | {"not_tuned": "what is learned from the pool, and MaxEnt-CRF"},
+    "corpus": benchmark.CORPUS,
+    "splits": ["train", "dev"],
 }
 
 
-@dataclass(frozen=True)
-class Otherwise:
-    """A method over something else.
+class Otherwise(NamedTuple):
+    """A method over something else than the usual.
 
-    Attributes:
-        method: which.
-        epochs: of its FastText table; ``None`` for the usual.
-        reduced: in stage one, the rate of the embedding's highest layer; ``None`` for the usual.
-        source: its schedule in stage one; ``None`` for the usual.
-        norm: of the embedding, as a multiple of the usual one.
-        word_dropout: on the new skill; ``None`` for the usual.
+    That is FastText of so many ``epochs``; in stage one another rate of the embedding's highest layer (``reduced``), or
+    another schedule (``source``); an embedding of another ``norm``, as a multiple of the usual one; or another
+    ``word_dropout`` on the new skill.
     """
 
     method: str
@@ -70,11 +68,6 @@ class Otherwise:
     source: str | None = None
     norm: float | None = None
     word_dropout: float | None = None
-
-    def trials(self) -> tuple[Changes, ...]:
-        """The first three of the method's, with what is otherwise in them."""
-        more = {"network.word_dropout": self.word_dropout} if self.word_dropout else {}
-        return tuple({**changes, **more} for changes in ROUNDS[self.method][0].trials[:3])
 
     @property
     def late(self) -> bool:
@@ -112,108 +105,34 @@ OTHERWISE = {
     "elmo_words": Otherwise("elmo", word_dropout=0.25),
     "elmol_trained_words": Otherwise("elmol_trained", word_dropout=0.25),
 }
-ROUNDS |= {name: (Round(1, DRAWS, other.trials()),) for name, other in OTHERWISE.items()}
+#: What is tried under each name.
+TRIED = {method: Otherwise(method) for method in METHODS if method not in AS} | OTHERWISE
+Networks = Mapping[str, tuple[Kept, Read | None]]
 
 
-def method_of(name: str) -> str:
-    """The method of :data:`slubook.ch3_elmol.methods.METHODS` that is tried under a name."""
-    return OTHERWISE[name].method if name in OTHERWISE else name
+def trial_errors(cells: Sequence[TrialCell], networks: Networks, unfreezing: UnfreezingConfig) -> list[float]:
+    """Returns the dev error of the one cell, over its method's pretrained network and, if it has one, embedding."""
+    [cell] = cells
+    kept, read = networks[cell.trial.method]
+    source, draw = load_contextual(kept, read) if read else load_pretrained(kept), cell.draw
+    return [dev_error(learned(TRIED[cell.trial.method].method, source, cell.config, draw, unfreezing), draw[1])]
 
 
-def second(method: str, stands: Changes) -> Round:
-    """Round 2: one thing each changed of what round 1 chose."""
-    rate, rates = stands["rate"], RATES[method]
-    by = {rates[0]: (1 / 1.6, 1 / 2.5), rates[-1]: (1.6, 2.5)}.get(rate, (1.25, 0.8))
-    learns = method in HOW and HOW[method].skill in ("slowly", "at_once")
-    other: Changes = {"reduced": 0.2} if learns else {"network.word_dropout": 0.25}
-    changes = (*({"rate": round(rate * factor, 3)} for factor in by), other)
-    return Round(2, DRAWS, tuple({**stands, **change} for change in changes))
-
-
-ABOUT = {
-    "error": "share of dev utterances with a mistake in intent or slots",
-    "choice": "the least dev error",
-    "not_tuned": "sizes of language models, all else of pretraining, when an embedding may learn, sizes of layers, "
-    "the batch, and the updates",
-}
-
-
-@dataclass(frozen=True)
-class ElmolSearch(Search):
-    """Chapter 3's search.
-
-    Attributes:
-        listed: the skills to tune on, each with its training size. None are needed to read a record.
-        networks: the pretrained network of each method, and its embedding if it has one.
-        settings: of what comes before the new skill.
-    """
-
-    listed: Sequence[tuple[Skill, int]] = ()
-    networks: Mapping[str, tuple[Kept, Read | None]] = field(default_factory=dict)
-    settings: Settings = field(default_factory=Settings)
-    experiment = "elmol"
-    protocol = EXPERIMENTS["elmol"].protocol
-
-    def rounds(self) -> Mapping[str, Sequence[Round]]:
-        """What is tried, by method."""
-        return ROUNDS
-
-    def head(self) -> dict[str, Any]:
-        """What the record says before its methods."""
-        return {"about": ABOUT, "skills": list(SKILLS), "updates": START.training.updates}
-
-    def configured(self, method: str, changes: Changes) -> ContextRecipe:
-        """The first recipe with ``changes``."""
-        return changed(START, changes)
-
-    def chosen(self, trials: Mapping[str, Rows]) -> dict[str, Mapping[str, Any]]:
-        """The best trial of each method."""
-        return {m: best(rows) for m, rows in trials.items()}
-
-    def later(self, trials: Mapping[str, Rows]) -> Mapping[str, Sequence[Round]]:
-        """Round 2, from what round 1 chose."""
-        chosen = self.chosen(trials).items()
-        return {method: [second(method, stands["changes"])] for method, stands in chosen if method not in OTHERWISE}
-
-    def skills(self) -> Sequence[tuple[Skill, int]]:
-        """What is tuned on, each with its training size."""
-        return self.listed
-
-    def beneath(self, method: str) -> dict[str, str]:
-        """Keys of the method's pretrained network and of its embedding."""
-        kept, read = self.networks[method]
-        return {f"pretrained {kept.name}": kept.key} | ({f"embedding {read.name}": read.key} if read else {})
-
-    def errors(self, cells: Sequence[Cell]) -> list[float]:
-        """The dev error of the one cell."""
-        [cell] = cells
-        kept, read = self.networks[cell.method]
-        beneath = load_contextual(kept, read) if read else load_pretrained(kept)
-        (train, dev), recipe = cell.skill.draw(cell.size, cell.seed), self.configured(cell.method, cell.changes)
-        draw, method = (train, dev, cell.seed), method_of(cell.method)
-        return [dev_error(learned(method, beneath, recipe, draw, self.settings.unfreezing), dev)]
-
-
-def elmol_search(jobs: int = 1, methods: Sequence[str] = (), device: str = "cpu") -> ElmolSearch:
-    """The search with its skills; what they need is trained where the cache has none.
-
-    Args:
-        jobs: processes.
-        methods: names of :data:`ROUNDS` that will be tried; all by default.
-        device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
+def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
+    """Returns the skills and what these methods read, which is trained where the cache has none.
 
     Raises:
         ValueError: when the skills to tune on are of several groups, or of one that is published.
     """
     chosen, settings = choose("full"), Settings()
     of, sources = folds_of(chosen, settings.pretraining, "elmol-")
-    listed = [(s, n) for s, n in chosen.skills if s.name in SKILLS]
-    if len(group := {of[s.name] for s, _ in listed}) != 1:
+    skills = [(s, n) for s, n in chosen.skills if s.name in SKILLS]
+    if len(group := {of[s.name] for s, _ in skills}) != 1:
         raise ValueError(f"the skills to tune on are of several groups: {', '.join(sorted(group))}")
     [own] = group
     if own in {sources[k].name for k in GROUPS}:
         raise ValueError(f"the skills to tune on are of {own}, which the published run learns: choose others")
-    tried = {m: OTHERWISE.get(m, Otherwise(m)) for m in methods or ROUNDS if m != "none"}
+    tried = {m: TRIED[m] for m in methods if m != "none"}
     texts = texts_of(chosen, settings, device)
     kinds = list(dict.fromkeys(HOW[other.method].embedding for other in tried.values()))
     reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
@@ -238,4 +157,48 @@ def elmol_search(jobs: int = 1, methods: Sequence[str] = (), device: str = "cpu"
     for method, variant in variants.items():
         name = f"{own}-{variant}"
         networks[method] = Kept(name, about[name]["key"]), reads[schedules[variant][0]]
-    return ElmolSearch(listed, networks, settings)
+    inputs = {
+        name: {f"pretrained {kept.name}": kept.key} | ({f"embedding {read.name}": read.key} if read else {})
+        for name, (kept, read) in networks.items()
+    }
+    return Ground(skills, partial(trial_errors, networks=networks, unfreezing=settings.unfreezing), inputs)
+
+
+class Splits(NamedTuple):
+    """The benchmark's training and dev splits: every draw is all of both."""
+
+    name: str
+    train: tuple[Utterance, ...]
+    dev: tuple[Utterance, ...]
+
+    def draw(self, size: int, seed: int) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
+        """Returns both splits."""
+        return self.train, self.dev
+
+
+def benchmark_errors(cells: Sequence[TrialCell], places: Places) -> list[float]:
+    """Returns the dev error of the one cell."""
+    [cell] = cells
+    seed_everything(cell.seed, threads=1)
+    read = places.load()
+    model = DNN(read.table, cell.config) if cell.trial.method == "dnn_pool" else cell.config.over(read.reader)
+    train, dev, seed = cell.draw
+    return [dev_error(model.fit(train, dev, seed), dev)]
+
+
+def benchmark_ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
+    """Returns the benchmark's splits; vectors and language model are trained where the cache has none."""
+    plan = benchmark.plan("full", benchmark.Settings().bilm, device)
+    places, splits = plan.places(), Splits(plan.whole.name, tuple(plan.train), tuple(plan.dev))
+    inputs = {
+        "dnn_pool": {f"vectors {places.vectors.name}": places.vectors.made},
+        "elmol": {f"language model {places.reader.name}": places.reader.made},
+    }
+    return Ground([(splits, len(splits.train))], partial(benchmark_errors, places=places), inputs)
+
+
+BENCHMARK_START = {"dnn_pool": benchmark.START, "elmol": benchmark.Contextual.of(benchmark.START)}
+SEARCH = Search("elmol", EXPERIMENTS["elmol"].protocol, HEAD, dict.fromkeys(TRIED, START), least, ground)
+BENCHMARK_SEARCH = Search(
+    "benchmark", EXPERIMENTS["benchmark"].protocol, BENCHMARK_HEAD, BENCHMARK_START, least, benchmark_ground
+)

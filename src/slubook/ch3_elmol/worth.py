@@ -45,17 +45,17 @@ from slubook.ch3_elmol import methods as elmol_methods
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual import Embedding
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
-from slubook.ch3_elmol.places import Places
+from slubook.ch3_elmol.embeddings import Places
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
-from slubook.experiments.search import dev_error
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import Key, Measured, Task
+from slubook.experiments.tuning import dev_error
 
 METHODS, BASELINE = EXPERIMENTS["worth"].methods, EXPERIMENTS["worth"].baseline
 #: Training utterances from scratch, by profile.

@@ -1,4 +1,4 @@
-"""``slubook tune``: choosing the settings of every method again, from the shell."""
+"""``slubook tune``: measuring the trials of tuning again, or others, from the shell."""
 
 from __future__ import annotations
 
@@ -13,49 +13,48 @@ def tune(
     method: Annotated[
         list[str] | None, typer.Option(help="Tune this one only; may be given again; not for transfer.")
     ] = None,
+    trials: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Trials to make instead: a JSON list.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: for language models (elmol, benchmark).")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="The record; results/<experiment>_tuning.json by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The record; results/EXPERIMENT_tuning.json, or with --trials in work/.")
+    ] = None,
 ) -> None:
-    """Choose the book's settings again: try those listed in the code on dev sets of public corpora.
+    """Choose the book's settings again: make the trials that the published record lists, on dev sets.
 
-    All trials are written into the record. The defaults in the code are not changed by it, but a test holds them equal
-    to what the record chose. A run that was stopped goes on where it was. It is not for a corpus of yours: `slubook run
-    EXPERIMENT --corpus` uses the book's settings. Exits with 2 when there is a record that is damaged or was changed by
-    hand.
+    The record has every trial. The defaults in the code are not changed, but a test holds them equal to what it chose.
+    A run that was stopped can be resumed. It is not for a corpus of yours: `slubook run EXPERIMENT --corpus` uses the
+    book's settings.
+
+    With --trials, other trials are made: `[{"method": "dnn", "changes": {"training.rate": 0.01}}]`. Changes are to the
+    configuration where the search began, `start` in the record's stamp. A trial may also have `seeds` of draws, [1000]
+    by default, and a `round`.
+
+    Exits with 2 when a record is damaged or was changed by hand, or when a trial cannot be made.
     """
-    from slubook.ch1_skills.skillsets import public_skills
-    from slubook.ch1_skills.tuning import NEED_TABLE, SkillsSearch, pool_table
-    from slubook.ch2_transfer.tuning import TransferSearch, transfer_search
-    from slubook.ch3_elmol.tuning import ElmolSearch, elmol_search
-    from slubook.ch3_elmol.tuning_benchmark import BenchmarkSearch, benchmark_search
+    from slubook.ch1_skills import tuning as skills
+    from slubook.ch2_transfer import tuning as transfer
+    from slubook.ch3_elmol import tuning as elmol
     from slubook.cli.run import device_for
+    from slubook.profiles import ROOT
 
-    searches = {"skills": SkillsSearch, "transfer": TransferSearch, "elmol": ElmolSearch, "benchmark": BenchmarkSearch}
+    listed = (skills.SEARCH, transfer.SEARCH, elmol.SEARCH, elmol.BENCHMARK_SEARCH)
+    searches = {search.experiment: search for search in listed}
     if experiment not in searches:
         raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(searches)}")
-    search = searches[experiment]()
-    methods = method or list(search.rounds())
-    if not set(methods) <= set(search.rounds()):
-        raise typer.BadParameter(f"methods {', '.join(methods)}: choose from {', '.join(search.rounds())}")
-    if method and experiment == "transfer":
-        raise typer.BadParameter("the methods of transfer are trained side by side: leave --method out")
-    found = device_for(experiment, device)
-    target = out or search.record
-    if target.is_file():
-        search.load(target)  # before anything is read or trained
-    if experiment == "transfer":
-        search = transfer_search(jobs)
-    elif experiment == "elmol":
-        search = elmol_search(jobs, methods, found)
-    elif experiment == "benchmark":
-        search = benchmark_search(found)
-    else:
-        skills = public_skills()
-        search = SkillsSearch(skills, pool_table(skills) if set(methods) & set(NEED_TABLE) else None)
-    record = search.run(target, methods, jobs)
-    for name in methods:
-        found = record["methods"][name]
-        changed = ", ".join(f"{k} = {v}" for k, v in found["chosen"].items()) or "the start"
-        typer.echo(f"{name}: {found['settings']} settings, {found['chosen_error']:.4f} on dev, {changed}")
+    search, found = searches[experiment], device_for(experiment, device)
+    if not set(method or ()) <= set(search.start):
+        raise typer.BadParameter(f"methods {', '.join(method)}: choose from {', '.join(search.start)}")
+    if method and (trials or experiment == "transfer"):
+        why = "the list says which are tried" if trials else "those of transfer are trained side by side"
+        raise typer.BadParameter(f"{why}: leave --method out")
+    tried = search.read_trials(trials) if trials else search.replay(method or list(search.start))
+    target = out or (ROOT / "work" / search.record.name if trials else search.record)
+    record = search.run(tried, target, jobs, found)
+    for name in dict.fromkeys(trial.method for trial in tried):
+        made = record["methods"][name]
+        changed = ", ".join(f"{k} = {v}" for k, v in made["chosen"].items()) or "the start"
+        typer.echo(f"{name}: {made['settings']} settings, {made['chosen_error']:.4f} on dev, {changed}")
     typer.echo(f"the record is {target}", err=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from slubook.corpora.errors import CorpusError, place
 from slubook.corpora.utterance import Slot, Utterance
@@ -31,7 +31,7 @@ _BUILT_IN = "AMAZON."
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An intent: the type of each of its slots by name, and its samples."""
+    """An intent: its name, the type of each of its slots by name, and its samples."""
 
     name: str
     slots: dict[str, str]
@@ -40,14 +40,14 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A skill.
+    """The interaction model of a skill.
 
     Attributes:
         name: the domain of its utterances.
         invocation: what users say to open it.
         intents: those with samples.
         types: for each slot type in use, its values and their synonyms, each once.
-        left_out: Amazon's own intents without samples (``AMAZON.HelpIntent``): there is nothing to learn them from.
+        left_out: Amazon's own intents without samples (``AMAZON.HelpIntent``), which cannot be learned.
     """
 
     name: str
@@ -72,13 +72,9 @@ class _IntentSchema(_Schema):
     samples: list[str] = []
 
 
-class _ValueNameSchema(_Schema):
-    value: str
-    synonyms: list[str] = []
-
-
 class _ValueSchema(_Schema):
-    name: _ValueNameSchema
+    value: str = Field(validation_alias=AliasPath("name", "value"))
+    synonyms: list[str] = Field([], validation_alias=AliasPath("name", "synonyms"))
 
 
 class _TypeSchema(_Schema):
@@ -101,16 +97,16 @@ class _FileSchema(_Schema):
 
 
 def read(path: Path | str, name: str = "") -> Model:
-    """Read and check an interaction model.
+    """Reads and checks an interaction model.
 
     Args:
         path: a JSON file.
-        name: the skill's name; when empty, what users say to open it, else the name of the file, else, as the
-            developer console calls all files by their language (``en-US.json``), that of its folder.
+        name: the skill's name. When empty: what users say to open it, else the name of the file, or of its folder where
+            the file is named after a language (``en-US.json``), as the developer console does.
 
     Raises:
-        CorpusError: listing everything that is wrong: JSON that is malformed or of another shape, intents without
-            samples, slots used but not declared, unknown or empty slot types, a sample in two intents.
+        CorpusError: listing every fault: JSON that is malformed or of another shape, intents without samples, slots
+            used but not declared, unknown or empty slot types, a sample in two intents.
     """
     path = Path(path)
     try:
@@ -127,7 +123,7 @@ def read(path: Path | str, name: str = "") -> Model:
         raise CorpusError([_shape_problem(path, fault) for fault in error.errors()]) from error
     types = {t.name: _phrases(t) for t in schema.types}
     for slot in (slot for intent in schema.intents for slot in intent.slots):
-        if slot.type in built_in_types():  # values of the developer's own extend Amazon's
+        if slot.type in built_in_types():  # the developer's values extend Amazon's
             types[slot.type] = tuple(dict.fromkeys(types.get(slot.type, ()) + built_in_types()[slot.type]))
     if problems := [_located(path, text, *problem) for problem in _problems(schema, types)]:
         raise CorpusError(problems)
@@ -139,25 +135,23 @@ def read(path: Path | str, name: str = "") -> Model:
     used = {type for intent in intents for type in intent.slots.values()}
     left_out = tuple(i.name for i in schema.intents if not i.samples)
     invocation = " ".join(schema.invocationName.split())
-    return Model(
-        name or invocation or _name_of(path), invocation, intents, {t: types[t] for t in sorted(used)}, left_out
-    )
+    name = name or invocation or (path.resolve().parent.name if _LOCALE.fullmatch(path.stem) else path.stem)
+    return Model(name, invocation, intents, {t: types[t] for t in sorted(used)}, left_out)
 
 
 def expand(model: Model, per_sample: int, seed: int) -> list[Utterance]:
-    """Fill the braces of every sample.
+    """Expands every sample into utterances by filling its braces.
 
-    Each slot type is a deck of its values and synonyms, shuffled by the seed and dealt to the end before it is
-    shuffled again: all values come up evenly, whatever the number of samples.
+    The values and synonyms of a slot type are shuffled by the seed, and all are used before they are shuffled again, so
+    that they occur equally often.
 
     Args:
         model: a checked skill.
-        per_sample: fillings of each sample; a sample without slots is taken once, and no text comes twice in an
-            intent.
+        per_sample: fillings of each sample. A sample without slots is taken once; no text occurs twice in an intent.
         seed: of the shuffles.
 
     Returns:
-        utterances in the order of the samples; split ``"train"``, span type = slot name.
+        Utterances in the order of the samples; split ``"train"``, slot type = slot name.
     """
     decks = {name: _deck(values, stable_hash(seed, model.name, name)) for name, values in model.types.items()}
     utterances = []
@@ -176,13 +170,9 @@ def expand(model: Model, per_sample: int, seed: int) -> list[Utterance]:
 
 @cache
 def built_in_types() -> dict[str, tuple[str, ...]]:
-    """Our values for Amazon's built-in slot types, spelled as a recogniser writes them."""
+    """Reads our values for Amazon's built-in slot types, spelled as a recogniser writes them."""
     text = resources.files("slubook.corpora").joinpath("builtin_types.json").read_text(encoding="utf-8")
     return {name: tuple(values) for name, values in json.loads(text).items()}
-
-
-def _name_of(path: Path) -> str:
-    return path.resolve().parent.name if _LOCALE.fullmatch(path.stem) else path.stem
 
 
 def _deck(values: tuple[str, ...], seed: int) -> Iterator[str]:
@@ -203,17 +193,17 @@ def _fill(sample: str, intent: Intent, decks: dict[str, Iterator[str]]) -> tuple
 
 
 def _phrases(type: _TypeSchema) -> tuple[str, ...]:
-    phrases = (p.strip() for value in type.values for p in (value.name.value, *value.name.synonyms))
+    phrases = (p.strip() for value in type.values for p in (value.value, *value.synonyms))
     return tuple(dict.fromkeys(p for p in phrases if p))
 
 
 def _clean(sample: str) -> str:
-    """Single spaces, and none inside braces."""
+    """Normalises spaces: single ones, and none inside braces."""
     return _BRACES.sub(lambda m: "{" + m[1].strip() + "}", " ".join(sample.split()))
 
 
 def _problems(schema: _LanguageModelSchema, types: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-    """Each fault as (what stands in the file there, problem and remedy)."""
+    """Yields each fault as (the string in the file, problem and remedy)."""
     intent_of: dict[str, str] = {}
     names = [intent.name for intent in schema.intents]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -252,7 +242,7 @@ def _type_problem(type: str, types: dict[str, tuple[str, ...]]) -> str:
 
 
 def _located(path: Path, text: str, needle: str, problem: str) -> str:
-    """The problem with the line and column at which ``needle`` stands in the file as a JSON string."""
+    """Adds to a problem the line and column at which ``needle`` stands in the file as a JSON string."""
     written = (json.dumps(needle, ensure_ascii=False), json.dumps(needle))
     at = next((at for form in written if (at := text.find(form)) >= 0), -1)
     if at < 0:

@@ -20,34 +20,26 @@ from importlib import resources
 import numpy as np
 import yaml
 from hassil import Intents
-from hassil.expression import (
-    Alternative,
-    Expression,
-    Group,
-    ListReference,
-    Permutation,
-    RuleReference,
-    TextChunk,
-)
+from hassil import expression as template
 from hassil.intents import IntentData, RangeSlotList, TextSlotList, WildcardSlotList
 from home_assistant_intents import get_intents
 
-from slubook.corpora.markup import from_markup
+from slubook.corpora.bio import from_markup
 from slubook.corpora.utterance import Utterance
 from slubook.profiles import stable_hash
 
 #: The registry's names and their languages.
 NAMES = {"assistant-en": "en", "assistant-hi": "hi"}
 PER_INTENT = 60
-_TRIES = 20  # draws for each utterance that is wanted, for intents with few sentences
+_TRIES = 20  # draws for each utterance wanted, for intents with few sentences
 
 
 def sample(language: str, per_intent: int = PER_INTENT, seed: int = 0) -> list[Utterance]:
-    """Different utterances of every intent, drawn from its blocks of templates in turn; domain ``"assistant"``.
+    """Draws different utterances of every intent from its blocks of templates in turn; domain ``"assistant"``.
 
     Args:
         language: ``"en"`` or ``"hi"``.
-        per_intent: at most so many of an intent; some have fewer sentences.
+        per_intent: the most utterances of an intent; some have fewer sentences.
         seed: of the draws.
     """
     intents = Intents.from_dict(get_intents(language))
@@ -76,27 +68,28 @@ def _sample_intent(language: str, name: str, intents: Intents, most: int, seed: 
 
 
 class _Draw:
-    """One random walk through a template; values of lists come back marked as ``[slot : value]``."""
+    """A random walk through a template; the values of lists are marked as ``[slot : value]``."""
 
     def __init__(self, language: str, intents: Intents, block: IntentData, rng: np.random.Generator) -> None:
         self.rng, self.lists = rng, {**intents.slot_lists, **block.slot_lists}
         self.rules = {**intents.expansion_rules, **block.expansion_rules}
         self.values = _values()[language]
-        self.kinds = block.requires_context.get("domain") or []
+        kinds = block.requires_context.get("domain") or []
+        self.kinds = kinds if isinstance(kinds, list) else [kinds]
 
-    def text(self, expression: Expression) -> str:
+    def text(self, expression: template.Expression) -> str:
         match expression:
-            case TextChunk():
+            case template.TextChunk():
                 return expression.original_text
-            case Alternative():
+            case template.Alternative():
                 return self.text(self.pick(expression.items))
-            case Permutation():
+            case template.Permutation():
                 return " ".join(self.text(expression.items[i]) for i in self.rng.permutation(len(expression.items)))
-            case Group():
+            case template.Group():
                 return "".join(self.text(item) for item in expression.items)
-            case RuleReference():
+            case template.RuleReference():
                 return self.text(self.rules[expression.rule_name].expression)
-            case ListReference():
+            case template.ListReference():
                 return f"[{expression.slot_name} : {self.value(expression.list_name)}]"
         raise TypeError(f"hassil has a new kind of expression: {type(expression).__name__}")
 
@@ -107,11 +100,8 @@ class _Draw:
             case RangeSlotList(start=start, stop=stop, step=step):
                 return str(self.pick(range(start, stop + 1, step)))
             case WildcardSlotList() | None:
-                return self.pick(self.names() if name == "name" else self.values[name])
-
-    def names(self) -> list[str]:
-        kinds = self.kinds if isinstance(self.kinds, list) else [self.kinds]
-        return [name for kind in kinds for name in self.values["name"].get(kind, ())]
+                of_kind = [value for kind in self.kinds for value in self.values["name"].get(kind, ())]
+                return self.pick(of_kind if name == "name" else self.values[name])
 
     def pick(self, items):
         return items[int(self.rng.integers(len(items)))]

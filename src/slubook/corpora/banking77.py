@@ -15,7 +15,7 @@ from slubook.corpora.utterance import Utterance
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances; domain ``"banking"``."""
+    """Reads all utterances; domain ``"banking"``."""
     utterances = []
     for split in ("train", "test"):
         with (root / "banking_data" / f"{split}.csv").open(encoding="utf-8", newline="") as lines:

@@ -1,4 +1,4 @@
-"""Spans to BIO tags and back.
+"""Spans to BIO tags and back, and the slot markup that HWU64 and MASSIVE share.
 
 ``B-type`` opens a slot, ``I-type`` continues it, ``O`` is outside (Ramshaw and Marcus, 1995).
 Reading back follows the CoNLL-2000 script: an ``I-`` that continues nothing of its type opens a slot.
@@ -6,23 +6,17 @@ Reading back follows the CoNLL-2000 script: an ``I-`` that continues nothing of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from slubook.corpora.utterance import Slot, Token
 
 OUTSIDE = "O"
+_MARKED = re.compile(r"\[\s*([^:\[\]]+?)\s*:\s*([^\[\]]*?)\s*\]")
 
 
 def to_bio(tokens: Sequence[Token], slots: Sequence[Slot]) -> list[str]:
-    """One tag a token. A token belongs to a slot when they share a character.
-
-    Args:
-        tokens: the tokens of one utterance, [T].
-        slots: its slots, in characters, not overlapping.
-
-    Returns:
-        BIO tags, [T].
-    """
+    """Tags the tokens of one utterance, [T]; a token belongs to a slot when they share a character."""
     tags, ordered, opened, k = [], sorted(slots, key=lambda s: s.start), None, 0
     for token in tokens:
         while k < len(ordered) and ordered[k].end <= token.start:
@@ -34,7 +28,7 @@ def to_bio(tokens: Sequence[Token], slots: Sequence[Slot]) -> list[str]:
 
 
 def tag_spans(tags: Sequence[str]) -> list[Slot]:
-    """The slots of a tag sequence in *token* positions: ``Slot(type, first, last + 1)``."""
+    """Returns the slots of a tag sequence in *token* positions: ``Slot(type, first, last + 1)``."""
     spans: list[Slot] = []
     opened, start = "", 0
     for i, tag in enumerate([*tags, OUTSIDE]):
@@ -48,7 +42,7 @@ def tag_spans(tags: Sequence[str]) -> list[Slot]:
 
 
 def from_bio(tokens: Sequence[Token], tags: Sequence[str]) -> tuple[Slot, ...]:
-    """The slots of a tag sequence in characters.
+    """Returns the slots of a tag sequence in characters.
 
     Raises:
         ValueError: when there are not as many tags as tokens.
@@ -56,3 +50,14 @@ def from_bio(tokens: Sequence[Token], tags: Sequence[str]) -> tuple[Slot, ...]:
     if len(tokens) != len(tags):
         raise ValueError(f"{len(tags)} tags for {len(tokens)} tokens")
     return tuple(Slot(s.type, tokens[s.start].start, tokens[s.end - 1].end) for s in tag_spans(tags))
+
+
+def from_markup(annotated: str) -> tuple[str, tuple[Slot, ...]]:
+    """Separates text and slots of ``wake me at [time : nine am]``; a slot without a value is left out."""
+    text, slots, read = "", [], 0
+    for match in _MARKED.finditer(annotated):
+        text += annotated[read : match.start()]
+        start, text, read = len(text), text + match[2], match.end()
+        if match[2]:
+            slots.append(Slot(match[1], start, len(text)))
+    return text + annotated[read:], tuple(slots)

@@ -18,7 +18,7 @@ _SPLITS = {"train": "train", "val": "dev", "test": "test"}
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances; domain from the authors' table, ``"oos"`` for those out of scope."""
+    """Reads all utterances; domain from the authors' table, ``"oos"`` for those out of scope."""
     data = json.loads((root / "data" / "data_full.json").read_text(encoding="utf-8"))
     domains = json.loads((root / "data" / "domains.json").read_text(encoding="utf-8"))
     domain_of = {intent: domain for domain, intents in domains.items() for intent in intents}

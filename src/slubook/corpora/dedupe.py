@@ -1,6 +1,6 @@
 """Near-duplicates: utterances that differ from another by a digit, a comma or one word in five.
 
-They let a model look good by memory alone. Taught in notebook 00, *Meet the data*.
+They reward a model for memorising. Taught in notebook 00, *Meet the data*.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _EPSILON = 1e-9  # so that 4 of 5 words reach a threshold of 0.8 in floating poi
 
 
 def normalise(text: str) -> str:
-    """``text`` in lower case, each number a 0, no punctuation, one space between words."""
+    """Normalises a text: lower case, 0 for each number, no punctuation, one space between words."""
     kept = (re.sub(r"['’_]", "", word) for word in words(re.sub(r"\d+", "0", text)))
     return " ".join(word for word in kept if any(c.isalnum() for c in word))
 
 
 def opened(text: str) -> str:
-    """``text`` with a space for each apostrophe: some corpora write *I d like* where others write *I'd like*."""
+    """Replaces each apostrophe by a space: some corpora write *I d like* where others write *I'd like*."""
     return re.sub(r"['’`]", " ", text)
 
 
 def near_duplicates(texts: Sequence[str], references: Sequence[str], threshold: float = 0.8) -> np.ndarray:
-    """Which texts have a near-duplicate among the references.
+    """Finds the texts that have a near-duplicate among the references.
 
     Two utterances are near-duplicates when the Jaccard similarity of their normalised word sets reaches the
     threshold; equal normalised texts always are. Candidates come from the prefix filter (Chaudhuri, Ganti and
@@ -40,12 +40,12 @@ def near_duplicates(texts: Sequence[str], references: Sequence[str], threshold: 
     their few rarest words.
 
     Args:
-        texts: what is judged, [N].
-        references: what it is compared with, [M].
+        texts: the texts to test, [N].
+        references: the texts to compare with, [M].
         threshold: in (0, 1].
 
     Returns:
-        one boolean a text, [N].
+        One boolean a text, [N].
 
     Raises:
         ValueError: for a threshold outside (0, 1].
@@ -68,7 +68,7 @@ def _word_set(text: str) -> str:
 
 
 def _similar(sets: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    """Which of the word sets, written as strings, are as similar as that to one of the others."""
+    """Finds the word sets, written as strings, whose similarity to one of the others reaches the threshold."""
     vectorizer = CountVectorizer(analyzer=str.split, dtype=np.int32).fit(np.concatenate([sets, others]))
     a, b = vectorizer.transform(sets), vectorizer.transform(others)  # [N, V], [M, V], 0 or 1
     rarest_first = np.argsort(a.getnnz(axis=0) + b.getnnz(axis=0), kind="stable")
@@ -90,7 +90,7 @@ def _similar(sets: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarr
 
 
 def _prefix(matrix: sparse.csr_matrix, threshold: float) -> sparse.csr_matrix:
-    """Each row's rarest words only: as many as a set of the given similarity cannot do without altogether."""
+    """Keeps each row's rarest words: so many that a set of the given similarity must share one of them."""
     matrix.sort_indices()
     sizes = np.diff(matrix.indptr)
     kept = sizes - np.ceil(threshold * sizes - _EPSILON).astype(int) + 1

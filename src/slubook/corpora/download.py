@@ -1,9 +1,8 @@
 """Public sources onto this machine: from a mirror folder, the cache, or their official addresses.
 
-Every file is held to its pinned SHA-256 before anything reads it; where none is known, to the one that was written
-down when the user first trusted the address (:mod:`slubook.corpora.recorded`). A file that was verified is remembered
-by size and time of change, so that it is hashed once. Downloads go through pooch: to a temporary name first, into place
-only when the checksum is right.
+Every file is held to its SHA-256, pinned or recorded (:mod:`slubook.corpora.sources`), before anything reads it. A
+verified file is remembered by size and time of change, so that it is hashed once. Downloads go through pooch: to a
+temporary name first, and into place only when the checksum is right.
 """
 
 from __future__ import annotations
@@ -22,39 +21,38 @@ from tqdm import tqdm
 
 from slubook import profiles
 from slubook.corpora.errors import DownloadError
-from slubook.corpora.recorded import record, record_path, recorded, untrusted
-from slubook.corpora.sources import PinnedFile, Source, source
+from slubook.corpora.sources import PinnedFile, Source, record, record_path, recorded, source, untrusted
 from slubook.files import replaced_file, write_atomically
 
 RETRIES = 2
 
 
 def folder(name: str) -> Path:
-    """Where the files of a source are looked for: in the mirror when one is set, else in the cache."""
+    """Returns the folder in which a source's files are looked for: in the mirror when one is set, else in the cache."""
     return (profiles.mirror_dir() or profiles.cache_dir()) / source(name).name
 
 
 def available(name: str) -> bool:
-    """Whether all files of a source are there in their right sizes. Asks no network and computes no checksum.
+    """Tells whether all files of a source are there in their right sizes; needs no network, computes no checksum.
 
-    A source without checksums is not, until it was fetched by a user who trusts it.
+    A source without checksums is not available until a user who trusts it has fetched it.
     """
     held = recorded(source(name))
     return held.pinned and all(_right_size(folder(name) / file.path, file) for file in held.files)
 
 
 def fetch(name: str, progress: bool = True, trust: bool = False) -> Path:
-    """The folder of a source, complete and verified; downloads what is missing or damaged unless a mirror is set.
+    """Returns the folder of a source, complete and verified; without a mirror, downloads what is missing or damaged.
 
     Args:
         name: one of ``sources()``.
         progress: show a bar.
-        trust: where no checksum is known, take what arrives, or what the mirror has, and write its checksums down.
+        trust: where no checksum is known, take what arrives, or what the mirror has, and record its checksums.
 
     Raises:
-        DownloadError: naming file, address and remedy for each file that is missing in the mirror, cannot be
-            downloaded, has the wrong checksum, or cannot be written, and for a source without checksums that is not
-            trusted. Nothing half-written is left.
+        DownloadError: with file, address and remedy for each file that is missing in the mirror, cannot be downloaded
+            or written, or has the wrong checksum, and for a source without checksums that is not trusted. Nothing
+            half-written is left.
     """
     pinned, root = recorded(source(name)), folder(name)
     if not pinned.pinned and not trust:
@@ -73,19 +71,16 @@ def fetch(name: str, progress: bool = True, trust: bool = False) -> Path:
 
 
 def verify(name: str, progress: bool = True) -> list[str]:
-    """What is wrong with the files of a source on this machine, in words: every checksum is computed again."""
+    """Lists what is wrong with the files of a source on this machine; computes every checksum again."""
     pinned, root = recorded(source(name)), folder(name)
     if not pinned.pinned:
         return [untrusted(pinned)]
     bar = _bar(pinned.files, f"verify {name}", progress)
-    problems = []
-    for file in bar:
-        problems += filter(None, [_problem(root / file.path, pinned, file)])
-    return problems
+    return [problem for file in bar if (problem := _problem(root / file.path, pinned, file))]
 
 
 class _Verified:
-    """The memory of which files had the right checksum: path → [size, time of change in ns, SHA-256]."""
+    """Remembers which files had the right checksum: path → [size, time of change in ns, SHA-256]."""
 
     def __init__(self, name: str) -> None:
         self.path = profiles.cache_dir() / "verified" / f"{name}.json"
@@ -101,7 +96,7 @@ class _Verified:
         self.known[str(path.resolve())] = _mark(path, file)
 
     def save(self) -> None:
-        """Keep it if the cache can be written; if not, the files are hashed again next time."""
+        """Stores it if the cache can be written; if not, the files are hashed again next time."""
         try:
             write_atomically(self.path, json.dumps(self.known))
         except OSError:
@@ -116,8 +111,7 @@ def _mark(path: Path, file: PinnedFile) -> list:
 def _trust_mirror(pinned: Source, root: Path, unfit: list[PinnedFile], seen: _Verified, progress: bool) -> None:
     problems = []
     for file in _bar(unfit, f"verify {pinned.name}", progress):
-        problem = _problem(root / file.path, pinned, file)
-        if problem:
+        if problem := _problem(root / file.path, pinned, file):
             problems.append(problem)
         else:
             seen.add(root / file.path, file)
@@ -147,9 +141,9 @@ def _download(pinned: Source, root: Path, unfit: list[PinnedFile], seen: _Verifi
 
 
 def _get(pinned: Source, root: Path, file: PinnedFile, progress: bool = False) -> Path:
-    """One file of the official address into place, or an error that says what to do."""
+    """Downloads one file into place, or raises an error with the remedy."""
     address = pinned.url + quote(file.path)
-    pooch.get_logger().setLevel("WARNING")  # the bar says what is going on
+    pooch.get_logger().setLevel("WARNING")  # the bar shows the progress
     store = pooch.create(
         path=root,
         base_url=pinned.url,
@@ -160,8 +154,11 @@ def _get(pinned: Source, root: Path, file: PinnedFile, progress: bool = False) -
     try:
         return Path(store.fetch(file.path, downloader=pooch.HTTPDownloader(progressbar=progress)))
     except requests.RequestException as error:
+        reason = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
+        if error.response is not None:
+            reason = f"the server answers {error.response.status_code}"
         raise DownloadError(
-            f"{root / file.path}: {address} cannot be downloaded ({_reason(error)}): check the network and run "
+            f"{root / file.path}: {address} cannot be downloaded ({reason}): check the network and run "
             f"`slubook data fetch {pinned.name}` again, or set SLUBOOK_MIRROR to a folder that holds "
             f"{pinned.name}/{file.path}"
         ) from error
@@ -178,7 +175,7 @@ def _get(pinned: Source, root: Path, file: PinnedFile, progress: bool = False) -
 
 
 def _unpack(pinned: Source, root: Path, files: list[PinnedFile], progress: bool) -> None:
-    """The wanted members of the source's archive, each into place under its own path."""
+    """Takes the wanted files out of the source's archive, each into place under its own path."""
     archive = _get(pinned, root, pinned.archive, progress)
     try:
         with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as members:
@@ -199,7 +196,7 @@ def _member(members: zipfile.ZipFile | tarfile.TarFile, path: str) -> IO[bytes]:
 
 
 def _problem(path: Path, pinned: Source, file: PinnedFile) -> str:
-    """Why a file cannot be trusted, with the remedy; ``""`` when it can."""
+    """Says why a file cannot be trusted, with the remedy; ``""`` when it can."""
     address = pinned.url + quote(pinned.archive.path if pinned.archive else file.path)
     if profiles.mirror_dir():
         remedy = f"copy it from {address} into the mirror, or unset SLUBOOK_MIRROR to download it"
@@ -217,12 +214,6 @@ def _problem(path: Path, pinned: Source, file: PinnedFile) -> str:
 
 def _right_size(path: Path, file: PinnedFile) -> bool:
     return path.is_file() and file.bytes in (0, path.stat().st_size)
-
-
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"the server answers {error.response.status_code}"
-    return "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
 
 
 def _bar(files: list[PinnedFile] | tuple[PinnedFile, ...], label: str, progress: bool) -> tqdm:

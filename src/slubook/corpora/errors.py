@@ -1,11 +1,11 @@
-"""What a corpus that cannot be read says: every problem at once, each with file, place and remedy."""
+"""Errors of corpora that cannot be read: every problem at once, each with file, place and remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-#: A message lists that many problems; a file that is wrong on every line would bury the terminal.
+#: How many problems a message lists: a file that is wrong on every line would bury the terminal.
 LISTED = 200
 
 
@@ -23,13 +23,9 @@ class CorpusError(ValueError):
 
 
 def place(path: Path | str, line: int | None = None, column: int | None = None) -> str:
-    """``FILE, line L, column C``, as far as known; lines and columns count from 1."""
-    parts = [str(path)]
-    if line is not None:
-        parts.append(f"line {line}")
-    if column is not None:
-        parts.append(f"column {column}")
-    return ", ".join(parts)
+    """Writes ``FILE, line L, column C``, as far as known; lines and columns count from 1."""
+    known = {"line": line, "column": column}
+    return ", ".join([str(path), *(f"{what} {at}" for what, at in known.items() if at is not None)])
 
 
 class DownloadError(CorpusError):

@@ -1,6 +1,6 @@
 """General English text that has nothing to do with voice requests: encyclopaedia, reviews, speeches, novels.
 
-The control for in-domain vectors: the same method on other text. Where it is from stands in
+The control for in-domain vectors: the same method on other text. Its origin stands in
 :mod:`slubook.corpora.sources` (``joshua_english``, ``nltk_general``, ``novels``).
 """
 
@@ -19,12 +19,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
 
 def read(root: Path, source: str) -> Iterator[list[str]]:
-    """The sentences of one source, tokenised and in lower case.
-
-    Args:
-        root: the folder of the source.
-        source: one of :data:`SOURCES`.
-    """
+    """Yields the sentences of one of :data:`SOURCES` from its folder, tokenised and in lower case."""
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         for text in _texts(path):
             lines = text.splitlines() if source == "joshua_english" else _SENTENCE.split(text)

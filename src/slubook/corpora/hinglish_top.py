@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def read(root: Path) -> list[Utterance]:
-    """All English queries with the outermost intent and slots of their parses."""
+    """Reads all English queries with the outermost intent and slots of their parses."""
     utterances = []
     for split, name in _SPLITS.items():
         with (root / _FOLDER / name).open(encoding="utf-8", newline="") as lines:
@@ -36,12 +36,12 @@ def read(root: Path) -> list[Utterance]:
 
 
 def flatten(parse: str) -> tuple[str, str, tuple[Slot, ...]]:
-    """``[IN:A wake me [SL:B at nine ] ]`` → ``("wake me at nine", "A", (Slot("B", 8, 15),))``.
+    """Flattens a parse: ``[IN:A wake me [SL:B at nine ] ]`` → ``("wake me at nine", "A", (Slot("B", 8, 15),))``.
 
     Raises:
         ValueError: when the brackets of the parse do not match.
     """
-    text, intent, slots, opened = "", "", [], []  # opened: the labels of the brackets around this place
+    text, intent, slots, opened = "", "", [], []  # opened: labels of the brackets around this place
     start = 0
     for part in parse.split():
         if part.startswith(("[IN:", "[SL:")):

@@ -15,13 +15,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from slubook.corpora.markup import from_markup
+from slubook.corpora.bio import from_markup
 from slubook.corpora.sources import source
 from slubook.corpora.utterance import Utterance
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances; domain = scenario, intent = scenario and intent, split = side of the fold."""
+    """Reads all utterances; domain = scenario, intent = scenario and intent, split = side of the fold."""
     utterances = []
     for path in sorted(file.path for file in source("hwu64").files):
         split = "test" if "/testset/" in path else "train"

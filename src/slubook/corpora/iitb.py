@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from slubook.corpora.errors import CorpusError
 
-#: Split → the source that holds it, and its two files without the language at the end.
+#: Split → its source, and its two files without the language at the end.
 SPLITS = {
     "train": ("iitb", "parallel/IITB.en-hi"),
     "dev": ("iitb_dev_test", "dev_test/dev"),
@@ -35,14 +35,10 @@ class Pair(NamedTuple):
 
 
 def read(root: Path, split: str = "train") -> Iterator[Pair]:
-    """The pairs of one split, in order and one at a time: there are more than a million to train on.
-
-    Args:
-        root: the folder of the split's source, ``fetch(SPLITS[split][0])``.
-        split: one of :data:`SPLITS`.
+    """Yields the pairs of one of :data:`SPLITS` from the folder of its source, one at a time: there are a million.
 
     Raises:
-        CorpusError: when one side has more lines than the other; pairs before that were given already.
+        CorpusError: when one side has more lines than the other, after the pairs before that line.
     """
     name = SPLITS[split][1]
     english, hindi = root / f"{name}.en", root / f"{name}.hi"

@@ -1,8 +1,8 @@
-"""The user's own corpus: one JSON object a line.
+"""Reader of the user's own corpus: one JSON object a line.
 
 ``{"id": "7", "text": "wake me at nine", "intent": "SetAlarm", "slots": [{"type": "time", "start": 11, "end": 15}],
-"domain": "alarms", "split": "train"}`` — ``text`` and ``intent`` must be there, the rest may be left out. Every bad
-line is reported at once; nothing is made of half a corpus.
+"domain": "alarms", "split": "train"}`` — ``text`` and ``intent`` are required, the rest is optional. All bad lines are
+reported at once; half a corpus is not read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class _Bad(ValueError):
-    """What is wrong with a line, and at which field of it."""
+    """A fault of a line, and the field in which it is."""
 
     def __init__(self, problem: str, field: str = "") -> None:
         super().__init__(problem)
@@ -33,9 +33,9 @@ class _Bad(ValueError):
 
 
 def read(path: Path | str) -> list[Utterance]:
-    """All utterances of a file in UTF-8 (with or without byte-order mark, any line ends, empty lines skipped).
+    """Reads a file in UTF-8 (with or without byte-order mark, any line ends, empty lines skipped).
 
-    An utterance without id is named by its line, one without domain after the file.
+    The default id of an utterance is its line, the default domain the name of the file.
 
     Raises:
         CorpusError: listing every bad line with file, line, column and remedy.
@@ -65,7 +65,7 @@ def read(path: Path | str) -> list[Utterance]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not empty, numbered from 1, without byte-order mark and line end."""
+    """Yields the lines that are not empty, numbered from 1, without byte-order mark and line end."""
     try:
         size, file = path.stat().st_size, path.open("rb")
     except OSError as error:
@@ -95,25 +95,18 @@ def _utterance(raw: bytes, number: int, name: str) -> Utterance:
     split = _string(entry, "split", "")
     if split not in _SPLITS:
         raise _Bad(f"split {split!r} is unknown: write train, dev or test, or leave it out", "split")
-    return Utterance(
-        id=_string(entry, "id", f"{name}/{number}"),
-        text=text,
-        intent=_string(entry, "intent", None),
-        slots=slots,
-        domain=_string(entry, "domain", name),
-        split=split,
-        group=_string(entry, "group", ""),
-    )
+    id, intent = _string(entry, "id", f"{name}/{number}"), _string(entry, "intent", None)
+    return Utterance(id, text, intent, slots, _string(entry, "domain", name), split, _string(entry, "group", ""))
 
 
 @lru_cache(maxsize=256)
 def _meant(field: str) -> str:
-    """The field that an unknown one looks like, or ``""`` for a field of the user's own, which is passed over."""
+    """Returns the field that an unknown one resembles; ``""`` for a field of the user's own, which is ignored."""
     return next(iter(difflib.get_close_matches(field, _FIELDS, n=1, cutoff=0.75)), "")
 
 
 def _string(entry: dict, field: str, default: str | None) -> str:
-    """A field's string; ``default`` where the field is missing, an error where there is no default."""
+    """Returns a field's string, ``default`` where it is missing; raises an error where there is no default."""
     value = entry.get(field, default)
     if value is None and default is None:
         raise _Bad(f"{field!r} is missing: add it", field)
@@ -142,5 +135,5 @@ def _slots(entry: dict) -> list[Slot]:
 
 
 def _column(raw: bytes, field: str) -> int:
-    """Where the field's name begins in the line, counted from 1; 1 where it is not there."""
+    """Finds the column, from 1, at which the field's name begins in the line; 1 where it is absent."""
     return max(raw.decode("utf-8", "replace").find(f'"{field}"'), 0) + 1 if field else 1

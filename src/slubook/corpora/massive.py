@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from slubook.corpora.markup import from_markup
+from slubook.corpora.bio import from_markup
 from slubook.corpora.utterance import Utterance
 
 LOCALE = "en-US"
 
 
 def read(root: Path, locale: str = LOCALE) -> list[Utterance]:
-    """All utterances of one locale; domain = scenario, split = partition."""
+    """Reads all utterances of one locale; domain = scenario, split = partition."""
     utterances = []
     with (root / "1.1" / "data" / f"{locale}.jsonl").open(encoding="utf-8") as lines:
         for line in lines:

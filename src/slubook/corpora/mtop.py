@@ -23,10 +23,10 @@ _COLUMNS = 8  # an id that other locales share, intent, slots, text, domain, loc
 
 
 def read(root: Path, locale: str = LOCALE) -> list[Utterance]:
-    """All utterances of one locale; ``IN:`` and ``SL:`` are left out of the labels.
+    """Reads all utterances of one locale, without the ``IN:`` and ``SL:`` of their labels.
 
     Raises:
-        CorpusError: listing every line that is not of the layout, or has a slot outside of its text.
+        CorpusError: listing every line that has another layout, or a slot outside of its text.
     """
     utterances, problems = [], []
     for split, name in _SPLITS.items():
@@ -54,7 +54,7 @@ def _utterance(id: str, row: list[str], split: str) -> Utterance:
 
 
 def _slot(text: str, entry: str) -> Slot:
-    """``"5:8:SL:CONTACT"`` → ``Slot("CONTACT", 5, 8)``."""
+    """Parses a slot: ``"5:8:SL:CONTACT"`` → ``Slot("CONTACT", 5, 8)``."""
     start, end, kind = entry.split(":", 2)
     start, end = int(start), int(end)
     if not text.isascii() and not _whole_words(text, start, end):
@@ -66,7 +66,7 @@ def _slot(text: str, entry: str) -> Slot:
 
 
 def _whole_words(text: str, start: int, end: int) -> bool:
-    """Whether the span is inside the text, and neither cuts a word nor begins or ends with a space."""
+    """Tells whether a span is inside the text, cuts no word, and neither begins nor ends with a space."""
     if not 0 <= start < end <= len(text) or text[start:end] != text[start:end].strip():
         return False
     return not any(text[k - 1 : k].isalnum() and text[k : k + 1].isalnum() for k in (start, end))

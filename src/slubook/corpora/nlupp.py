@@ -21,7 +21,7 @@ NO_INTENT = "none"
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances of both domains, fold by fold."""
+    """Reads all utterances of both domains, fold by fold."""
     return [
         _utterance(f"nlupp/{domain}/fold{fold}/{i}", domain, entry)
         for domain in DOMAINS

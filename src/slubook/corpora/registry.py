@@ -1,7 +1,7 @@
-"""Every corpus by name, and the user's own by file: the one door to utterances.
+"""Every corpus by name, and the user's own by file.
 
-Slots are fitted to whole tokens on the way (:func:`slubook.corpora.utterance.snap`); how many moved is kept for the
-passports. Taught in notebook 00, *Meet the data*.
+Slots are fitted to whole tokens on the way (:func:`slubook.corpora.utterance.snap`); passports state how many moved.
+Taught in notebook 00, *Meet the data*.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from slubook.corpora import (
     taskmaster4,
 )
 from slubook.corpora.download import fetch
-from slubook.corpora.errors import CorpusError
+from slubook.corpora.errors import CorpusError, place
 from slubook.corpora.utterance import Utterance, snap
 
 
@@ -66,12 +66,12 @@ PUBLIC = {
 
 
 def names() -> list[str]:
-    """The names that :func:`load` knows; files come beside them."""
+    """Lists the names that :func:`load` knows; it reads files as well."""
     return [*PUBLIC, *assistant.NAMES, SKILLS, *(f"{SKILLS}/{name}" for name in skills.embedded_skills())]
 
 
 def load(name: str | Path) -> list[Utterance]:
-    """The utterances of a corpus, its slots fitted to whole tokens; a public one is fetched first.
+    """Returns the utterances of a corpus, its slots fitted to whole tokens; fetches a public corpus first.
 
     Args:
         name: one of :func:`names`, or the path of a JSONL corpus (``.jsonl``) or of an ASK interaction model
@@ -86,12 +86,33 @@ def load(name: str | Path) -> list[Utterance]:
 
 
 def snapped(name: str | Path) -> int:
-    """How many slots of the corpus had to be moved to token boundaries or dropped."""
+    """Counts the slots of a corpus that had to be moved to token boundaries or dropped."""
     return _fitted(_read_file(Path(name)))[1] if is_file(name) else _loaded(str(name))[1]
 
 
+def read_texts(path: Path) -> list[str]:
+    """Reads unannotated requests from a text file in UTF-8, one a line, or the texts of a JSONL corpus or an ASK model.
+
+    Raises:
+        CorpusError: when the file cannot be read or holds nothing; it lists every line in another encoding.
+    """
+    if path.suffix in _FILES:
+        return [u.text for u in load(path)]
+    texts, problems = [], []
+    for number, raw in jsonl.numbered_lines(path):
+        try:
+            texts.append(raw.decode("utf-8").strip())
+        except UnicodeDecodeError as error:
+            problems.append(f"{place(path, number, error.start + 1)}: not UTF-8: save the file in UTF-8")
+    if not texts and not problems:
+        problems = [f"{path}: holds no text: write one request a line"]
+    if problems:
+        raise CorpusError(problems)
+    return texts
+
+
 def is_file(name: str | Path) -> bool:
-    """Whether ``name`` means a file of the user's and not a corpus of the book."""
+    """Tells whether ``name`` means a file of the user's and not a corpus of the book."""
     if isinstance(name, Path):
         return True
     return name not in names() and (Path(name).suffix in _FILES or Path(name).is_file())
@@ -131,8 +152,7 @@ def _read_file(path: Path) -> list[Utterance]:
     return _FILES[path.suffix](path)
 
 
-def _read_model(path: Path) -> list[Utterance]:
-    return ask.expand(ask.read(path), skills.PER_SAMPLE, skills.SEED)
-
-
-_FILES = {".jsonl": jsonl.read, ".json": _read_model}
+_FILES = {
+    ".jsonl": jsonl.read,
+    ".json": lambda path: ask.expand(ask.read(path), skills.PER_SAMPLE, skills.SEED),
+}

@@ -18,7 +18,7 @@ _FILES = {"train": "train_0.json", "test": "test.json"}
 
 
 def read(root: Path) -> list[Utterance]:
-    """All turns; domain ``"restaurants"``."""
+    """Reads all turns; domain ``"restaurants"``."""
     return [
         _utterance(f"restaurant8k/{split}/{i}", split, entry)
         for split, name in _FILES.items()

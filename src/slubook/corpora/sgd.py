@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -25,49 +24,23 @@ from slubook.corpora.sources import source
 from slubook.corpora.utterance import Slot, Utterance
 
 
-class _Turn(NamedTuple):
-    """What is kept of a user turn.
-
-    ``intent`` is ``""`` unless the turn states one of one service and serves no other; slots are those of a turn
-    that serves one service.
-    """
-
-    id: str
-    text: str
-    services: tuple[str, ...]
-    intent: str
-    slots: tuple[Slot, ...]
-    split: str
-    group: str
-
-
 def read(root: Path) -> list[Utterance]:
-    """The turns in which a user states an intent of one service and serves no other in the same breath.
-
-    Intent, slots and domain are those of the service's frame; domain is the service.
-    """
-    return [
-        Utterance(turn.id, turn.text, turn.intent, turn.slots, turn.services[0], turn.split, turn.group)
-        for turn in _user_turns(root)
-        if turn.intent
-    ]
+    """Reads the turns in which a user states an intent of one service and addresses no other; domain = service."""
+    return [turn for turn in _user_turns(root) if turn.intent]
 
 
 def all_user_turns(root: Path) -> list[Utterance]:
-    """Every user turn, with what labels it has: a pool of in-domain text, and chapter 2's source of slots.
+    """Reads every user turn, with the labels that it has: a pool of in-domain text, and chapter 2's source of slots.
 
     The domain is the turn's services, joined by ``+``; a turn of several has no labels, and one that only
     answers a question ("Tuesday, please") has slots, but ``""`` for its intent.
     """
-    return [
-        Utterance(turn.id, turn.text, turn.intent, turn.slots, "+".join(turn.services), turn.split, turn.group)
-        for turn in _user_turns(root)
-    ]
+    return [*_user_turns(root)]
 
 
 @cache
-def _user_turns(root: Path) -> list[_Turn]:
-    """All user turns, parsed once in a process: the files are large."""
+def _user_turns(root: Path) -> list[Utterance]:
+    """Parses all user turns, once in a process: the files are large."""
     turns = []
     paths = sorted(f.path for f in source("sgd").files if "/dialogues_" in f.path)
     for path in tqdm(paths, desc="sgd", unit="file", leave=False, disable=None):
@@ -82,13 +55,12 @@ def _user_turns(root: Path) -> list[_Turn]:
     return turns
 
 
-def _turn(id: str, turn: dict, split: str, group: str) -> _Turn:
-    frames = turn["frames"]
-    services = tuple(sorted(frame["service"] for frame in frames))
-    if len(frames) != 1:
-        return _Turn(id, turn["utterance"], services, "", (), split, group)
-    (frame,) = frames
+def _turn(id: str, turn: dict, split: str, group: str) -> Utterance:
+    services = "+".join(sorted(frame["service"] for frame in turn["frames"]))
+    if len(turn["frames"]) != 1:
+        return Utterance(id, turn["utterance"], "", (), services, split, group)
+    (frame,) = turn["frames"]
     stated = any(action["act"] == "INFORM_INTENT" for action in frame["actions"])
     slots = sorted((Slot(s["slot"], s["start"], s["exclusive_end"]) for s in frame["slots"]), key=lambda s: s.start)
     intent = frame["state"]["active_intent"] if stated else ""
-    return _Turn(id, turn["utterance"], services, intent, tuple(slots), split, group)
+    return Utterance(id, turn["utterance"], intent, tuple(slots), services, split, group)

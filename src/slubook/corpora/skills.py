@@ -27,12 +27,12 @@ PER_SAMPLE, SEED = 6, 0
 
 
 def embedded_skills() -> list[str]:
-    """The names of the embedded skills, in order."""
+    """Lists the names of the embedded skills, in order."""
     return sorted(path.parent.name for path in ROOT.glob("*/en-US.json"))
 
 
 def model(name: str) -> ask.Model:
-    """The interaction model of an embedded skill.
+    """Reads the interaction model of an embedded skill.
 
     Raises:
         CorpusError: for an unknown name.
@@ -43,5 +43,5 @@ def model(name: str) -> ask.Model:
 
 
 def load(name: str) -> list[Utterance]:
-    """The expanded samples of a skill (split ``"train"``) and its test utterances (split ``"test"``)."""
+    """Reads a skill: its expanded samples (split ``"train"``) and its test utterances (split ``"test"``)."""
     return ask.expand(model(name), PER_SAMPLE, SEED) + jsonl.read(ROOT / name / "test.jsonl")

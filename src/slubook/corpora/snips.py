@@ -27,7 +27,7 @@ _FILES = {"train": "train_{}_full.json", "dev": "validate_{}.json"}
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances of the seven intents; ``validate`` is split ``"dev"``, domain ``"snips"``."""
+    """Reads all utterances of the seven intents; ``validate`` is split ``"dev"``, domain ``"snips"``."""
     return [
         _utterance(f"snips/{intent}/{split}/{i}", intent, split, entry["data"])
         for split, name in _FILES.items()
@@ -37,7 +37,7 @@ def read(root: Path) -> list[Utterance]:
 
 
 def _decode(path: Path) -> str:
-    """The text of a file in UTF-8 whose characters beyond the basic plane may be written as two surrogates."""
+    """Decodes a file in UTF-8 whose characters beyond the basic plane may be written as two surrogates."""
     return path.read_bytes().decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16")
 
 

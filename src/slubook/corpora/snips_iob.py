@@ -10,6 +10,7 @@ Traps:
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from slubook.corpora.bio import from_bio
@@ -20,7 +21,7 @@ _FILES = ("seq.in", "seq.out", "label")
 
 
 def read(root: Path) -> list[Utterance]:
-    """All utterances; domain ``"snips"``."""
+    """Reads all utterances; domain ``"snips"``."""
     return [
         _utterance(f"snips_iob/{split}/{i}", split, *lines)
         for split, folder in _SPLITS.items()
@@ -33,9 +34,6 @@ def _lines(root: Path, folder: str, name: str) -> list[str]:
 
 
 def _utterance(id: str, split: str, text: str, tags: str, intent: str) -> Utterance:
-    tokens, reached = [], 0
-    for word in text.split():
-        tokens.append(Token(word, reached, reached + len(word)))
-        reached += len(word) + 1
-    slots = from_bio(tokens, tags.split())
-    return Utterance(id, " ".join(t.text for t in tokens), intent.strip(), slots, "snips", split)
+    text = " ".join(text.split())
+    tokens = [Token(m.group(), m.start(), m.end()) for m in re.finditer(r"[^ ]+", text)]
+    return Utterance(id, text, intent.strip(), from_bio(tokens, tags.split()), "snips", split)

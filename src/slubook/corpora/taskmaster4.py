@@ -16,7 +16,7 @@ from slubook.corpora.utterance import Utterance
 
 
 def read(root: Path) -> list[Utterance]:
-    """The distinct user turns; domain ``"coffee"``, group = dialogue, no intent."""
+    """Reads the distinct user turns; domain ``"coffee"``, group = dialogue, no intent."""
     turns: dict[str, Utterance] = {}
     for path in sorted(file.path for file in source("taskmaster4").files):
         for dialogue in json.loads((root / path).read_text(encoding="utf-8")):

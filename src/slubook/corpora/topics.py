@@ -1,7 +1,7 @@
-"""What an utterance is about, by one set of names for all corpora.
+"""Topics of utterances: one set of names for all corpora.
 
-"Leave the skill's domain out" means its topic in every corpus: SNIPS, HWU64, SGD and the rest all know restaurants,
-music and the weather. The table is ``topics.yml``, made by hand. Taught in notebook 00, *Meet the data*.
+"Without the skill's domain" means without its topic in every corpus: SNIPS, HWU64, SGD and others all have restaurants,
+music and the weather. The table, ``topics.yml``, was made by hand. Taught in notebook 00, *Meet the data*.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from slubook.corpora.utterance import Utterance
 
 
 def topics_of(utterance: Utterance, corpus: str) -> frozenset[str]:
-    """All topics of an utterance: more than one where a turn serves several services.
+    """Returns all topics of an utterance: several where a turn addresses several services.
 
     Args:
         utterance: of that corpus.
-        corpus: a name of the registry. The domains of a corpus that the table does not list (a file of the
-            user's) are their own topics.
+        corpus: a name of the registry. In a corpus that the table does not list (a file of the user's), domains are
+            their own topics.
 
     Raises:
         CorpusError: when the table lists the corpus but neither the intent nor the domain.
@@ -40,12 +40,12 @@ def topics_of(utterance: Utterance, corpus: str) -> frozenset[str]:
 
 
 def topic_of(utterance: Utterance, corpus: str) -> str:
-    """The topic of an utterance; several are sorted and joined by ``+``. See :func:`topics_of`."""
+    """Returns the topic of an utterance; several are sorted and joined by ``+``. See :func:`topics_of`."""
     return "+".join(sorted(topics_of(utterance, corpus)))
 
 
 def topic_table(corpora: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """The table itself: for each topic, the domains and intents of each of the ``corpora`` that are about it."""
+    """Returns the table: for each topic, its domains and intents in each of the ``corpora``."""
     found: dict[str, dict[str, list[str]]] = {}
     for corpus in corpora:
         for label, topic in (_table(corpus) or {}).items():
@@ -55,7 +55,7 @@ def topic_table(corpora: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 
 @cache
 def _table(corpus: str) -> dict[str, str] | None:
-    """The table of a corpus of the book; ``None`` for a file of the user's."""
+    """Returns the table of a corpus of the book; ``None`` for a file of the user's."""
     return None if registry.is_file(corpus) else _tables().get(corpus.split("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""The one shape every corpus is read into: an utterance with its intent and slots.
+"""An utterance with its intent and slots, as every corpus is read.
 
 Slots are spans in characters; tokens are derived from the text, never stored.
 Taught in notebook 00, *Meet the data*.
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-# A token is a number glued to nothing else, a word with its apostrophes and combining marks
-# (Devanagari vowel signs are marks, which \w does not match), or one sign of punctuation.
+# A token is a number that stands alone, a word with its apostrophes and combining marks (Devanagari vowel signs are
+# marks, which \w does not match), or one punctuation mark.
 _MARK = r"[\u0900-\u0963\u0970-\u097f\u200c\u200d]"
 _TOKEN = re.compile(rf"\d+|(?:[^\W\d]|{_MARK})(?:\w|{_MARK}|['’](?=\w))*|[^\w\s]|\w")
 
@@ -38,10 +38,10 @@ class Utterance:
     """One request.
 
     Attributes:
-        id: unique within its corpus; the only thing published records say of a public utterance.
+        id: unique within its corpus; published records name a public utterance by it alone.
         text: as the corpus has it.
         intent: the label of the whole utterance.
-        slots: spans in characters, in order, not overlapping.
+        slots: spans in characters, in order, without overlaps.
         domain: the skill or service that it addresses.
         split: ``"train"``, ``"dev"``, ``"test"``, or ``""`` where the corpus has no split.
         group: utterances of one group (a dialogue) must stay on one side of a split.
@@ -57,7 +57,7 @@ class Utterance:
 
 
 class Prediction(NamedTuple):
-    """What a model says of one utterance; ``confidence`` is the intent's probability in [0, 1]."""
+    """A model's answer to one utterance; ``confidence`` is the intent's probability in [0, 1]."""
 
     intent: str
     slots: tuple[Slot, ...]
@@ -65,17 +65,17 @@ class Prediction(NamedTuple):
 
 
 def tokenize(text: str) -> list[Token]:
-    """Split ``text`` into words, numbers and signs of punctuation, with their character offsets."""
+    """Splits a text into words, numbers and punctuation marks, with their character offsets."""
     return [Token(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(text)]
 
 
 def words(text: str) -> list[str]:
-    """The lower-cased tokens of ``text``, as every model here reads them."""
+    """Returns the lower-cased tokens of a text, as every model here reads them."""
     return [t.text.lower() for t in tokenize(text)]
 
 
 def slot_problems(text: str, slots: Iterable[Slot]) -> list[str]:
-    """What is wrong with the spans, in words; an empty list when nothing is."""
+    """Lists the faults of spans, each with its remedy."""
     problems, reached = [], 0
     for slot in sorted(slots, key=lambda s: (s.start, s.end)):
         if not slot.type:
@@ -95,7 +95,7 @@ def slot_problems(text: str, slots: Iterable[Slot]) -> list[str]:
 
 
 def snap(utterance: Utterance) -> tuple[Utterance, int]:
-    """Widen each slot to whole tokens, as BIO tags need; returns the utterance and how many slots moved.
+    """Widens each slot to whole tokens, as BIO tags need; returns the utterance and how many slots moved.
 
     Slots that come to share a token are reduced to the first of them.
     """

@@ -7,19 +7,18 @@ narrow. Taught in notebook 01, *The evidence*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import wilcoxon
 
-from slubook.evaluation.paired import Measured, beside, collect
-from slubook.evaluation.resampling import bootstrap, measured_error
+from slubook.evaluation.resampling import Measured, Sizes, beside, bootstrap, collect, measured_error
 
 LEVEL = 0.95
 #: Less than one utterance can make: what differs by less is a tie that rounding has hidden.
 TIE = 1e-9
-#: Less than this, in percent, is shown as nought.
+#: Less than this, in percent, is shown as zero.
 HIDDEN = 1e-3
 
 
@@ -35,7 +34,7 @@ class Interval:
     def percent(self, unit: str = "", form: str = ".1f") -> str:
         """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
 
-        Where rounding would hide on which side of nought a number lies, it has more digits.
+        Where rounding would hide on which side of zero a number lies, it has more digits.
         """
         point, low, high = (_shown(100 * value, form) for value in (self.point, self.low, self.high))
         return f"{point}{unit} [{low}, {high}]"
@@ -94,28 +93,24 @@ def ends(values: np.ndarray) -> tuple[float, float]:
 
 
 def skill_errors(
-    rows: Iterable[Measured],
-    metric: str,
-    methods: Sequence[str],
-    sizes: int | Collection[int] | None = None,
-    slice: str | None = None,
+    rows: Iterable[Measured], metric: str, methods: Sequence[str], sizes: Sizes = None, slice: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Each skill's error, [methods], as the mean over its seeds and sizes; see :func:`mean_error` for the arguments."""
-    return {name: measured_error(skill, metric) for name, skill in collect(rows, methods, sizes, slice).items()}
+    """Returns each skill's error, [methods], the mean over its seeds and sizes; arguments as for :func:`mean_error`."""
+    return {name: measured_error(skill) for name, skill in collect(rows, metric, methods, sizes, slice).items()}
 
 
 def mean_error(
     rows: Iterable[Measured],
     metric: str,
     method: str,
-    sizes: int | Collection[int] | None = None,
+    sizes: Sizes = None,
     *,
     slice: str | None = None,
     groups: Mapping[str, str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The mean error of one method over skills, for learning curves.
+    """Computes the mean error of one method over skills, for learning curves.
 
     Args:
         rows: measured rows; others than the method's and the sizes' are ignored.
@@ -130,8 +125,8 @@ def mean_error(
     Raises:
         ValueError: when there are no such rows or no such slice.
     """
-    skills = collect(rows, [method], sizes, slice)
-    errors, means = bootstrap(skills, metric, groups, replicates, seed)
+    skills = collect(rows, metric, [method], sizes, slice)
+    errors, means = bootstrap(skills, groups, replicates, seed)
     return Interval(float(errors.mean()), *ends(means[:, 0]), len(skills))
 
 
@@ -140,89 +135,50 @@ def compare(
     metric: str,
     baseline: str,
     proposed: str,
-    sizes: int | Collection[int] | None = None,
+    sizes: Sizes = None,
     *,
     statistic: str = "relative_reduction",
     slice: str | None = None,
+    against: str | None = None,
     groups: Mapping[str, str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """How much better one method is than another, with a paired interval.
+    """Compares two methods: how much better one is than the other, with a paired interval.
+
+    Whoever says that a method helps on one slice of the test has to show that it helps less elsewhere: with
+    ``against``, the result is the gain on ``slice`` minus that on ``against``, counted in the same draws.
 
     Args:
         rows, metric, sizes, slice, groups, replicates, seed: as for :func:`mean_error`.
         baseline: the method to beat.
         proposed: the method that should.
         statistic: a name in ``STATISTICS``.
+        against: another slice, such as the complement; skills that lack one of the two are left out. ``wins``,
+            ``ties``, the mean and the rank test are then over the skills' own differences of gains, and those without
+            a finite one count as undefined.
 
     Raises:
-        ValueError: when there are no such rows, or a cell was measured for one method only.
+        ValueError: when there are no such rows, a cell was measured for one method only, or no skill has both slices.
     """
-    skills = collect(rows, [baseline, proposed], sizes, slice)
-    errors, means = bootstrap(skills, metric, groups, replicates, seed)  # [skills, 2], [replicates, 2]
-    of = STATISTICS[statistic]
-    return _comparison(
-        of(*errors.mean(axis=0)),
-        of(means[:, 0], means[:, 1]),
-        differences=errors[:, 0] - errors[:, 1],
-        each=_relative(errors[:, 0], errors[:, 1]),
-    )
-
-
-def compare_slices(
-    rows: Iterable[Measured],
-    metric: str,
-    baseline: str,
-    proposed: str,
-    sizes: int | Collection[int] | None = None,
-    *,
-    slice: str,
-    against: str,
-    statistic: str = "relative_reduction",
-    groups: Mapping[str, str] | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
-) -> Comparison:
-    """How much more one method gains over another on one slice of the test than on another slice.
-
-    Whoever says that a method helps *there* has to show that it helps less elsewhere. Utterances are drawn once, and
-    both slices are counted in the same draw. Skills that lack one of the slices are left out.
-
-    Args:
-        rows, metric, baseline, proposed, sizes, statistic, groups, replicates, seed: as for :func:`compare`.
-        slice: where the gain should be larger.
-        against: where it should be smaller, such as the complement.
-
-    Returns:
-        The gain on ``slice`` minus the gain on ``against``. ``wins``, ``ties``, the mean and the rank test are over
-        the skills' own differences of gains; those without a finite one count as undefined.
-
-    Raises:
-        ValueError: as for :func:`compare`, and when no skill has utterances of both slices.
-    """
-    rows = list(rows)
-    skills = beside(*(collect(rows, [baseline, proposed], sizes, name) for name in (slice, against)))
-    if not skills:
+    rows, both, of = list(rows), [baseline, proposed], STATISTICS[statistic]
+    skills = collect(rows, metric, both, sizes, slice)
+    if against and not (skills := beside(skills, collect(rows, metric, both, sizes, against))):
         raise ValueError(f"no skill has utterances of both slices, {slice!r} and {against!r}")
-    errors, means = bootstrap(skills, metric, groups, replicates, seed)  # [skills, 4], [replicates, 4]
-    of = STATISTICS[statistic]
+    errors, means = bootstrap(skills, groups, replicates, seed)  # [skills, 2 or 4], [replicates, 2 or 4]
 
-    def more(error: np.ndarray) -> np.ndarray:  # [..., 4] → [...]
+    def gain(error: np.ndarray) -> np.ndarray:  # [..., 2 or 4] → [...]
+        first = of(error[..., 0], error[..., 1])
         with np.errstate(invalid="ignore"):  # nothing to compare where only the proposal errs, on both
-            return of(error[..., 0], error[..., 1]) - of(error[..., 2], error[..., 3])
+            return first - of(error[..., 2], error[..., 3]) if against else first
 
-    each = more(errors)
-    return _comparison(more(errors.mean(axis=0)), more(means), differences=each[np.isfinite(each)], each=each)
-
-
-def _comparison(point: np.ndarray, drawn: np.ndarray, *, differences: np.ndarray, each: np.ndarray) -> Comparison:
-    """A comparison from its replicates, the skills' differences, and their own figures, not all of them finite."""
-    differences = np.where(np.abs(differences) < TIE, 0.0, differences)
+    each = gain(errors) if against else _relative(errors[:, 0], errors[:, 1])
     defined = each[np.isfinite(each)]
+    differences = defined if against else errors[:, 0] - errors[:, 1]
+    differences = np.where(np.abs(differences) < TIE, 0.0, differences)
     return Comparison(
-        float(point),
-        *ends(drawn),
+        float(gain(errors.mean(axis=0))),
+        *ends(gain(means)),
         n_skills=len(each),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
@@ -233,7 +189,7 @@ def _comparison(point: np.ndarray, drawn: np.ndarray, *, differences: np.ndarray
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """p-values adjusted for their number by Holm's step-down method (1979), in the order given."""
+    """Adjusts p-values for their number by Holm's step-down method (1979), in the order given."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)
     adjusted = np.empty(len(p))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from slubook.evaluation.metrics import Outcomes, decode, encode
-from slubook.experiments.cells import canonical
+from slubook.evaluation.metrics import Columns, decode, encode
+from slubook.experiments.stamps import canonical
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
@@ -36,8 +36,9 @@ class Test:
         corpus: where the skill is from.
         topic: what it is about, by the table of topics.
         ids: one per test utterance, [N].
-        gold: how many slots each has, [N].
+        gold: how many slots each has, [N]; ``None`` where no slots are counted.
         slices: named masks of them that no draw changes, [N] bool each; every row of the skill has them too.
+        truth: other columns of outcomes that no method changes, such as the words of each utterance, [N] each.
     """
 
     __test__ = False  # not a test case of pytest's
@@ -45,19 +46,27 @@ class Test:
     corpus: str
     topic: str
     ids: tuple[str, ...]
-    gold: np.ndarray
+    gold: np.ndarray | None = None
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def columns(self) -> dict[str, Any]:
+        """Returns the columns of outcomes that no method changes, encoded."""
+        slots = {} if self.gold is None else {"gold": self.gold}
+        return {name: encode(column) for name, column in (slots | dict(self.truth)).items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The test as it stands in a results file."""
-        test = {"corpus": self.corpus, "topic": self.topic, "ids": list(self.ids), "gold": encode(self.gold)}
+        """Returns the test as it stands in a results file."""
+        test = {"corpus": self.corpus, "topic": self.topic, "ids": list(self.ids), **self.columns()}
         return test | ({"slices": _encoded(self.slices)} if self.slices else {})
 
     @classmethod
     def from_json(cls, test: Mapping[str, Any]) -> Test:
-        """The test that :meth:`to_json` wrote."""
+        """Returns the test that :meth:`to_json` wrote."""
+        named = {"corpus", "topic", "ids", "slices"}
+        truth = {name: decode(column) for name, column in test.items() if name not in named}
         slices = _decoded(test.get("slices", {}))
-        return cls(test["corpus"], test["topic"], tuple(test["ids"]), decode(test["gold"]), slices)
+        return cls(test["corpus"], test["topic"], tuple(test["ids"]), truth.pop("gold", None), slices, truth)
 
 
 def _encoded(slices: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -85,7 +94,7 @@ class Row:
     method: str
     size: int
     seed: int
-    outcomes: Outcomes
+    outcomes: Columns
     train_s: float = 0.0
     predict_ms: float = 0.0
     bytes: int = 0
@@ -98,12 +107,11 @@ class Row:
         return self.skill, self.method, self.size, self.seed
 
     def to_json(self) -> dict[str, Any]:
-        """The row as it stands in a cell; the numbers of true slots are kept in the test."""
+        """Returns the row as it stands in a cell; columns that no method changes are kept in the test."""
         columns = self.outcomes.encode()
-        del columns["gold"]
         row = {
             **{name: getattr(self, name) for name in ("skill", "method", "size", "seed")},
-            "outcomes": columns,
+            "outcomes": {name: columns[name] for name in columns if name not in self.outcomes.TRUTH},
             "train_s": round(float(self.train_s), 3),
             "predict_ms": round(float(self.predict_ms), 4),
             "bytes": int(self.bytes),
@@ -116,18 +124,18 @@ class Row:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], tests: Mapping[str, Test]) -> Row:
-        """The row that :meth:`to_json` wrote, with the slices of its test.
+        """Returns the row that :meth:`to_json` wrote, with the slices of its test.
 
         Raises:
             ValueError: when its skill has no test, or a column has another length than the test.
         """
         if row["skill"] not in tests:
             raise ValueError(f"skill {row['skill']!r} has a row but no test")
-        gold = tests[row["skill"]].gold
-        outcomes = Outcomes.decode({**row["outcomes"], "gold": encode(gold)})
-        slices = _decoded(row.get("slices", {})) | dict(tests[row["skill"]].slices)
-        if wrong := [name for name, mask in slices.items() if len(mask) != len(gold)]:
-            raise ValueError(f"slice {wrong[0]!r} of skill {row['skill']!r} does not cover its {len(gold)} utterances")
+        test = tests[row["skill"]]
+        outcomes = Columns.decode({**row["outcomes"], **test.columns()})
+        slices = _decoded(row.get("slices", {})) | dict(test.slices)
+        if wrong := [name for name, mask in slices.items() if len(mask) != len(outcomes)]:
+            raise ValueError(f"slice {wrong[0]!r} of {row['skill']!r} does not cover its {len(outcomes)} utterances")
         fields = {name: value for name, value in row.items() if name not in ("outcomes", "slices")}
         return cls(**fields, outcomes=outcomes, slices=slices)
 
@@ -184,16 +192,17 @@ class Results:
         """Write the file whole or not at all, and seal it.
 
         Raises:
-            ValueError: when two rows measure the same cell, a row has no test, lengths differ, or methods of
-                one (skill, size, seed) have different slices.
+            ValueError: when two rows measure the same cell, a row has no test or another truth than its test, lengths
+                differ, or methods of one (skill, size, seed) have different slices.
         """
         keys = [row.key for row in self.rows]
         if len(set(keys)) < len(keys):
             raise ValueError(f"two rows measure {next(k for k in keys if keys.count(k) > 1)}: keep one of them")
         tests = {name: test.to_json() for name, test in self.tests.items()}
         rows = [row.to_json() for row in self.rows]
-        for row in rows:
-            Row.from_json(row, self.tests)
+        for row, written in zip(self.rows, rows, strict=True):
+            if Row.from_json(written, self.tests).outcomes.encode() != row.outcomes.encode():
+                raise ValueError(f"the row {row.key} has another truth than its test: give both the same")
         body = {"experiment": self.experiment, "stamp": dict(self.stamp), "tests": tests}
         body |= {"slices": _move_slices(rows, self.tests), "rows": rows}
         body["tables"] = json.loads(json.dumps(self.tables))  # as a reader will find them: string keys, lists

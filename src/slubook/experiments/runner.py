@@ -19,12 +19,11 @@ from typing import Any
 from tqdm import tqdm
 
 from slubook.corpora.errors import CorpusError
-from slubook.experiments.cells import CellStore
+from slubook.experiments.cells import CellsFailed, CellStore, Key, Task, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.stamps import add_origins, config_hash, stamp
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import CellsFailed, Key, Task, measure
 from slubook.files import one_at_a_time
 from slubook.profiles import cache_dir
 

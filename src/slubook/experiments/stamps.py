@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -13,7 +14,11 @@ from typing import Any
 import psutil
 
 import slubook
-from slubook.experiments.cells import canonical
+
+
+def canonical(value: Any) -> str:
+    """Writes JSON with one way to write each value, to be hashed."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Runs chapter 1's second experiment: what one shared table and many small stores cost, and what they give up.
 
-Protocol:
+Protocol (raise its number in the table when its meaning changes):
 
 - *Accuracy*: on the skills of chapter 1, a hundred training utterances each, the same draws for all: the generic table
   alone, with a small local table (what is served), a local table alone, and a private copy of the whole table,
@@ -45,11 +45,11 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import latency_ms
+from slubook.experiments.cells import CellsFailed, Key, Measured, Task, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import add_origins, stamp
-from slubook.experiments.workers import CellsFailed, Key, Measured, Task, measure
 from slubook.files import KeptError
 from slubook.profiles import cache_dir
 from slubook.serving.packed import PackedSkill

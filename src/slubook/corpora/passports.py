@@ -1,12 +1,11 @@
-"""A passport for every corpus: where it is from, what is in it, and what is wrong with it.
+"""A passport for every corpus: its origin, its counts and its known faults; no text of it.
 
-The known faults are the *Traps* of each reader's docstring, so that they are written down once. Shown on the book's
-data page; counts are in notebook 00, *Meet the data*.
+The known faults are the *Traps* of each reader's docstring, so that they stand in one place. Shown on the book's data
+page; counts are in notebook 00, *Meet the data*.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
 import re
@@ -22,12 +21,10 @@ from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.sources import source
 from slubook.corpora.utterance import Utterance
 
-TRAIN = "train"
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a corpus is from.
+    """The origin of a corpus.
 
     Attributes:
         kind: ``"embedded"``, ``"public"`` or ``"file"`` (the user's own).
@@ -35,7 +32,7 @@ class Origin:
         address: of its repository or page, or the path of a file.
         version: the pinned commit or release.
         checksum: SHA-256 over the checksums of all its files.
-        bytes: of all its files, 0 when that is not known.
+        bytes: of all its files, 0 when unknown.
         note: what to know of the pin.
     """
 
@@ -50,7 +47,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class SplitPassport:
-    """One split: its size, a hash of its contents, and the share of it that has a near-duplicate in training."""
+    """One split: its size, a hash of its contents, and the share of near-duplicates of training utterances."""
 
     utterances: int
     sha256: str
@@ -59,15 +56,15 @@ class SplitPassport:
 
 @dataclass(frozen=True, slots=True)
 class Passport:
-    """What is to be known of a corpus; no text of it.
+    """The passport of a corpus.
 
     Attributes:
         corpus: its name.
         origin: where it is from.
-        utterances, domains, intents, slot_types, slots: counts; intents and slot types differ from each other.
+        utterances, domains, intents, slot_types, slots: counts, of distinct domains, intents and slot types.
         splits: by name; ``""`` where the corpus has none.
         snapped: slots moved to token boundaries, or dropped because they overlapped.
-        faults: known ones, a sentence or two each.
+        faults: the known ones, a sentence or two each.
     """
 
     corpus: str
@@ -81,13 +78,9 @@ class Passport:
     snapped: int
     faults: tuple[str, ...]
 
-    def to_json(self) -> dict:
-        """The passport as nested dictionaries."""
-        return dataclasses.asdict(self)
-
 
 def passport(corpus: str | Path) -> Passport:
-    """Load a corpus and write its passport.
+    """Loads a corpus and makes its passport.
 
     Raises:
         CorpusError: when it cannot be loaded.
@@ -108,7 +101,7 @@ def passport(corpus: str | Path) -> Passport:
 
 
 def origin(corpus: str | Path) -> Origin:
-    """Where a corpus is from; needs none of its data."""
+    """Returns the origin of a corpus; needs none of a public corpus's data."""
     name = str(corpus)
     if registry.is_file(corpus):
         content = Path(corpus).read_bytes()
@@ -129,14 +122,13 @@ def origin(corpus: str | Path) -> Origin:
 
 
 def faults(corpus: str | Path) -> tuple[str, ...]:
-    """The known faults of a corpus: the traps that its reader's docstring names."""
+    """Returns the known faults of a corpus: the traps that its reader's docstring names."""
     name = str(corpus)
     if registry.is_file(corpus):
         return ()
+    module = assistant if name in assistant.NAMES else skills
     if name in registry.PUBLIC:
         module = sys.modules[registry.PUBLIC[name].read.__module__]
-    else:
-        module = assistant if name in assistant.NAMES else skills
     _, _, listed = inspect.getdoc(module).partition("Traps:\n")
     items = [" ".join(item.split()) for item in re.split(r"^\s*\* ", listed, flags=re.MULTILINE)]
     plain = (re.sub(r":\w+:`~?([^`]*)`", r"`\1`", item).replace("``", "`") for item in items)
@@ -147,12 +139,12 @@ def _splits(utterances: Sequence[Utterance]) -> dict[str, SplitPassport]:
     members: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         members.setdefault(utterance.split, []).append(utterance)
-    train = [u.text for u in members.get(TRAIN, ())]
+    train = [u.text for u in members.get("train", ())]
     return {
         split: SplitPassport(
             len(chosen),
             _digest(sorted(repr((u.id, u.text, u.intent, [tuple(s) for s in u.slots], u.domain)) for u in chosen)),
-            float(near_duplicates([u.text for u in chosen], train).mean()) if train and split != TRAIN else None,
+            float(near_duplicates([u.text for u in chosen], train).mean()) if train and split != "train" else None,
         )
         for split, chosen in sorted(members.items())
     }

@@ -1,11 +1,11 @@
+import dataclasses
 import hashlib
 import json
 
 import pytest
 
-from slubook.book import passports
-from slubook.book.passports import passport
-from slubook.corpora import registry
+from slubook.corpora import passports, registry
+from slubook.corpora.passports import passport
 from slubook.corpora.sources import sources
 
 LINES = [
@@ -33,7 +33,7 @@ def test_counts(corpus):
     assert read.splits["train"].near_duplicates is None
     assert read.origin.kind == "file"
     assert read.origin.checksum == hashlib.sha256(corpus.read_bytes()).hexdigest()
-    assert json.loads(json.dumps(read.to_json()))["splits"]["test"]["utterances"] == 2
+    assert json.loads(json.dumps(dataclasses.asdict(read)))["splits"]["test"]["utterances"] == 2
 
 
 def test_split_hashes_follow_contents_not_order(corpus):

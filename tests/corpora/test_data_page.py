@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import pytest
 
-from slubook.book.passports import faults, origin, passport
 from slubook.corpora import assistant, registry
+from slubook.corpora.passports import faults, origin, passport
 from slubook.profiles import RESULTS
 
 PUBLISHED = {entry["corpus"]: entry for entry in json.loads((RESULTS / "passports.json").read_text("utf-8"))}
@@ -18,7 +19,7 @@ HINT = "write them again: slubook data passports"
 
 def measured(name: str) -> dict:
     """The passport of a corpus as JSON gives it back."""
-    return json.loads(json.dumps(passport(name).to_json()))
+    return json.loads(json.dumps(dataclasses.asdict(passport(name))))
 
 
 def test_every_corpus_at_hand_has_one():
