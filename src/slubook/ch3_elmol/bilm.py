@@ -1,4 +1,4 @@
-"""ELMoL: a language model that reads words by their characters, once forwards and once backwards.
+"""Defines ELMoL: a language model that reads words by their characters, once forwards and once backwards.
 
 ELMo stacks two bi-directional LSTM layers (Peters et al., 2018, arXiv 1802.05365); ELMoL keeps one (Siddhant, Goyal
 and Metallinou, 2019, arXiv 1811.05370). The two directions never see each other, or a word could read its own answer.
@@ -8,10 +8,10 @@ There is no vocabulary on the input side: any word has a vector. Taught in chapt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ SPECIAL = 4
 
 @dataclass(frozen=True)
 class BiLMConfig:
-    """Sizes.
+    """Sizes of a language model.
 
     Attributes:
         layers: 1 for ELMoL, 2 for ELMo.
@@ -49,7 +49,7 @@ class BiLMConfig:
 
 
 class Characters(nn.Module):
-    """A word's vector from its characters: convolutions, the strongest answer of each, a highway layer (Kim, 2016)."""
+    """A word's vector from its characters: convolutions, the maximum of each, a highway layer (Kim et al., 2016)."""
 
     def __init__(self, characters: int, config: BiLMConfig) -> None:
         super().__init__()
@@ -61,20 +61,20 @@ class Characters(nn.Module):
         nn.init.constant_(self.highway.bias[:total], -1.0)  # pass most through at first
 
     def forward(self, spelled: Tensor) -> Tensor:
-        """From characters [U, L] to vectors [U, W]."""
-        letters = self.table(spelled)  # [U, L, E]
-        x = torch.relu(torch.cat([strongest(filters, letters) for filters in self.filters], 1))
+        """Returns the vectors [U, W] of words from their characters [U, L]."""
+        embedded = self.table(spelled)  # [U, L, E]
+        x = torch.relu(torch.cat([strongest(filters, embedded) for filters in self.filters], 1))
         gate, changed = self.highway(x).chunk(2, 1)
         return self.project(torch.lerp(x, torch.relu(changed), torch.sigmoid(gate)))
 
 
-def strongest(filters: nn.Conv1d, letters: Tensor) -> Tensor:
-    """Of each filter its strongest answer over the letters [U, L, E], [U, F].
+def strongest(filters: nn.Conv1d, embedded: Tensor) -> Tensor:
+    """Returns the maximum of each filter over the embedded characters [U, L, E], [U, F].
 
-    As one matrix product, which takes half of the time of so small a convolution.
+    One matrix product takes half of the time of so small a convolution.
     """
-    met = letters.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
-    return F.linear(met, filters.weight.flatten(1), filters.bias).amax(1)
+    windows = embedded.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
+    return F.linear(windows, filters.weight.flatten(1), filters.bias).amax(1)
 
 
 class Layer(nn.Module):
@@ -90,7 +90,7 @@ class Layer(nn.Module):
         nn.init.constant_(self.bias[..., h : 2 * h], 1.0)  # remember by default
 
     def forward(self, x: Tensor, steps: Steps) -> Tensor:
-        """Inputs step by step, [2, P, W], to states of the same shape."""
+        """Returns the states of inputs that come step by step, both [2, P, W]."""
         return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps.counts), self.project)
 
 
@@ -104,7 +104,7 @@ class BiLM(nn.Module):
     """
 
     def __init__(self, characters: Sequence[str], config: BiLMConfig) -> None:
-        """Random weights.
+        """Draws random weights.
 
         Raises:
             ValueError: for a configuration without layers.
@@ -121,29 +121,29 @@ class BiLM(nn.Module):
 
     @property
     def layers(self) -> int:
-        """K, vectors a token: of its characters, and of each LSTM layer."""
+        """Returns K, the vectors of a token: of its characters, and of each LSTM layer."""
         return self.config.layers + 1
 
     @property
     def dim(self) -> int:
-        """2W, the length of a vector."""
+        """Returns 2W, the length of a vector."""
         return 2 * self.config.width
 
     @property
     def stamp(self) -> str:
-        """A hash of the numbers in it: what was trained over one does not fit another."""
+        """Returns a hash of the weights: what was trained over one model does not fit another."""
         digest = hashlib.sha256()
         for name, values in self.state_dict().items():
             digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def parts(self) -> list[list[nn.Parameter]]:
-        """Parameters by layer, the highest first: what is unfrozen one after the other."""
+        """Returns the parameters by layer, the highest first: what is unfrozen one after the other."""
         layers = [list(layer.parameters()) for layer in reversed(self.stack)]
         return [*layers, [*self.characters.parameters(), self.boundary]]
 
     def spell(self, lexicon: Sequence[str]) -> Tensor:
-        """The characters of each word between signs for its beginning and end, [U, longest + 2]."""
+        """Returns the characters of each word between signs for its beginning and end, [U, longest + 2]."""
         rows = torch.full((len(lexicon), self.config.longest + 2), PAD)
         for row, word in zip(rows, lexicon, strict=True):
             known = [self.names.get(c, UNKNOWN) for c in word[: self.config.longest]]
@@ -153,7 +153,7 @@ class BiLM(nn.Module):
     def read(
         self, vectors: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
     ) -> tuple[list[Tensor], Tensor, Steps]:
-        """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
+        """Returns every layer's states as each direction meets the words, boundaries included: P of them in a batch.
 
         Args:
             vectors: what ``characters`` makes of the distinct words, [U, W].
@@ -179,7 +179,7 @@ class BiLM(nn.Module):
         return states, places, steps
 
     def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; zero where there is padding.
+        """Returns the K vectors of every token, both directions side by side, [B, T, K, 2W]; zero at padding.
 
         Args:
             spelled: characters of the distinct words, [U, L].
@@ -188,7 +188,7 @@ class BiLM(nn.Module):
         return self.over(self.characters(spelled), words, lengths)
 
     def over(self, vectors: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The same of words whose vectors are known, [U, W]: who serves may keep those of all words ever met."""
+        """Returns the same of words whose vectors are known, [U, W]: a service may keep those of all words ever met."""
         states, _, steps = self.read(vectors, words, lengths)
         (b, t), w = words.shape, self.config.width
         seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
@@ -199,26 +199,22 @@ class BiLM(nn.Module):
         return out.transpose(2, 3).flatten(3)
 
     def save(self, folder: Path) -> None:
-        """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
+        """Writes weights as safetensors and the rest as JSON, all or nothing."""
         facts = {"config": asdict(self.config), "characters": list(self.names), "about": self.about}
         with replaced_folder(folder) as draft:
             kept.write(draft, facts, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What :meth:`save` wrote.
+        """Reads what :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: when there is nothing.
             KeptError: when it is damaged or of another format.
         """
         with kept.opened(folder, WHAT, REMEDY) as (facts, weights):
-            found = cls(facts["characters"], config_from(facts["config"]))
+            filters = tuple(map(tuple, facts["config"]["filters"]))  # JSON has lists
+            found = cls(facts["characters"], BiLMConfig(**{**facts["config"], "filters": filters}))
             found.load_state_dict(weights)
             found.about = facts["about"]
             return found.eval()
-
-
-def config_from(values: Mapping[str, Any]) -> BiLMConfig:
-    """The configuration that JSON kept; its pairs come back as lists."""
-    return BiLMConfig(**{**values, "filters": tuple(map(tuple, values["filters"]))})

@@ -1,21 +1,24 @@
-"""Stage one of transfer with an embedding: as chapter 2's, and the embedding may learn when its schedule says so.
+"""Pretrains a network over an embedding, stage one of transfer; the embedding may learn when its schedule says so.
 
-The networks are kept as those of chapter 2 are.
-Taught in chapter 3, *Build it*.
+All else is as in chapter 2. Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from slubook.ch1_skills.encoding import distinct_words
+from slubook.ch1_skills.encoding import Encoder, distinct_words
+from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import (
     NETWORKS,
     Pretraining,
@@ -25,14 +28,75 @@ from slubook.ch2_transfer.pretraining import (
     pretrained_key,
 )
 from slubook.ch2_transfer.source import SourceDomain
-from slubook.ch3_elmol.context_pretrained import READING, ContextPretrained
+from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.contextual import ContextBatch, ContextualNetwork, Embedding, with_context
 from slubook.ch3_elmol.unfreezing import Unfreezing, UnfreezingConfig
+from slubook.experiments import kept
 from slubook.experiments.kept import Artefacts
+from slubook.files import replaced_folder
 from slubook.profiles import seed_everything
 
 #: How often the schedule looks at the loss of the batches since.
 LOOKS = 20
+#: The parameters by which a network reads an embedding.
+READING = ("mix.weights", "mix.gamma", "context.weight", "context.bias")
+
+
+@dataclass
+class ContextPretrained:
+    """A pretrained network without the labels it was trained on.
+
+    Attributes:
+        base: the network's lower parts and the words of its source.
+        embedding: as pretraining left it; a language model may have been tuned.
+        reading: the parameters named in :data:`READING`.
+    """
+
+    base: Pretrained
+    embedding: Embedding
+    reading: dict[str, Tensor]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Returns what it was trained on and how."""
+        return self.base.about
+
+    @torch.no_grad()
+    def carry_over(self, network: ContextualNetwork, encoder: Encoder, parts: Collection[str]) -> None:
+        """Puts ``parts`` of the base, and how the embedding is read, into a network that was built over the embedding.
+
+        Raises:
+            ValueError: as :meth:`slubook.ch2_transfer.pretrained.Pretrained.carry_over` does.
+        """
+        self.base.carry_over(network, 0, encoder, parts)
+        for name, value in self.reading.items():
+            network.get_parameter(name).copy_(value)
+
+    def save(self, folder: Path) -> None:
+        """Writes everything but a table of word vectors, which is kept elsewhere, all or nothing."""
+        with replaced_folder(folder) as draft:
+            self.base.save(draft / "base")
+            kept.write_weights(draft / "reading.safetensors", self.reading)
+            if isinstance(self.embedding, BiLM):
+                self.embedding.save(draft / "reader")
+
+    @classmethod
+    def load(cls, folder: Path, embedding: Embedding) -> Self:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            folder: where it lies.
+            embedding: what it was trained over; a language model is read as it was tuned.
+
+        Raises:
+            FileNotFoundError: when there is nothing.
+            KeptError: when it is damaged or of another format.
+        """
+        base = Pretrained.load(folder / "base")
+        with kept.reading(folder, "pretrained network"):
+            found = load_file(folder / "reading.safetensors")
+            reading = {name: found[name] for name in READING}
+        return cls(base, BiLM.load(folder / "reader") if isinstance(embedding, BiLM) else embedding, reading)
 
 
 class ContextPretraining(Pretraining):
@@ -43,14 +107,14 @@ class ContextPretraining(Pretraining):
         self.spelled = embedding.spell(self.lexicon)  # [V, ...]
 
     def batch(self, domain, rows: np.ndarray) -> tuple[ContextBatch, Tensor]:
-        """The utterances at ``rows`` of a domain as a batch that the network reads, and their tags, [B, T]."""
+        """Returns the utterances at ``rows`` of a domain as a batch that the network reads, and their tags, [B, T]."""
         batch, tags = super().batch(domain, rows)
         used, _, _ = distinct_words([domain.words[r] for r in rows])
         return with_context(batch, self.spelled[used]), tags
 
     @torch.no_grad()
     def finished_with_embedding(self, name: str) -> ContextPretrained:
-        """What a new skill takes over; see :meth:`slubook.ch2_transfer.pretraining.Pretraining.finished`."""
+        """Returns what a new skill takes over; see :meth:`slubook.ch2_transfer.pretraining.Pretraining.finished`."""
         self.network.unfreeze(0)
         reading = {n: self.network.get_parameter(n).detach().clone() for n in READING}
         return ContextPretrained(self.finished(name, None), self.network.embedding, reading)
@@ -64,7 +128,7 @@ def pretrain_contextual(
     unfreezing: UnfreezingConfig | None = None,
     seed: int = 0,
 ) -> tuple[ContextPretrained, list[float]]:
-    """Train on all domains over an embedding, and keep what can move to a new skill.
+    """Trains on all domains over an embedding, and keeps what can move to a new skill.
 
     Args:
         name: of the word table that comes out.

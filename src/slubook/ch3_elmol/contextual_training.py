@@ -1,8 +1,8 @@
-"""Stage two of transfer with an embedding: a new skill's network starts from what pretraining left.
+"""Trains a new skill's network over an embedding, stage two of transfer, from what pretraining left.
 
-All settings are those of :mod:`slubook.ch2_transfer.transfer`; new is when the embedding may learn. Where a skill
-has thousands of examples, a network can also begin at random over an embedding, without any annotated source. Taught in
-chapter 3, *Build it*.
+All settings are those of :mod:`slubook.ch2_transfer.transfer`; new is when the embedding may learn. A skill with
+thousands of examples can also begin at random over an embedding, without any annotated source. Taught in chapter 3,
+*Build it*.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.training import predict, train
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, TransferConfig
-from slubook.ch3_elmol.context_pretrained import ContextPretrained
 from slubook.ch3_elmol.contextual import ContextEncoded, ContextualNetwork, Embedding, WordVectors
+from slubook.ch3_elmol.contextual_pretraining import ContextPretrained
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig, paces_of, unfreezing_of
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.profiles import seed_everything
@@ -55,7 +55,7 @@ class ContextRecipe(TransferConfig):
     reduced: float = UnfreezingConfig.reduced
 
     def start(self, pretrained: ContextPretrained | Embedding, unfreezing: UnfreezingConfig) -> ContextStart:
-        """A start by this recipe; ``unfreezing`` is its schedule in all but ``reduced``."""
+        """Returns a start by this recipe; ``unfreezing`` is its schedule in all but ``reduced``."""
         return ContextStart(pretrained, replace(unfreezing, reduced=self.reduced), self.rate)
 
 
@@ -72,7 +72,7 @@ class ContextDNN(DNN):
     start: ContextStart = field(kw_only=True)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill by :func:`fit_contextual`.
+        """Learns one skill by :func:`fit_contextual`.
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -82,20 +82,20 @@ class ContextDNN(DNN):
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Returns intent, confidence and slots of each text."""
         if not texts:
             return []
         encoded = self.encoder.encode(texts, [self.table], self.config.network.dim)
         return predict(self.network, self.encoder, ContextEncoded(encoded, self.network.embedding))[0]
 
     def size_bytes(self) -> int:
-        """Float32 weights of the skill's own network and local words; an embedding that never learned is shared."""
+        """Returns the size of the skill's own weights (float32) and words; an embedding that never learned is shared."""
         words = sum(len(w.encode()) + 4 for w in self.encoder.words)
         own, read = self.parameters()[0], sum(p.numel() for p in self.network.embedding.parameters())
         return words + 4 * (own + read if self.since else own)
 
     def parameters(self) -> tuple[int, int]:
-        """How many numbers the skill's own network has, and how many what it reads: word table and embedding."""
+        """Counts the parameters of the skill's own network, and of what it reads: word table and embedding."""
         own, table = super().parameters()
         embedding = self.network.embedding
         read = sum(p.numel() for p in embedding.parameters())
@@ -112,7 +112,7 @@ def fit_contextual(
     config: TransferConfig | None = None,
     on_loss: Callable[[int, float], None] | None = None,
 ) -> ContextDNN:
-    """Train one network over its embedding; while that is frozen, its vectors are computed once an utterance.
+    """Trains one network over its embedding; while that is frozen, its vectors are computed once an utterance.
 
     Args:
         start: what it takes over, and when its embedding may learn.
@@ -157,7 +157,7 @@ def fit_contextual(
 
 @torch.no_grad()
 def mean_loss(network: ContextualNetwork, encoded: ContextEncoded, batch: int = 64) -> float:
-    """The loss of a network on encoded utterances with gold labels, averaged over them; infinite without any."""
+    """Returns the mean loss of a network on encoded utterances with gold labels; infinite without any."""
     network.eval()
     starts = range(0, len(encoded), batch)
     parts = [encoded.batch(range(start, min(start + batch, len(encoded)))) for start in starts]
