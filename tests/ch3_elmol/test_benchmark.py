@@ -13,9 +13,10 @@ from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol.benchmark import MODELS, Contextual, Plan, Settings
+from slubook.ch3_elmol.benchmark import MODELS, BenchmarkPlan, BenchmarkSettings, ContextConfig, PoolInputs
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
+from slubook.ch3_elmol.embeddings import Read, load_embedding, told
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora import registry
 from slubook.corpora.download import available
@@ -29,23 +30,25 @@ DNN_CONFIG = DNNConfig(
     NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
     TrainingConfig(updates=20, evaluations=4),
 )
-SMALL = Settings(
+SMALL = BenchmarkSettings(
     MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.0, 0.05),), max_iterations=20),
     DNN_CONFIG,
-    replace(Contextual.of(DNN_CONFIG), unfreezing=UnfreezingConfig(latest=0.25)),
+    replace(ContextConfig.of(DNN_CONFIG), unfreezing=UnfreezingConfig(latest=0.25)),
     BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
 )
 
 
 @pytest.fixture
-def the_plan(toy_skill, tmp_path, monkeypatch) -> Plan:
+def the_plan(toy_skill, tmp_path, monkeypatch) -> BenchmarkPlan:
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     train, dev, test = toy_skill[:40], toy_skill[40:50], toy_skill[50:]
     rows = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float16)
     VectorTable("toy", {"read": 0, "add": 1}, rows, np.zeros((0, 8), np.float16)).save(table_folder("toy"))
     whole, said = Skill("toy", "toy", ("shopping",), tuple(test), (*train, *dev)), [words(u.text) for u in train]
     reader, counts = kept_bilm("toy", said, SMALL.bilm, said).reader, {"read": 2, "distinct": 2, "left": 2}
-    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts, said)
+    table = VectorTable.load(table_folder("toy"))
+    inputs = PoolInputs(Read.of_table("pool", table, said), Read.of_model("elmol", "toy", reader))
+    return BenchmarkPlan(whole, train, dev, inputs, {"pool": counts, "language_model": told(reader)})
 
 
 def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch):
@@ -59,7 +62,7 @@ def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch)
     learned = {row.method: row.figures for row in both.select(seeds=[0])}
     assert learned["dnn_pool"]["beneath"] == 16 and learned["dnn_scratch"]["beneath"] == 0
     assert learned["dnn_pool"]["parameters"] == learned["dnn_scratch"]["parameters"] > 0
-    assert learned["elmol"]["beneath"] == sum(p.numel() for p in the_plan.reader.parameters())
+    assert learned["elmol"]["beneath"] == sum(p.numel() for p in load_embedding(the_plan.inputs.reader).parameters())
     assert learned["elmol"]["parameters"] > learned["dnn_scratch"]["parameters"]
     own, over = learned["elmol"]["parameters"], learned["fasttext_pool"]["parameters"]
     assert 0 < own - over < 1000 and learned["fasttext_pool"]["beneath"] == 16, "they differ in what takes it in"
@@ -70,7 +73,7 @@ def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch)
     assert (linear[0].outcomes.correct == linear[1].outcomes.correct).all(), "nothing in it is random"
     assert Results.load(tmp_path / "benchmark.json").tables["pool"] == {"read": 2, "distinct": 2, "left": 2}
     with pytest.raises(RecordsError, match="other settings"):
-        run("benchmark", options, Settings(SMALL.maxent))
+        run("benchmark", options, BenchmarkSettings(SMALL.maxent))
 
 
 def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypatch):

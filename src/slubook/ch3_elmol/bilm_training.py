@@ -23,9 +23,8 @@ import slubook
 from slubook.ch1_skills.output_words import OutputWords
 from slubook.ch1_skills.tables import text_key
 from slubook.ch1_skills.training import TrainingConfig, batches
-from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig
+from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig, LanguageModel, Text
 from slubook.ch3_elmol.contextual import match_norm
-from slubook.ch3_elmol.language_model import LanguageModel, Text
 from slubook.experiments.kept import Artefacts, state_of, write_weights
 from slubook.files import KeptError, replaced_file
 from slubook.profiles import seed_everything

@@ -1,7 +1,7 @@
-"""A language model that reads outside of torch: written as an ONNX graph, in float32 or at eight bits.
+"""Writes a language model as an ONNX graph, in float32 or at eight bits, to read outside of torch.
 
-The graph is put together by hand, operator by operator, since it is small and since ONNX has an LSTM of its own that
-knows the length of each utterance. Taught in chapter 3, *How fast it is*.
+The graph is put together operator by operator, since it is small and since ONNX has an LSTM of its own that knows the
+length of each utterance. Taught in chapter 3, *How fast it is*.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from slubook.ch3_elmol.bilm import BiLM, Layer
 
 OPSET = 17
-#: The operators that eight bits replace; convolutions over a word's letters are too small to profit.
+#: The operators that eight bits replace; convolutions over characters are too small to profit.
 AT_EIGHT_BITS = ["MatMul", "LSTM"]
 
 
@@ -30,23 +30,23 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: np.ndarray) -> str:
-        """Keep a constant; its name."""
+        """Adds a constant, and returns its name."""
         self.constants.append(numpy_helper.from_array(value, f"c{len(self.constants)}"))
         return self.constants[-1].name
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes) -> str:
-        """Add a node; the name of its first output."""
+        """Adds a node, and returns the name of its first output."""
         names = [f"n{len(self.nodes)}_{k}" for k in range(outputs)]
         self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names[0]
 
     def affine(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
-        """x @ weight + bias."""
+        """Adds x @ weight + bias."""
         return self.add("Add", self.add("MatMul", x, self.constant(weight)), self.constant(bias))
 
 
 def to_onnx(reader: BiLM, known: bool = False) -> onnx.ModelProto:
-    """The graph of :meth:`slubook.ch3_elmol.bilm.BiLM.forward`, or of :meth:`slubook.ch3_elmol.bilm.BiLM.over`.
+    """Returns the graph of :meth:`slubook.ch3_elmol.bilm.BiLM.forward`, or of ``over`` where words are ``known``.
 
     Its inputs are ``spelled`` [U, L], or ``vectors`` [U, W] of words that are ``known``; ``framed`` [S, B], which
     distinct word stands where, between boundaries (U); and ``lengths`` [B], boundaries included. Its output is
@@ -67,17 +67,15 @@ def to_onnx(reader: BiLM, known: bool = False) -> onnx.ModelProto:
     stacked = g.add("Concat", *(g.add("Unsqueeze", s, axis) for s in scaled), axis=2)  # [S, B, K, 2W]
     inside = g.add("Slice", stacked, begin, end, g.constant(np.array([0])))
     g.nodes.append(helper.make_node("Transpose", [inside], ["states"], perm=[1, 0, 2, 3]))
-    if known:
-        first = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["U", reader.config.width])
-    else:
-        first = helper.make_tensor_value_info("spelled", TensorProto.INT64, ["U", "L"])
+    first = ("vectors", TensorProto.FLOAT, ["U", reader.config.width])
     inputs = [
-        first,
-        helper.make_tensor_value_info("framed", TensorProto.INT64, ["S", "B"]),
-        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["B"]),
+        first if known else ("spelled", TensorProto.INT64, ["U", "L"]),
+        ("framed", TensorProto.INT64, ["S", "B"]),
+        ("lengths", TensorProto.INT32, ["B"]),
     ]
-    states = helper.make_tensor_value_info("states", TensorProto.FLOAT, ["B", "T", reader.layers, reader.dim])
-    graph = helper.make_graph(g.nodes, "reader", inputs, [states], g.constants)
+    outputs = [("states", TensorProto.FLOAT, ["B", "T", reader.layers, reader.dim])]
+    given, made = ([helper.make_tensor_value_info(*one) for one in some] for some in (inputs, outputs))
+    graph = helper.make_graph(g.nodes, "reader", given, made, g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it has nothing to simplify
     onnx.checker.check_model(model)
@@ -85,13 +83,13 @@ def to_onnx(reader: BiLM, known: bool = False) -> onnx.ModelProto:
 
 
 def _characters(g: _Graph, reader: BiLM, value: dict[str, np.ndarray]) -> str:
-    """Vectors of the distinct words, [U, W]."""
-    letters = g.add("Gather", g.constant(value["characters.table.weight"]), "spelled", axis=0)
-    letters = g.add("Transpose", letters, perm=[0, 2, 1])  # [U, E, L]
+    """Adds the vectors of the distinct words, [U, W]."""
+    embedded = g.add("Gather", g.constant(value["characters.table.weight"]), "spelled", axis=0)
+    embedded = g.add("Transpose", embedded, perm=[0, 2, 1])  # [U, E, L]
     answers = []
     for n in range(len(reader.characters.filters)):
         weights = (g.constant(value[f"characters.filters.{n}.{part}"]) for part in ("weight", "bias"))
-        answers.append(g.add("ReduceMax", g.add("Conv", letters, *weights), axes=[2], keepdims=0))
+        answers.append(g.add("ReduceMax", g.add("Conv", embedded, *weights), axes=[2], keepdims=0))
     x = g.add("Relu", g.add("Concat", *answers, axis=1))
     weight, bias = value["characters.highway.weight"].T, value["characters.highway.bias"]
     half = len(bias) // 2
@@ -102,7 +100,7 @@ def _characters(g: _Graph, reader: BiLM, value: dict[str, np.ndarray]) -> str:
 
 
 def _direction(g: _Graph, layer: Layer, direction: int, x: str) -> str:
-    """One direction of a layer, [S, B, W] in the order of the text; ONNX has the gates in another order than we."""
+    """Adds one direction of a layer, [S, B, W] in the order of the text; ONNX has the gates in another order."""
     w_in, w_rec, bias, project = (
         p[direction].detach().numpy() for p in (layer.w_in, layer.w_rec, layer.bias, layer.project)
     )
@@ -130,7 +128,7 @@ def at_eight_bits(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class ExportedReader:
-    """A graph of :func:`to_onnx` at work on one thread, with the arguments and the answer of the model it came from."""
+    """Runs a graph of :func:`to_onnx` on one thread, with the arguments and the answer of the model it came from."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         options = onnxruntime.SessionOptions()
@@ -139,7 +137,7 @@ class ExportedReader:
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
     def __call__(self, spelled: np.ndarray, words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """From [U, L] (or [U, W] of known words), [B, T] and [B] to [B, T, K, 2W], as the model does.
+        """Reads [U, L] (or [U, W] of known words), [B, T] and [B] to [B, T, K, 2W], as the model does.
 
         Where there is padding, the answer has vectors of the boundary, the model's has zeros.
         """

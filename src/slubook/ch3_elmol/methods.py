@@ -1,4 +1,4 @@
-"""What chapter 3 compares: its methods, what each reads, when that may learn, and how each is trained.
+"""Lists what chapter 3 compares: its methods, what each reads, when that may learn, and how each is trained.
 
 Taught in chapter 3, *The protocol*.
 """
@@ -22,7 +22,7 @@ from slubook.experiments.tuning import Changes, changed
 METHODS = EXPERIMENTS["elmol"].methods
 
 
-class Way(NamedTuple):
+class EmbeddingUse(NamedTuple):
     """How a method uses an embedding: which one, and its schedules in stage one and on the new skill."""
 
     embedding: str
@@ -30,19 +30,19 @@ class Way(NamedTuple):
     skill: str
 
 
-#: Of each method with an embedding.
+#: The use of each method with an embedding.
 HOW = {
-    "fasttext_general": Way("general", "frozen", "frozen"),
-    "fasttext_pool": Way("pool", "frozen", "frozen"),
-    "elmol": Way("elmol", "slowly", "slowly"),
-    "elmo": Way("elmo", "slowly", "slowly"),
-    "elmol_light": Way("elmol_light", "slowly", "slowly"),
-    "elmol_again": Way("elmol_again", "slowly", "slowly"),
-    "elmol_1": Way("elmol1", "slowly", "slowly"),
-    "elmol_10": Way("elmol10", "slowly", "slowly"),
-    "elmol_frozen": Way("elmol", "frozen", "frozen"),
-    "elmol_trained": Way("elmol", "at_once", "at_once"),
-    "elmol_ulmfit": Way("elmol", "slowly", "gradual"),
+    "fasttext_general": EmbeddingUse("general", "frozen", "frozen"),
+    "fasttext_pool": EmbeddingUse("pool", "frozen", "frozen"),
+    "elmol": EmbeddingUse("elmol", "slowly", "slowly"),
+    "elmo": EmbeddingUse("elmo", "slowly", "slowly"),
+    "elmol_light": EmbeddingUse("elmol_light", "slowly", "slowly"),
+    "elmol_again": EmbeddingUse("elmol_again", "slowly", "slowly"),
+    "elmol_1": EmbeddingUse("elmol1", "slowly", "slowly"),
+    "elmol_10": EmbeddingUse("elmol10", "slowly", "slowly"),
+    "elmol_frozen": EmbeddingUse("elmol", "frozen", "frozen"),
+    "elmol_trained": EmbeddingUse("elmol", "at_once", "at_once"),
+    "elmol_ulmfit": EmbeddingUse("elmol", "slowly", "gradual"),
 }
 #: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
 USED = {
@@ -52,7 +52,7 @@ USED = {
 }
 #: Methods that share the recipe of another one.
 AS = dict.fromkeys(("elmol_light", "elmol_again", "elmol_1", "elmol_10"), "elmol")
-#: The numbers of updates and the sizes that chapter 2 has for a network with new heads; tuning started from it.
+#: The updates and sizes that chapter 2 has for a network with new heads; tuning started from it.
 START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
 #: What tuning chose (:mod:`slubook.ch3_elmol.tuning`), where it differs from the start.
 CHOSEN: dict[str, Changes] = {
@@ -68,7 +68,7 @@ CHOSEN: dict[str, Changes] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class ElmolSettings:
     """The configuration of every method on the new skill, and of what comes before.
 
     Attributes:
@@ -96,21 +96,23 @@ class Settings:
     )
 
     def schedule(self, kind: str, how: str) -> UnfreezingConfig:
-        """The schedule ``how`` of stage one over an embedding of ``kind``."""
+        """Returns the schedule ``how`` of stage one over an embedding of ``kind``."""
         name = f"{kind if kind == 'elmo' else 'elmol'}-{how}"
         return replace(self.unfreezing, how=how, reduced=self.stage_one.get(name, self.unfreezing.reduced))
 
     def recipe(self, method: str) -> ContextRecipe:
-        """How a method is trained on a new skill."""
+        """Returns how a method is trained on a new skill."""
         return self.recipes[AS.get(method, method)]
 
 
 def variant_of(method: str) -> str:
-    """The ending of the name of a method's pretrained network."""
+    """Returns the ending of the name of a method's pretrained network."""
     return f"{HOW[method].embedding}-{HOW[method].source}"
 
 
-def wanted(methods: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
-    """The embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
+def wanted(
+    methods: Sequence[str], settings: ElmolSettings
+) -> tuple[list[str], dict[str, tuple[str, UnfreezingConfig]]]:
+    """Returns the embeddings that methods need, and for each variant of pretraining its embedding and schedule."""
     schedules = {variant_of(m): (HOW[m].embedding, settings.schedule(HOW[m].embedding, HOW[m].source)) for m in methods}
     return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules

@@ -1,4 +1,4 @@
-"""Chapter 3's experiment: contextual embeddings of unannotated requests against FastText's, after transfer.
+"""Compares contextual embeddings of unannotated requests with FastText's, after transfer: chapter 3's experiment.
 
 Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2, some of whose skills are
 learned here, had been measured; raise its number in the table when its meaning changes):
@@ -12,9 +12,10 @@ learned here, had been measured; raise its number in the table when its meaning 
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any of
   the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads the
   very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in a
-  hundred, the smaller in the larger. Each language model is trained for several numbers of epochs, and the one that
+  hundred, the smaller in the larger. Each language model is trained for several counts of epochs, and the one that
   guesses the held-out requests best is taken; FastText's number is chosen on dev. ``elmol_light`` reads all, for three
-  times the usual epochs, with 80 states for 192, half of the filters over one to three letters, and none over more.
+  times the usual epochs, with 80 states for 192, half of the filters over one to three characters, and none over
+  more.
   ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a yardstick, since no interval holds
   what one training of a language model owes to luck; it is as long as that of the light one. Turns of test dialogues
   other than the test utterance stay in the pool.
@@ -27,7 +28,7 @@ learned here, had been measured; raise its number in the table when its meaning 
 - *Schedules*: ``elmol`` is frozen first and unfrozen slowly, in both stages (:mod:`slubook.ch3_elmol.unfreezing`);
   ``elmol_frozen`` and ``elmol_trained`` never and at once, in both stages; ``elmol_ulmfit`` follows Howard and Ruder on
   the new skill, from the network of ``elmol``. All have equally many updates. Rates of layers count from the highest,
-  so ELMo's letters and its lower LSTM learn more slowly than ELMoL's.
+  so ELMo's characters and its lower LSTM learn more slowly than ELMoL's.
 - *Updates*: as in ``transfer``, and never fewer than eight epochs, for all methods alike.
 - *Settings*: of each method by itself on the new skill, from equal budgets, on dev sets of draws that no published seed
   uses and skills of another group (:mod:`slubook.ch3_elmol.tuning`; ``results/elmol_tuning.json``). The light
@@ -38,7 +39,7 @@ learned here, had been measured; raise its number in the table when its meaning 
 - *Judged by*: IRER first; relative reductions with a hierarchical paired bootstrap that draws corpora, then domains,
   before skills.
 - *Speed*: ELMo, ELMoL and the light one as trained, reading alone (:mod:`slubook.ch3_elmol.speed`); the claim is read
-  in torch, one utterance at a time, letters included, from three processes one after the other. A service that keeps
+  in torch, one utterance at a time, characters included, from three processes one after the other. A service that keeps
   the vectors of the words it has met, and the light one exported, are rows of their own. The quick profile trains no
   ELMo and leaves this out.
 - *Not here*: how many labelled examples a language model is worth; that is :mod:`slubook.ch3_elmol.worth`.
@@ -61,10 +62,9 @@ from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Start, fit_starts
-from slubook.ch3_elmol.context_pretrained import ContextPretrained
-from slubook.ch3_elmol.contextual_training import ContextRecipe, fit_contextual
+from slubook.ch3_elmol.contextual_training import ContextPretrained, ContextRecipe, fit_contextual
 from slubook.ch3_elmol.embeddings import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
-from slubook.ch3_elmol.methods import HOW, USED, Settings, variant_of, wanted
+from slubook.ch3_elmol.methods import HOW, USED, ElmolSettings, variant_of, wanted
 from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
@@ -82,17 +82,17 @@ LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 QUICK_UPDATES = 400
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> ElmolSettings:
     """Returns the tuned settings, which have those of small language models as well."""
-    return Settings()
+    return ElmolSettings()
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: ElmolSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, "methods": {method: HOW[method] for method in USED[kind]}, **asdict(settings)}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: ElmolSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     chosen, methods = choose(options.profile, options.corpora), USED[options.kind]
     learned, names, sources = learn_some(chosen, settings.pretraining)
@@ -122,7 +122,7 @@ def prepare(options: Options, settings: Settings) -> Work:
 
 
 def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
-    """Which of the chosen skills are learned, at which sizes; the pretrained network of each; and their sources."""
+    """Returns the chosen skills that are learned, with sizes; the pretrained network of each; and their sources."""
     of, sources = folds_of(chosen, config, "elmol-")
     if chosen.profile == "full":
         sources = [sources[k] for k in GROUPS]
@@ -138,9 +138,9 @@ def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[
 
 
 def deal(skills: Sequence[Skill]) -> list[tuple[Skill, int]]:
-    """Each skill with one of :data:`SIZES`: of those it has room for the one that fewest have, the smallest of such.
+    """Deals each skill one of :data:`SIZES` that it has room for: the one that fewest have, the smallest of such.
 
-    Who has room for few of them chooses first.
+    A skill with room for few of them chooses first.
     """
     room, taken = {s.name: [n for n in SIZES if s.allows(n)] for s in skills}, dict.fromkeys(SIZES, 0)
     dealt = {}
@@ -150,8 +150,8 @@ def deal(skills: Sequence[Skill]) -> list[tuple[Skill, int]]:
     return [(s, dealt[s.name]) for s in skills]
 
 
-def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
-    """The unannotated text of a profile: public, or embedded with the user's own that is in no test."""
+def texts_of(chosen: Chosen, settings: ElmolSettings, device: str = "cpu") -> Texts:
+    """Returns the unannotated text of a profile: public, or embedded with the user's own that is in no test."""
     if chosen.profile == "full":
         pool, bilm = public_pool(chosen.distinct), settings.bilm
     else:
@@ -164,7 +164,9 @@ def texts_of(chosen: Chosen, settings: Settings, device: str = "cpu") -> Texts:
     return Texts(f"elmol-{chosen.profile}", left, held_out, bilm, tables, device, full)
 
 
-def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: Settings) -> Measured:
+def measure_cell(
+    cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Read]], settings: ElmolSettings
+) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill.
 
     Args:
@@ -176,11 +178,11 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
     source, bench = load_pretrained(plain), Bench(cell)
     stamps = {plain.name: source.table.stamp}
     for method in ("none", *networks):
-        beneath = load_contextual(*networks[method]) if method in networks else source
+        pretrained = load_contextual(*networks[method]) if method in networks else source
         recipe = settings.recipe(method)
         recipe = recipe.lasting(long_enough(recipe.training.updates, recipe.training.batch, cell.size))
         begun = time.perf_counter()
-        model = learned(method, beneath, recipe, cell.draw, settings.unfreezing)
+        model = learned(method, pretrained, recipe, cell.draw, settings.unfreezing)
         figures = {f"unfrozen_{k}": progress for k, progress in enumerate(getattr(model, "since", ()))}
         bench.judge(method, model, time.perf_counter() - begun, **figures)
     stamps |= {kept.name: load_contextual(kept, read).base.table.stamp for kept, read in networks.values()}
@@ -189,12 +191,12 @@ def measure_cell(cell: Cell, plain: Kept, networks: Mapping[str, tuple[Kept, Rea
 
 def learned(
     method: str,
-    beneath: Pretrained | ContextPretrained,
+    pretrained: Pretrained | ContextPretrained,
     recipe: ContextRecipe,
     draw: tuple[Sequence[Utterance], Sequence[Utterance], int],
     unfreezing: UnfreezingConfig,
 ) -> DNN:
-    """A method's network on training set, dev set and seed; without an embedding it is chapter 2's with new heads."""
-    if isinstance(beneath, Pretrained):
-        return fit_starts({method: Start(beneath, LOWER_LAYERS, recipe.rate)}, *draw, recipe)[method]
-    return fit_contextual(recipe.start(beneath, replace(unfreezing, how=HOW[method].skill)), *draw, recipe)
+    """Trains a method's network on a draw; without an embedding it is chapter 2's with new heads."""
+    if isinstance(pretrained, Pretrained):
+        return fit_starts({method: Start(pretrained, LOWER_LAYERS, recipe.rate)}, *draw, recipe)[method]
+    return fit_contextual(recipe.start(pretrained, replace(unfreezing, how=HOW[method].skill)), *draw, recipe)

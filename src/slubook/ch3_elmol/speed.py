@@ -1,11 +1,11 @@
-"""How long ELMo takes to read, and models with one layer: one at a time and by thirty-two, in torch and exported.
+"""Times how long ELMo and models with one layer take to read: one at a time and by thirty-two, in torch and exported.
 
 All are timed in turns on the same requests, on one thread, by the processor's clock, and the least of a few times
 counts: what else the machine does must not bring two models closer together. Who goes first changes from turn to turn.
-Published figures come from several processes, one after the other, since where one happens to put its weights in memory
-is luck, too. An exported model must answer as the one in torch before it is timed, and what eight bits do to the
-answer is measured. What is timed is the reading of spelled words alone, the part in which they differ; the network
-above takes as long for all. Taught in chapter 3, *How fast it is*.
+Published figures come from several processes, one after the other, since where a process puts its weights in memory is
+luck, too. An exported model must answer as the one in torch before it is timed, and what eight bits do to the answer is
+measured. Only the reading of spelled words is timed, the part in which models differ; the network above takes as long
+for all. Taught in chapter 3, *How fast it is*.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ TURNS, TIMES, PROCESSES = {1: 100, 32: 12}, 5, 3
 #: The most that a graph in float32 may differ from the model in torch, as a share of the vectors' norm.
 CLOSE = 1e-4
 _WARM_UP = 3
+#: Of the names of runtimes: whether the vectors of words are known.
+ENDINGS = {False: "", True: "_known"}
 #: Tables of one ratio: its name, the runtime, the batch size, and what is timed against ELMo.
 RATIOS = (
     ("speed_ratio", "torch", 1, "elmol"),
@@ -48,26 +50,22 @@ Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 def speed_tables(
     models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]], processes: int = 0
 ) -> dict[str, object]:
-    """The table ``speed``, those of its ratios that claims read, and ``exported``.
+    """Returns the table ``speed``, those of :data:`RATIOS` that claims read, ``exported`` and ``speed_times``.
 
     Args:
-        models: some of :data:`TIMED`, among them ``elmo`` with two layers; they read the same letters, and
-            make word vectors of one width from them.
+        models: some of :data:`TIMED`, among them ``elmo`` with two layers; all have the same characters and width.
         sentences: tokens of requests; they are used again where there are too few.
         processes: how many new ones measure, one after the other; 0 measures here.
 
     Returns:
-        ``speed``: for each runtime (``torch``, ``onnx``, ``onnx_int8``; and each with ``_known``, where the vectors of
-        words are there already and letters need not be read) and batch size, what :func:`medians` says of milliseconds
-        an utterance. How many times as fast as ``elmo``: ``speed_ratio`` and ``speed_ratio_known`` have ``elmol`` in
-        torch, ``speed_ratio_light`` has ``elmol_light`` in ONNX Runtime, all one utterance at a time, and
-        ``speed_ratio_light_many`` by thirty-two. ``speed_times`` has the milliseconds that all of it is made from,
-        [processes, batches, models], for each runtime and batch size. ``exported`` has how far the vectors of a graph
-        are from those of the model in torch, as a share of their norm, for each exported runtime and model.
+        ``speed`` has what :func:`medians` says of milliseconds an utterance, for each runtime and batch size. Runtimes
+        are ``torch``, ``onnx`` and ``onnx_int8``, and each with ``_known``, where the vectors of words are known.
+        ``speed_times`` has all times that it is made from, [processes, batches, models]. ``exported`` has, for each
+        exported runtime and model, how far its vectors are from those in torch, as a share of their norm.
 
     Raises:
         RuntimeError: when a graph in float32 does not answer as the model in torch does.
-        ValueError: when models differ in their letters, or in the width of word vectors.
+        ValueError: when models differ in their characters, or in the width of word vectors.
     """
     if len({(*model.names, model.config.width) for model in models.values()}) > 1:
         raise ValueError("models read the same spelled words in turns: give them one alphabet and one width")
@@ -84,35 +82,39 @@ def speed_tables(
         whole = np.stack([one[name, size] for one in times]).round(5)  # [P, batches, R]
         speed.setdefault(name, {})[str(size)] = medians(whole, names)
         raw.setdefault(name, {})[str(size)] = whole.tolist()
-    found: dict[str, object] = {"speed": speed, "exported": exported, "speed_times": raw}
-    for table, runtime, size, model in RATIOS:
-        if model in models:
-            found[table] = speed[runtime][str(size)][f"{model}_ratio"]
-    return found
+    ratios = {table: speed[runtime][str(size)].get(f"{model}_ratio") for table, runtime, size, model in RATIOS}
+    found = {"speed": speed, "exported": exported, "speed_times": raw}
+    return found | {table: ratio for table, ratio in ratios.items() if ratio}
+
+
+def runtimes(reader: BiLM, known: bool) -> dict[str, Reader]:
+    """Returns the reader in each runtime; it reads spelled words, or words whose vectors are ``known``."""
+    graph = to_onnx(reader, known)
+    return {
+        "torch": in_torch(reader.over if known else reader),
+        "onnx": ExportedReader(graph),
+        "onnx_int8": ExportedReader(at_eight_bits(graph)),
+    }
 
 
 def measure(readers: Sequence[BiLM], sentences: Sequence[Sequence[str]]) -> dict[tuple[str, int], np.ndarray]:
-    """Milliseconds an utterance of each of R readers, [batches, R], for each runtime and batch size."""
+    """Returns the milliseconds an utterance of each of R readers, [batches, R], for each runtime and batch size."""
     seed_everything(0, threads=1)
     times = {}
-    for known, ending in ((False, ""), (True, "_known")):
-        graphs = [to_onnx(reader, known) for reader in readers]
-        ways = {
-            "torch": [in_torch(reader.over if known else reader) for reader in readers],
-            "onnx": [ExportedReader(graph) for graph in graphs],
-            "onnx_int8": [ExportedReader(at_eight_bits(graph)) for graph in graphs],
-        }
+    for known, ending in ENDINGS.items():
+        by_reader = [runtimes(reader, known) for reader in readers]
         batches = {n: spelled_batches(readers[0], sentences, n, TURNS[n]) for n in SIZES}
-        if known:  # another reader's vectors would be other numbers, which take as long
+        if known:  # another reader's vectors take as long to read
             made = in_torch(readers[0].characters)
             batches = {n: [(made(spelled).numpy(), *rest) for spelled, *rest in of] for n, of in batches.items()}
-        for name, way in ways.items():
-            times |= {(name + ending, n): in_turns(way, of) / n for n, of in batches.items()}
+        for name in by_reader[0]:
+            turns = [of[name] for of in by_reader]
+            times |= {(name + ending, n): in_turns(turns, of) / n for n, of in batches.items()}
     return times
 
 
 def differences(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
-    """How far a graph's vectors are from those of the model in torch, as a share of their norm.
+    """Returns how far a graph's vectors are from those of the model in torch, as a share of their norm.
 
     Raises:
         RuntimeError: when they are far from them without eight bits.
@@ -122,10 +124,10 @@ def differences(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]]) 
         [(spelled, words, lengths)] = spelled_batches(reader, sentences, max(SIZES), 1)
         inside = np.arange(words.shape[1]) < lengths[:, None]
         wanted = in_torch(reader)(spelled, words, lengths).numpy()[inside]
-        for known, ending in ((False, ""), (True, "_known")):
-            graph, first = to_onnx(reader, known), in_torch(reader.characters)(spelled).numpy() if known else spelled
-            for runtime, made in (("onnx", graph), ("onnx_int8", at_eight_bits(graph))):
-                apart = ExportedReader(made)(first, words, lengths)[inside] - wanted
+        for known, ending in ENDINGS.items():
+            first = in_torch(reader.characters)(spelled).numpy() if known else spelled
+            for runtime, read in list(runtimes(reader, known).items())[1:]:
+                apart = read(first, words, lengths)[inside] - wanted
                 found.setdefault(runtime + ending, {})[name] = share = float(norm(apart) / norm(wanted))
                 if runtime == "onnx" and share > CLOSE:
                     raise RuntimeError(f"{name}: ONNX Runtime answers otherwise than torch, by {share:.1e}")
@@ -133,7 +135,7 @@ def differences(models: Mapping[str, BiLM], sentences: Sequence[Sequence[str]]) 
 
 
 def in_torch(read: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """A model as it is, or a part of it, behind the arguments of an exported one."""
+    """Returns a model, or a part of it, behind the arguments of an exported one."""
 
     def answer(*given: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():
@@ -145,7 +147,7 @@ def in_torch(read: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
 def spelled_batches(
     reader: BiLM, sentences: Sequence[Sequence[str]], size: int, count: int
 ) -> list[tuple[np.ndarray, ...]]:
-    """``count`` batches of ``size`` sentences, as both models read them: characters, words, lengths."""
+    """Cuts ``count`` batches of ``size`` sentences, as all models read them: characters, words, lengths."""
     made = []
     for first in range(0, size * count, size):
         lexicon, rows = numbered([sentences[(first + k) % len(sentences)] for k in range(size)])
@@ -155,7 +157,7 @@ def spelled_batches(
 
 
 def in_turns(readers: Sequence[Reader], batches: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray:
-    """The least milliseconds of the processor of each of R readers for each batch, [batches, R]."""
+    """Returns the least milliseconds of the processor of each of R readers for each batch, [batches, R]."""
     times = np.full((len(batches), len(readers)), np.inf)
     for batch in batches[:_WARM_UP]:
         for read in readers:
@@ -172,7 +174,7 @@ def in_turns(readers: Sequence[Reader], batches: Sequence[tuple[np.ndarray, ...]
 def medians(
     times: np.ndarray, names: Sequence[str], replicates: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """The median of each of R models, and for all but ``elmo`` how many times as fast as that one it is.
+    """Returns the median of each of R models, and for all but ``elmo`` how many times as fast as that one it is.
 
     Args:
         times: of all for each of P processes and each batch, [P, N, R].
@@ -181,8 +183,7 @@ def medians(
         seed: of the draws.
 
     Returns:
-        Under each name its median, and under ``<name>_ratio`` that of ``elmo`` divided by it, each with a 95 %
-        bootstrap interval.
+        Under each name its median, and under ``<name>_ratio`` that of ``elmo`` divided by it, with 95 % intervals.
     """
     rng, (p, n, _) = np.random.default_rng(seed), times.shape
     processes, batches = rng.integers(p, size=(replicates, p, 1)), rng.integers(n, size=(replicates, p, n))
