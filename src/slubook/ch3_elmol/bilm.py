@@ -113,11 +113,7 @@ class BiLM(nn.Module):
     """
 
     def __init__(self, characters: Sequence[str], config: BiLMConfig) -> None:
-        """Draws random weights.
-
-        Raises:
-            ValueError: for a configuration without layers.
-        """
+        """Draws random weights; raises a ValueError for a configuration without layers."""
         super().__init__()
         if config.layers < 1:
             raise ValueError(f"a bidirectional language model has at least one layer, not {config.layers}")
@@ -264,12 +260,7 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            FileNotFoundError: when there is nothing.
-            KeptError: when it is damaged or of another format.
-        """
+        """Reads what :meth:`save` wrote; errors as of :meth:`BiLM.load`."""
         if not (folder / "reader").is_dir():
             raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
         reader = BiLM.load(folder / "reader")

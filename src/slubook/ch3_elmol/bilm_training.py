@@ -215,14 +215,9 @@ def kept_bilm(
     The state of a training is kept beside the folder until its model is there, so that it can resume.
 
     Args:
-        name: of the model.
-        sentences: tokens of each text.
-        config: sizes, steps and rates.
-        measured_on: the texts on which the norm of the vectors is brought to 1; see
-            :func:`slubook.ch3_elmol.contextual.match_norm`.
-        device: ``"cpu"`` or ``"cuda"``.
+        name, sentences, config, device, seed: as for :func:`train_bilm`.
+        measured_on: the texts of :func:`slubook.ch3_elmol.contextual.match_norm`.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
-        seed: of everything drawn.
         check: called first, and around training; it raises where the folder must not be replaced.
 
     Raises:
@@ -247,5 +242,5 @@ def kept_bilm(
 def kept_key(
     sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]], seed: int = 0
 ) -> str:
-    """Returns a hash of all that a kept language model depends on; it stands in its ``about``."""
+    """Returns a hash of all that a kept language model depends on, which its ``about`` has as well."""
     return text_key([*sentences, *measured_on], (REVISION, config, seed))

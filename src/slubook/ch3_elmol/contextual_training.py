@@ -70,11 +70,7 @@ class ContextPretrained:
 
     @torch.no_grad()
     def carry_over(self, network: ContextualNetwork, encoder: Encoder, parts: Collection[str]) -> None:
-        """Puts ``parts`` of the base, and how the embedding is read, into a network that was built over the embedding.
-
-        Raises:
-            ValueError: as :meth:`slubook.ch2_transfer.pretrained.Pretrained.carry_over` does.
-        """
+        """Puts ``parts`` of the base, and how the embedding is read, into a network over it; errors as of the base."""
         self.base.carry_over(network, 0, encoder, parts)
         for name, value in self.reading.items():
             network.get_parameter(name).copy_(value)
@@ -89,11 +85,7 @@ class ContextPretrained:
 
     @classmethod
     def load(cls, folder: Path, embedding: Embedding) -> Self:
-        """Reads what :meth:`save` wrote.
-
-        Args:
-            folder: where it lies.
-            embedding: what it was trained over; a language model is read as it was tuned.
+        """Reads what :meth:`save` wrote, over the ``embedding`` of its training; a language model as it was tuned.
 
         Raises:
             FileNotFoundError: when there is nothing.
@@ -138,12 +130,9 @@ def pretrain_contextual(
     """Trains on all domains over an embedding, and keeps what can move to a new skill.
 
     Args:
-        name: of the word table that comes out.
-        domains: annotated source domains.
+        name, domains, config, seed: as for :func:`slubook.ch2_transfer.pretraining.pretrain`.
         embedding: what the network reads; it is copied before it learns.
-        config: sizes, steps and rates.
         unfreezing: when the embedding may learn; *gradual* is a schedule for new skills only.
-        seed: of everything drawn.
 
     Returns:
         What can move, and the progress at which each layer of the embedding was unfrozen.
@@ -167,9 +156,8 @@ def pretrain_contextual(
             losses.clear()
 
     layers = enumerate(model.network.embedding.parts())
-    pretraining.learn(
-        model, name, c, rng, [(part, partial(state.speed, f"embedding {k}")) for k, part in layers], watch
-    )
+    paces = [(part, partial(state.speed, f"embedding {k}")) for k, part in layers]
+    pretraining.learn(model, name, c, rng, paces, watch)
     return model.eval().finished_with_embedding(name), state.since
 
 
@@ -192,11 +180,8 @@ def kept_contextual(
     Its ``about`` also says at which progress each layer of the embedding was unfrozen (``unfrozen``).
 
     Args:
-        name, domains, config: as for :func:`slubook.ch2_transfer.pretraining.kept_pretrained`.
-        embedding: what it reads.
+        name, domains, embedding, config, unfreezing, seed: as for :func:`pretrain_contextual`.
         origin: a hash of what the embedding was made from.
-        unfreezing: when the embedding may learn.
-        seed: of everything drawn.
 
     Raises:
         KeptError, OSError: as :meth:`slubook.experiments.kept.Artefacts.kept` does.
@@ -231,12 +216,7 @@ class ContextStart:
 
 @dataclass(frozen=True)
 class ContextRecipe(TransferConfig):
-    """How one method is trained: its network and training, and how fast what it takes over may change.
-
-    Attributes:
-        rate: of the start; see there.
-        reduced: of the schedule; see :class:`slubook.ch3_elmol.unfreezing.UnfreezingConfig`.
-    """
+    """How one method is trained: its network and training, the ``rate`` of its start, ``reduced`` of its schedule."""
 
     rate: float = 1.0
     reduced: float = UnfreezingConfig.reduced
@@ -259,11 +239,7 @@ class ContextDNN(DNN):
     start: ContextStart = field(kw_only=True)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learns one skill by :func:`fit_contextual`.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
+        """Learns one skill by :func:`fit_contextual`."""
         fitted = fit_contextual(self.start, train, dev, seed, TransferConfig(self.config.network, self.config.training))
         self.table, self.encoder, self.network, self.since = fitted.table, fitted.encoder, fitted.network, fitted.since
         return self
