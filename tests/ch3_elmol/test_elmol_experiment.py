@@ -193,9 +193,9 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *AS))
     named = ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")
     assert {k: MODELS[HOW[k].embedding] for k in named} == {
-        "elmol": BiLMKind(times=(1, 3)), "elmo": BiLMKind(2, times=(1, 3)), "elmol_light": BiLMKind(light=True, times=(3,)),
-        "elmol_1": BiLMKind(1, 0.01, times=(1, 4, 12, 36)), "elmol_10": BiLMKind(1, 0.1, times=(1, 3, 9)),
-        "elmol_again": BiLMKind(times=(3,), seed=1),
+        "elmol": BiLMKind(times=(1, 3)), "elmo": BiLMKind(2, times=(1, 3)),
+        "elmol_light": BiLMKind(light=True, times=(3,)), "elmol_1": BiLMKind(1, 0.01, times=(1, 4, 12, 36)),
+        "elmol_10": BiLMKind(1, 0.1, times=(1, 3, 9)), "elmol_again": BiLMKind(times=(3,), seed=1),
     }  # fmt: skip
 
 

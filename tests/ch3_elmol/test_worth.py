@@ -22,9 +22,9 @@ from slubook.ch3_elmol.worth import (
     RATIOS,
     TrainingWay,
     WorthSettings,
-    brief_ways,
     enough,
     resampled,
+    settings_of,
     usual_ways,
     worth_tables,
 )
@@ -111,7 +111,7 @@ def test_the_ways_are_chapter_twos_and_the_benchmarks():
     assert wide.recipe.training.batch == tuned.training.batch and wide.recipe.network.layers == 3
     assert wide.lasting(1000, 250).training.updates == 1000
     assert wide.lasting(1000, 12_000).training.updates == 16 * 12_000 // tuned.training.batch
-    assert [way.recipe for way in brief_ways()] == [narrow.recipe]
+    assert [way.recipe for way in settings_of("quick").ways] == [narrow.recipe]
 
 
 def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how, monkeypatch):

@@ -169,11 +169,7 @@ def measure_cell(
 ) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill.
 
-    Args:
-        cell: the draw.
-        plain: the pretrained network without embedding.
-        networks: for each other method, its pretrained network and embedding.
-        settings: of all.
+    ``plain`` is the pretrained network without embedding; the other methods have ``networks`` over theirs.
     """
     source, bench = load_pretrained(plain), Bench(cell)
     stamps = {plain.name: source.table.stamp}

@@ -44,13 +44,7 @@ class Occurrence(NamedTuple):
 
 
 def occurrences(word: str, utterances: Sequence[Utterance], most: int) -> list[Occurrence]:
-    """Finds requests that have ``word``, each distinct text once, with the word's first place in it.
-
-    Args:
-        word: in lower case.
-        utterances: annotated.
-        most: so many, drawn by hash.
-    """
+    """Finds up to ``most`` requests, drawn by hash, that have the lower-case ``word``, each distinct text once."""
     distinct = {normalise(u.text): u for u in utterances if word in words(u.text)}
     drawn = sorted(distinct.values(), key=lambda u: (stable_hash("sense", u.text), u.text))[:most]
     found = []

@@ -174,16 +174,13 @@ def in_turns(readers: Sequence[Reader], batches: Sequence[tuple[np.ndarray, ...]
 def medians(
     times: np.ndarray, names: Sequence[str], replicates: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Returns the median of each of R models, and for all but ``elmo`` how many times as fast as that one it is.
+    """Returns the median of each model, and as ``<name>_ratio`` that of ``elmo`` divided by it, with 95 % intervals.
 
     Args:
         times: of all for each of P processes and each batch, [P, N, R].
         names: of the models, [R], among them ``elmo``.
         replicates: of the bootstrap, which draws processes, then batches, and keeps the times of a batch together.
         seed: of the draws.
-
-    Returns:
-        Under each name its median, and under ``<name>_ratio`` that of ``elmo`` divided by it, with 95 % intervals.
     """
     rng, (p, n, _) = np.random.default_rng(seed), times.shape
     processes, batches = rng.integers(p, size=(replicates, p, 1)), rng.integers(n, size=(replicates, p, n))

@@ -97,7 +97,7 @@ class Unfreezing:
         self.best = min(self.best, loss)
 
     def speed(self, part: str, update: int) -> float:
-        """Returns how fast a part of the network changes at ``update``, a multiple of the rate; see :func:`paces_of`."""
+        """Returns how fast a part of the network changes, as a multiple of the rate; see :func:`paces_of`."""
         if not part.startswith("embedding"):
             return 1.0
         layer = int(part.split()[1])

@@ -85,15 +85,10 @@ class TrainingWay(NamedTuple):
 
 
 def usual_ways() -> tuple[TrainingWay, ...]:
-    """Returns those of the full run: chapter 2's network, and the benchmark's with three layers."""
+    """Returns chapter 2's network, and the benchmark's with three layers."""
     scratch, wide = transfer.Settings().scratch, benchmark.BenchmarkSettings().contextual
     recipe = Recipe(wide.network, replace(wide.training, updates=0, evaluations=10))
     return TrainingWay(scratch, (0.4, 1.0, 2.5), 8), TrainingWay(recipe, (1.0,), 16)
-
-
-def brief_ways() -> tuple[TrainingWay, ...]:
-    """Returns those of the quick profile."""
-    return (usual_ways()[0]._replace(rates=(1.0, 2.5)),)
 
 
 @dataclass(frozen=True)
@@ -106,8 +101,11 @@ class WorthSettings:
 
 
 def settings_of(kind: str) -> WorthSettings:
-    """Returns the ways and the language model of ``benchmark``; the quick profile has fewer and a small one."""
-    return WorthSettings(brief_ways(), benchmark.settings_of(kind).bilm) if kind == "quick" else WorthSettings()
+    """Returns the settings above; the quick profile has the first way at two rates, and a small language model."""
+    settings, [first, *_] = WorthSettings(), usual_ways()
+    if kind == "quick":
+        settings = WorthSettings((first._replace(rates=(1.0, 2.5)),), benchmark.settings_of(kind).bilm)
+    return settings
 
 
 def config_of(kind: str, settings: WorthSettings) -> dict[str, Any]:
@@ -139,12 +137,7 @@ def measure_cell(
 ) -> Measured:
     """Measures one cell, in a worker: some methods on one draw, each in the way that dev chooses.
 
-    Args:
-        cell: the draw.
-        methods: from scratch, or all.
-        inputs: what the others read.
-        settings: of all.
-        least: updates at the least.
+    Networks with an embedding read ``inputs``; ``least`` counts the updates at the least.
     """
     bench, embeddings = Bench(cell), dict(zip(("fasttext_pool", "elmol"), inputs.load(), strict=True))
     for method in methods:
@@ -201,12 +194,9 @@ def resampled(mistakes: np.ndarray, replicates: int, seed: int = 0) -> np.ndarra
 
 
 def enough(errors: Sequence[float], sizes: Sequence[int], goal: float) -> float:
-    """Returns the training size at which errors, falling with size, reach the goal; the largest if they never do.
+    """Returns the training size at which errors, falling with the ascending sizes, reach the goal.
 
-    Args:
-        errors: at each of the sizes.
-        sizes: ascending.
-        goal: an error; where it is reached at once, the smallest size counts, and may be too many.
+    That is the largest size where they never do, and the smallest, which may be too many, where they do at once.
     """
     at = next((k for k, error in enumerate(errors) if error <= goal), None)
     if at is None or at == 0:
