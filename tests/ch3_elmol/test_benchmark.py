@@ -25,7 +25,7 @@ from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.runner import run
 
-EMPTY, LANGUAGE_MODEL = Pool((), (), {}), SimpleNamespace(reader=None)
+EMPTY = Pool((), (), {})
 DNN_CONFIG = DNNConfig(
     NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
     TrainingConfig(updates=20, evaluations=4),
@@ -76,36 +76,41 @@ def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch)
         run("benchmark", options, BenchmarkSettings(SMALL.maxent))
 
 
-def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypatch):
+@pytest.fixture
+def seen(monkeypatch) -> dict:
+    """What vectors and language model would be trained with; they are not."""
     seen = {}
     monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: seen.update(without=without) or EMPTY)
-    monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: seen.update(bilm=rest) or LANGUAGE_MODEL)
+    monkeypatch.setattr(benchmark, "kept_table", lambda *given: seen.update(vectors=given))
+    monkeypatch.setattr(benchmark, "kept_bilm", lambda *given: seen.update(bilm=given) or SimpleNamespace(reader=None))
+    monkeypatch.setattr(Read, "of_table", lambda *given: None)
+    monkeypatch.setattr(Read, "of_model", lambda *given: None)
+    monkeypatch.setattr(benchmark, "told", lambda reader: {})
+    return seen
+
+
+def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(seen):
     made = benchmark.plan("quick", SMALL.bilm, "cuda")
     train, dev, test = ({u.text for u in part} for part in (made.train, made.dev, made.whole.test))
     assert not train & (dev | test) and set(seen["without"]) == dev | test
-    assert made.table == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
+    assert seen["vectors"][0] == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
     assert seen["bilm"] == ("benchmark-quick", EMPTY.sentences(), SMALL.bilm, EMPTY.measured(), "cuda")
 
 
-def test_what_differs_from_a_test_in_an_apostrophe_is_not_read(the_plan, monkeypatch):
+def test_what_differs_from_a_test_in_an_apostrophe_is_not_read(the_plan, seen, monkeypatch):
     tests = [replace(u, text="what s on", slots=()) for u in the_plan.whole.test[:1]]
     whole = replace(the_plan.whole, test=tuple(tests))
     pool = Pool(("what's on", "play some jazz"), ("films", "music"), {})
     monkeypatch.setattr(benchmark, "skills_of", lambda *_: [whole])
     monkeypatch.setattr(Skill, "draw", lambda *_: (the_plan.train, the_plan.dev))
     monkeypatch.setattr(benchmark, "build_pool", lambda *_: pool)
-    monkeypatch.setattr(benchmark, "kept_table", lambda name, read, *_: read)
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *_: LANGUAGE_MODEL)
-    assert benchmark.plan("quick", SMALL.bilm).table == [["play", "some", "jazz"]]
+    benchmark.plan("quick", SMALL.bilm)
+    assert seen["vectors"][1] == seen["bilm"][1] == [["play", "some", "jazz"]]
 
 
 @pytest.mark.public
-def test_the_full_profile_is_the_published_split(monkeypatch):
+def test_the_full_profile_is_the_published_split(seen):
     if not available(registry.PUBLIC[benchmark.CORPUS].source):
         pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
-    monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: EMPTY)
-    monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: LANGUAGE_MODEL)
     made = benchmark.plan("full", SMALL.bilm)
     assert (len(made.train), len(made.dev), len(made.whole.test)) == (13084, 700, 700)

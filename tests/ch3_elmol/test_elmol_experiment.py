@@ -21,8 +21,20 @@ from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextRecipe
 from slubook.ch3_elmol.embeddings import MODELS, TABLES, BiLMKind, Texts, guessing, load_contextual, load_embedding
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, USED, ElmolSettings, variant_of, wanted
-from slubook.ch3_elmol.protocol import GROUPS, LARGE, SIZES, deal, learn_some
+from slubook.ch3_elmol.protocol import (
+    AS,
+    GROUPS,
+    HOW,
+    LARGE,
+    METHODS,
+    SIZES,
+    USED,
+    ElmolSettings,
+    deal,
+    learn_some,
+    variant_of,
+    wanted,
+)
 from slubook.ch3_elmol.unfreezing import SCHEDULES, UnfreezingConfig
 from slubook.corpora.utterance import Utterance, words
 from slubook.experiments.records import RecordsError

@@ -13,8 +13,7 @@ from slubook.ch2_transfer.plan import Chosen, Kept
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import tuning as tuning_elmol
 from slubook.ch3_elmol.embeddings import Read
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, ElmolSettings, variant_of
-from slubook.ch3_elmol.protocol import GROUPS
+from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSettings, variant_of
 from slubook.ch3_elmol.tuning import HEAD, OTHERWISE, SEARCH, TRIED, ground, trial_errors
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.table import EXPERIMENTS

@@ -1,8 +1,8 @@
 """Trains a bidirectional language model on requests that nobody annotated.
 
 A training that is interrupted resumes where it was, and ends with the same model to the last bit: its kept state holds
-weights, the optimizer's state and the state of every random generator. On another device it resumes with other random
-numbers. Taught in chapter 3, *Build it*.
+weights, the optimizer's state and the state of every random generator. A training that resumes on another device draws
+other random values from there on. Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations

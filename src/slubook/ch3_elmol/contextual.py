@@ -128,7 +128,7 @@ def vectors_of(embedding: Embedding, spelled: Tensor, sentences: Sequence, batch
 
 @torch.no_grad()
 def match_norm(embedding: Embedding, sentences: Sequence[Sequence[str]]) -> None:
-    """Scales an embedding, in place: an even mix of its layers lies, on average, 1 from its mean over tokens.
+    """Scales an embedding, in place: an even mix of its layers is, on average, 1 from its mean over tokens.
 
     The mean tells no token from another, so it is left out of the norm. The layers are first brought to one such norm
     each. A larger scale alone learns faster and can pass for a better embedding, so all embeddings that are compared

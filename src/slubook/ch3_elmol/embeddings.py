@@ -77,6 +77,8 @@ SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48))
 SMALL_EPOCHS = 15
 #: FastText tables: of general English, and of the pool.
 TABLES = ("general", "pool")
+#: For each variant of pretraining, the kind of its embedding and its schedule.
+Schedules = Mapping[str, tuple[str, UnfreezingConfig]]
 
 
 class Read(NamedTuple):
@@ -144,9 +146,7 @@ class Texts:
         """Trains an embedding where the cache has none; returns where it is kept, and what pages say of it.
 
         Raises:
-            KeptError: when the one that is kept is damaged.
-            OSError: when the cache cannot be written.
-            ValueError: when there is too little text.
+            KeptError, OSError, ValueError: as :func:`slubook.ch3_elmol.bilm_training.kept_bilm` does.
         """
         if kind in MODELS:
             return self._language_model(kind, MODELS[kind])
@@ -207,18 +207,9 @@ def general_sentences() -> list[list[str]]:
 
 
 def pretrain_all(
-    sources: Sequence[Source],
-    reads: Mapping[str, Read],
-    schedules: Mapping[str, tuple[str, UnfreezingConfig]],
-    jobs: int,
+    sources: Sequence[Source], reads: Mapping[str, Read], schedules: Schedules, jobs: int
 ) -> dict[str, dict[str, Any]]:
-    """Pretrains a network on each source for each variant, and one without embedding.
-
-    Args:
-        sources: one a group of skills.
-        reads: the embeddings by kind.
-        schedules: for each variant, the kind of its embedding and the schedule of pretraining.
-        jobs: processes.
+    """Pretrains a network on each source for each variant, and one without embedding, on ``jobs`` processes.
 
     Returns:
         What each network has seen, by its name.

@@ -12,13 +12,12 @@ learned here, had been measured; raise its number in the table when its meaning 
 - *Unannotated text*: chapter 1's corpora, all topics, as in the article; without near-duplicates of the tests of any of
   the two hundred, and without one part in a hundred, which is held out for perplexity. FastText of the pool reads the
   very same requests, of which language models read 30 tokens. ``elmol_1`` and ``elmol_10`` read that many parts in a
-  hundred, the smaller in the larger. Each language model is trained for several counts of epochs, and the one that
-  guesses the held-out requests best is taken; FastText's number is chosen on dev. ``elmol_light`` reads all, for three
+  hundred, the smaller in the larger. Each language model is tried at several lengths of training, and the one that
+  guesses the held-out requests best is taken; FastText's epochs are chosen on dev. ``elmol_light`` reads all, for three
   times the usual epochs, with 80 states for 192, half of the filters over one to three characters, and none over
-  more.
-  ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a yardstick, since no interval holds
-  what one training of a language model owes to luck; it is as long as that of the light one. Turns of test dialogues
-  other than the test utterance stay in the pool.
+  more. ``elmol_again`` is ELMoL from another seed, in its own training and in stage one: a yardstick, since no interval
+  holds what one training of a language model owes to luck; it is as long as that of the light one. Turns of test
+  dialogues other than the test utterance stay in the pool.
 - *Annotated source*: as in chapter 2, without every topic of the group; one pretraining an embedding and group, half as
   long as there, for all methods alike.
 - *Network*: for all the same, chapter 2's, which reads the embedding beside its words. Every embedding is scaled so
@@ -49,22 +48,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
 from slubook.ch1_skills.dnn import DNN
+from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skillsets import Skill
+from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.arriving import long_enough
 from slubook.ch2_transfer.plan import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
-from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Start, fit_starts
+from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextPretrained, ContextRecipe, fit_contextual
-from slubook.ch3_elmol.embeddings import TABLES, Read, Texts, load_contextual, load_embedding, pretrain_all
-from slubook.ch3_elmol.methods import HOW, USED, ElmolSettings, variant_of, wanted
+from slubook.ch3_elmol.embeddings import (
+    SMALL,
+    SMALL_EPOCHS,
+    TABLES,
+    Read,
+    Schedules,
+    Texts,
+    load_contextual,
+    load_embedding,
+    pretrain_all,
+)
 from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
@@ -72,14 +82,111 @@ from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
+from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.tuning import Changes, changed
 from slubook.experiments.workers import Key, Measured, Task
 
+METHODS = EXPERIMENTS["elmol"].methods
 #: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.
 GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
 #: Updates of a pretraining that is not full.
 QUICK_UPDATES = 400
+
+
+class EmbeddingUse(NamedTuple):
+    """How a method uses an embedding: which one, and its schedules in stage one and on the new skill."""
+
+    embedding: str
+    source: str
+    skill: str
+
+
+#: The use of each method with an embedding.
+HOW = {
+    "fasttext_general": EmbeddingUse("general", "frozen", "frozen"),
+    "fasttext_pool": EmbeddingUse("pool", "frozen", "frozen"),
+    "elmol": EmbeddingUse("elmol", "slowly", "slowly"),
+    "elmo": EmbeddingUse("elmo", "slowly", "slowly"),
+    "elmol_light": EmbeddingUse("elmol_light", "slowly", "slowly"),
+    "elmol_again": EmbeddingUse("elmol_again", "slowly", "slowly"),
+    "elmol_1": EmbeddingUse("elmol1", "slowly", "slowly"),
+    "elmol_10": EmbeddingUse("elmol10", "slowly", "slowly"),
+    "elmol_frozen": EmbeddingUse("elmol", "frozen", "frozen"),
+    "elmol_trained": EmbeddingUse("elmol", "at_once", "at_once"),
+    "elmol_ulmfit": EmbeddingUse("elmol", "slowly", "gradual"),
+}
+#: Methods of the other profiles: general text is not among the embedded corpora, and minutes are few.
+USED = {
+    "full": tuple(HOW),
+    "quick": ("fasttext_pool", "elmol", "elmol_frozen"),
+    "corpus": ("fasttext_pool", "elmol", "elmo", "elmol_frozen", "elmol_trained"),
+}
+#: Methods that share the recipe of another one.
+AS = dict.fromkeys(("elmol_light", "elmol_again", "elmol_1", "elmol_10"), "elmol")
+#: The updates and sizes that chapter 2 has for a network with new heads; tuning started from it.
+START = ContextRecipe(replace(transfer.NETWORK, dropout=0.3), rate=0.6)
+#: What tuning chose (:mod:`slubook.ch3_elmol.tuning`), where it differs from the start.
+CHOSEN: dict[str, Changes] = {
+    "none": {"rate": 1.6},
+    "fasttext_general": {"rate": 1.6},
+    "fasttext_pool": {"rate": 1.6, "network.word_dropout": 0.25},
+    "elmol": {"rate": 2.56},
+    "elmo": {"rate": 1.6},
+    "elmol_frozen": {"rate": 1.0},
+    "elmol_trained": {"rate": 1.6, "reduced": 0.2},
+    "elmol_ulmfit": {"rate": 4.0, "network.dropout": 0.4},
+}
+
+
+@dataclass(frozen=True)
+class ElmolSettings:
+    """The configuration of every method on the new skill, and of what comes before.
+
+    Attributes:
+        recipes: of methods on the new skill.
+        pretraining: of all networks.
+        bilm: of the language models in the full run; ``small`` those of others.
+        fasttext: of tables of words.
+        epochs: of FastText in the full run, by table; ``small`` those of other runs.
+        unfreezing: of all schedules, but for the rates, which ``recipes`` have for the new skill.
+        stage_one: for ``<embedding>-<schedule>`` of stage one, the rate of the embedding's highest layer; all ELMoLs
+            have that of ``elmol``.
+    """
+
+    recipes: Mapping[str, ContextRecipe] = field(
+        default_factory=lambda: {method: changed(START, changes) for method, changes in CHOSEN.items()}
+    )
+    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=4000))
+    bilm: BiLMTraining = field(default_factory=BiLMTraining)
+    small: BiLMTraining = SMALL
+    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    epochs: Mapping[str, int] = field(default_factory=lambda: {"general": 15, "pool": 45, "small": SMALL_EPOCHS})
+    unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
+    stage_one: Mapping[str, float] = field(
+        default_factory=lambda: {"elmol-slowly": 0.1, "elmol-at_once": 0.1, "elmo-slowly": 0.5}
+    )
+
+    def schedule(self, kind: str, how: str) -> UnfreezingConfig:
+        """Returns the schedule ``how`` of stage one over an embedding of ``kind``."""
+        name = f"{kind if kind == 'elmo' else 'elmol'}-{how}"
+        return replace(self.unfreezing, how=how, reduced=self.stage_one.get(name, self.unfreezing.reduced))
+
+    def recipe(self, method: str) -> ContextRecipe:
+        """Returns how a method is trained on a new skill."""
+        return self.recipes[AS.get(method, method)]
+
+
+def variant_of(method: str) -> str:
+    """Returns the ending of the name of a method's pretrained network."""
+    return f"{HOW[method].embedding}-{HOW[method].source}"
+
+
+def wanted(methods: Sequence[str], settings: ElmolSettings) -> tuple[list[str], Schedules]:
+    """Returns the embeddings that methods need, and the schedules of their variants of pretraining."""
+    schedules = {variant_of(m): (HOW[m].embedding, settings.schedule(HOW[m].embedding, HOW[m].source)) for m in methods}
+    return list(dict.fromkeys(kind for kind, _ in schedules.values())), schedules
 
 
 def settings_of(kind: str) -> ElmolSettings:
@@ -94,7 +201,7 @@ def config_of(kind: str, settings: ElmolSettings) -> dict[str, Any]:
 
 def prepare(options: Options, settings: ElmolSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
-    chosen, methods = choose(options.profile, options.corpora), USED[options.kind]
+    chosen, methods = transfer.choose(options.profile, options.corpora), USED[options.kind]
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, schedules = wanted(methods, settings)
     texts = texts_of(chosen, settings, options.device)

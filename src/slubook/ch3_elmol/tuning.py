@@ -29,8 +29,7 @@ from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import benchmark
 from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, ElmolSettings
-from slubook.ch3_elmol.protocol import GROUPS, learned, texts_of
+from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSettings, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.table import EXPERIMENTS

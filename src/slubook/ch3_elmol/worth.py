@@ -43,7 +43,7 @@ from slubook.ch2_transfer.transfer import Recipe, Start, fit_starts
 from slubook.ch3_elmol import benchmark
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
-from slubook.ch3_elmol.methods import HOW
+from slubook.ch3_elmol.protocol import HOW
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval

@@ -22,7 +22,7 @@ from slubook.ch3_elmol.bilm import BiLM, LanguageModel
 from slubook.ch3_elmol.bilm_training import bilm_folder, kept_bilm
 from slubook.ch3_elmol.contextual_training import ContextPretrained, kept_contextual
 from slubook.ch3_elmol.embeddings import MODELS, SMALL
-from slubook.ch3_elmol.methods import ElmolSettings
+from slubook.ch3_elmol.protocol import ElmolSettings
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.topics import topics_of
