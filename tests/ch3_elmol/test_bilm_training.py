@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol import bilm_training as bilm
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, perplexity
 from slubook.ch3_elmol.bilm_training import BiLMTraining, bilm_folder, kept_bilm, train_bilm, warm_cosine

@@ -30,10 +30,10 @@ from slubook.ch3_elmol.worth import (
 )
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.cells import CellsFailed
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results, Row
 from slubook.experiments.runner import run
-from slubook.experiments.workers import CellsFailed
 
 NARROW = Recipe(
     NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, layers=3, word_dropout=0.1),

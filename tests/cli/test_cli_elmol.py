@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook import profiles
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol.bilm import BiLMConfig, LanguageModel
 from slubook.ch3_elmol.bilm_training import BiLMTraining, train_bilm
 from slubook.cli.main import app

@@ -37,9 +37,9 @@ from slubook.ch1_skills.skillsets import (
 )
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.experiments.bench import Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.runner import Work
-from slubook.experiments.workers import Key, Measured, Task
 
 QUICK_SOURCES = ("assistant-en", "skills")
 

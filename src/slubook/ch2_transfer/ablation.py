@@ -47,12 +47,12 @@ from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fi
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import dev_error
-from slubook.experiments.workers import Key, Measured, Task
 
 BASELINE = EXPERIMENTS["ablation"].baseline
 #: The networks whose skills are learned: the three with most domains.

@@ -46,11 +46,11 @@ from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of
 from slubook.ch2_transfer.transfer import fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import Key, Measured, Task
 
 METHODS, BASELINE = EXPERIMENTS["convergence"].methods, EXPERIMENTS["convergence"].baseline
 #: Of every so many-th domain a skill is learned.

@@ -13,8 +13,8 @@ from typing import Any
 
 from slubook.ch2_transfer.transfer import Recipe, Start, banks, fit_starts
 from slubook.corpora.utterance import Utterance
+from slubook.experiments.cells import Key
 from slubook.experiments.records import Row
-from slubook.experiments.workers import Key
 
 #: Every so many-th cell of the first draw is trained both ways, besides what is judged.
 STEP = 40

@@ -49,10 +49,10 @@ from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.runner import Work
 from slubook.experiments.tuning import Changes, changed
-from slubook.experiments.workers import Key, Measured, Task
 
 #: What the pretrained input of a model is, for the page.
 PRETRAINED = {
@@ -144,7 +144,7 @@ class PoolInputs(NamedTuple):
         return load_embedding(self.vectors), load_embedding(self.reader)
 
     def stamps(self) -> dict[str, str]:
-        """Returns hashes of the values in both, by name, for :class:`slubook.experiments.workers.Measured`."""
+        """Returns hashes of the values in both, by name, for :class:`slubook.experiments.cells.Measured`."""
         vectors, reader = self.load()
         return {self.vectors.name: vectors.table.stamp, f"language model {self.reader.name}": reader.stamp}
 

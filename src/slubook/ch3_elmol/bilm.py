@@ -25,8 +25,7 @@ from torch import Tensor, nn
 
 from slubook.ch1_skills.encoding import distinct_words, numbered
 from slubook.ch1_skills.lstm import Recurrence, Steps, blocks
-from slubook.ch1_skills.output_words import BOUNDARY, OutputWords
-from slubook.ch1_skills.output_words import UNKNOWN as UNKNOWN_WORD
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.experiments import kept
 from slubook.files import replaced_folder
 
@@ -317,13 +316,13 @@ def perplexity(
     for start in range(0, len(order), batch):
         *given, rows = text.batch(order[start : start + batch], "cpu")
         states, targets = model.guesses(*given, rows)
-        known = targets[0] != UNKNOWN_WORD
+        known = targets[0] != OutputWords.UNKNOWN
         counts += torch.tensor([len(known), int(known.sum())])
         unknown += int((~known).sum())
-        words += int((targets[0] != BOUNDARY).sum())
+        words += int((targets[0] != OutputWords.BOUNDARY).sum())
         for direction in (0, 1):
             surprise = model.output.surprise(states[direction], targets[direction]).double()
-            sums[direction] += torch.stack([surprise.sum(), surprise[targets[direction] != UNKNOWN_WORD].sum()])
+            sums[direction] += torch.stack([surprise.sum(), surprise[targets[direction] != OutputWords.UNKNOWN].sum()])
     figures = {
         f"{name}{ending}": math.exp(sums[direction, kind] / counts[kind])
         for direction, name in enumerate(("forward", "backward"))

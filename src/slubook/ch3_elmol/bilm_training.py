@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 import slubook
-from slubook.ch1_skills.output_words import OutputWords
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch1_skills.tables import text_key
 from slubook.ch1_skills.training import TrainingConfig, batches
 from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig, LanguageModel, Text

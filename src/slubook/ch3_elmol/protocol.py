@@ -79,12 +79,12 @@ from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import Changes, changed
-from slubook.experiments.workers import Key, Measured, Task
 
 METHODS = EXPERIMENTS["elmol"].methods
 #: Groups of chapter 2's skills that are learned, and the sizes that these are learned at.

@@ -48,12 +48,12 @@ from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import dev_error
-from slubook.experiments.workers import Key, Measured, Task
 
 METHODS, BASELINE = EXPERIMENTS["worth"].methods, EXPERIMENTS["worth"].baseline
 #: Training utterances from scratch, by profile.

@@ -45,12 +45,12 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import latency_ms
+from slubook.experiments.cells import CellsFailed, Key, Measured, Task, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import add_origins, stamp
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import CellsFailed, Key, Measured, Task, measure
 from slubook.files import KeptError
 from slubook.profiles import cache_dir
 from slubook.serving.packed import PackedSkill
