@@ -10,10 +10,10 @@ from slubook.ch1_skills import skillsets
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer import protocol as transfer
-from slubook.ch2_transfer.plan import Kept, Source, label_slices, load_pretrained, one_a_domain
+from slubook.ch2_transfer.plan import Kept, PretrainingSource, label_slices, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import pretrained_folder
-from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.protocol import TransferSettings
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
@@ -57,8 +57,8 @@ def test_the_file_must_have_domains_to_learn_from(tiny, tmp_path):
 
 
 def test_a_plan_learns_some_skills_and_leaves_out_the_topics_of_all(tiny, monkeypatch):
-    made: list[Source] = []
-    monkeypatch.setattr(Source, "about", lambda self: made.append(self) or {"key": self.name})
+    made: list[PretrainingSource] = []
+    monkeypatch.setattr(PretrainingSource, "about", lambda self: made.append(self) or {"key": self.name})
     monkeypatch.setattr(transfer_sources, "FOLDS", 1)
     double = {"less": lambda source: replace(source, step=2)}
     planned = transfer.plan(tiny.options(seeds=2), tiny.settings, pick=one_a_domain(2), variants=double)
@@ -77,7 +77,7 @@ def test_a_source_holds_no_utterance_of_a_left_out_topic_and_every_second_domain
         lambda name, domains, config, table: seen.append([d.name for d in domains]) or Pretrained(*[None] * 5),
     )  # fmt: skip
     own = load(tiny.corpora[0])
-    source = Source("s", (), frozenset({"hotel"}), (), [u for u in own if u.domain != "hotel"], None)
+    source = PretrainingSource("s", (), frozenset({"hotel"}), (), [u for u in own if u.domain != "hotel"], None)
     assert source.about()["left_out"] == ["hotel"]
     replace(source, step=2).about()
     assert seen == [["own/flight", "own/taxi"], ["own/flight"]]
@@ -88,7 +88,7 @@ def test_a_source_holds_no_turn_of_a_dialogue_that_a_test_is_from(tiny):
     said = Utterance("t", "a room of the test", "BookHotel", (), domain="hotel", group="7")
     alone = replace(said, group="")
     kept = [
-        {u.group for d in Source("s", (), frozenset(), [test], own, None).domains() for u in d.utterances}
+        {u.group for d in PretrainingSource("s", (), frozenset(), [test], own, None).domains() for u in d.utterances}
         for test in (alone, said)
     ]
     assert kept[0] - kept[1] == {"7"} and len(kept[1]) == 29
@@ -128,7 +128,9 @@ def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():
 
 
 def test_the_configuration_of_cells_names_every_setting():
-    config, other = (transfer.config_of("full", s) for s in (Settings(), Settings(transfer=Recipe(rate=0.5))))
+    config, other = (
+        transfer.config_of("full", s) for s in (TransferSettings(), TransferSettings(transfer=Recipe(rate=0.5)))
+    )
     assert set(config) == {"profile", "maxent", "scratch", "transfer", "transfer_names", "pretraining"}
     assert config_hash(config) != config_hash(other)
 

@@ -20,7 +20,7 @@ from slubook.experiments.records import Row
 
 
 @dataclass(frozen=True)
-class Settings:
+class SkillsSettings:
     """The tuned configuration of every method."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
@@ -30,7 +30,7 @@ class Settings:
 
 
 def run_cell(
-    cell: Cell, tables: Mapping[str, VectorTable | None], clusters: Clusters | None, settings: Settings
+    cell: Cell, tables: Mapping[str, VectorTable | None], clusters: Clusters | None, settings: SkillsSettings
 ) -> list[Row]:
     """Train and judge every method on one cell.
 

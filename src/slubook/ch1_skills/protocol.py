@@ -22,7 +22,7 @@ from typing import Any
 
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.methods import Settings, run_cell
+from slubook.ch1_skills.methods import SkillsSettings, run_cell
 from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skill_vectors import GRAINS, SkillVectors, VectorPaths
 from slubook.ch1_skills.skillsets import (
@@ -45,7 +45,7 @@ QUICK_SOURCES = ("assistant-en", "skills")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SkillsPlan:
     """What a run consists of.
 
     Attributes:
@@ -77,7 +77,7 @@ def _middle_first(size: int) -> int:
     return abs(size - SIZES[1])
 
 
-def plan(options: Options) -> Plan:
+def plan(options: Options) -> SkillsPlan:
     """Chooses skills and trains what vectors they need.
 
     Raises:
@@ -96,20 +96,20 @@ def plan(options: Options) -> Plan:
     paths = {s.name: vectors.paths(s.name) for s in found}
     left_out = enumerate(vectors.folds[1]) if kind == "full" else ()
     without = {str(fold): pool.without(topics).counts["left"] for fold, topics in left_out}
-    return Plan(found, sizes, paths, vectors.keys(), range(options.draws), pool.counts, without)
+    return SkillsPlan(found, sizes, paths, vectors.keys(), range(options.draws), pool.counts, without)
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> SkillsSettings:
     """Returns the tuned settings, which all profiles have."""
-    return Settings()
+    return SkillsSettings()
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: SkillsSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, "cluster_grains": GRAINS, **asdict(settings)}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: SkillsSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     the_plan = plan(options)
     skills = {s.name: s for s in the_plan.skills}
@@ -125,7 +125,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     return Work(the_plan.keys(), task, tests, data, lambda rows, known: pools)
 
 
-def measure_cell(cell: Cell, paths: VectorPaths, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, paths: VectorPaths, settings: SkillsSettings) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill."""
     tables = {name: path and _table(path) for name, path in paths.tables.items()}
     rows = run_cell(cell, tables, _clusters(paths.clusters), settings)

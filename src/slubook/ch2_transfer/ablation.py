@@ -38,9 +38,9 @@ from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.convergence import STEP
 from slubook.ch2_transfer.joint import fit_joint
-from slubook.ch2_transfer.plan import Kept, Source, Variants, load_pretrained, one_a_domain
+from slubook.ch2_transfer.plan import Kept, PretrainingSource, Variants, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
-from slubook.ch2_transfer.protocol import MOVED, Settings, plan, starts
+from slubook.ch2_transfer.protocol import MOVED, TransferSettings, plan, starts
 from slubook.ch2_transfer.protocol import config_of as config_of  # that of ``transfer``
 from slubook.ch2_transfer.source import SourceDomain
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
@@ -63,32 +63,32 @@ LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "t
 RATES = (1.0, 2.5)
 
 
-def shuffled(source: Source) -> Source:
+def shuffled(source: PretrainingSource) -> PretrainingSource:
     """The same texts with labels that mean nothing."""
     return replace(source, config=replace(source.config, shuffled=True))
 
 
-def tenth(source: Source) -> Source:
+def tenth(source: PretrainingSource) -> PretrainingSource:
     """The same source, for a tenth of the updates."""
     return replace(source, config=replace(source.config, updates=max(1, source.config.updates // 10)))
 
 
-def double(source: Source) -> Source:
+def double(source: PretrainingSource) -> PretrainingSource:
     """The same source, for twice as many updates."""
     return replace(source, config=replace(source.config, updates=2 * source.config.updates))
 
 
-def without_sgd(source: Source) -> Source:
+def without_sgd(source: PretrainingSource) -> PretrainingSource:
     """The source without SGD, from which most of its utterances are: fewer, and for SGD's own skills more distant."""
     return replace(source, corpora=[corpus for corpus in source.corpora if corpus != "sgd_turns"])
 
 
-def half(source: Source) -> Source:
+def half(source: PretrainingSource) -> PretrainingSource:
     """Every second domain, for as many updates."""
     return replace(source, step=2)
 
 
-def on_general(source: Source) -> Source:
+def on_general(source: PretrainingSource) -> PretrainingSource:
     """The same source over FastText vectors of general English."""
     network = replace(source.config.network, dim=general_table().dim)
     return replace(source, table=table_folder(GENERAL), config=replace(source.config, network=network))
@@ -111,12 +111,12 @@ USED = {
 }
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> TransferSettings:
     """Returns the tuned settings; the quick profile trains half as long."""
-    return Settings().lasting(lambda updates: updates // 2) if kind == "quick" else Settings()
+    return TransferSettings().lasting(lambda updates: updates // 2) if kind == "quick" else TransferSettings()
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     variants = {name: VARIANTS[name] for name in USED[options.kind]}
     within = NETWORKS if options.kind == "full" else None
@@ -134,7 +134,9 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, tables)
 
 
-def measure_cell(cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: Settings) -> Measured:
+def measure_cell(
+    cell: Cell, kept: Mapping[str, Kept], source: Sequence[SourceDomain], settings: TransferSettings
+) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill.
 
     Args:
@@ -168,7 +170,7 @@ def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
     return min(fit_starts(begun, *cell.draw, recipe).values(), key=lambda model: dev_error(model, cell.dev))
 
 
-def recipe_of(method: str, settings: Settings) -> Recipe:
+def recipe_of(method: str, settings: TransferSettings) -> Recipe:
     """Which of the tuned recipes a method is trained by: that of the start it is most like."""
     recipes = settings.recipes()
     if method in LONG:
@@ -177,7 +179,7 @@ def recipe_of(method: str, settings: Settings) -> Recipe:
     return recipes[{"words": "scratch"}.get(method, method if method in MOVED else "transfer")]
 
 
-def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[str, Start]:
+def starts_from(networks: Mapping[str, Pretrained], settings: TransferSettings) -> dict[str, Start]:
     """A start for each method.
 
     Args:
@@ -198,7 +200,7 @@ def starts_from(networks: Mapping[str, Pretrained], settings: Settings) -> dict[
 
 
 def joint_budget(
-    rows: Sequence[Row], settings: Settings, samples: Sequence[Sequence[SourceDomain]]
+    rows: Sequence[Row], settings: TransferSettings, samples: Sequence[Sequence[SourceDomain]]
 ) -> dict[str, dict[str, float]]:
     """What joint training spends a cell, beside what scratch does; nothing without rows.
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.plan import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
-from slubook.ch2_transfer.protocol import Settings, choose, starts
+from slubook.ch2_transfer.protocol import TransferSettings, choose, starts
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.ch2_transfer.transfer import banks, fit_starts
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
@@ -60,12 +60,12 @@ def growing(profile: str) -> Pick:
     return lambda skills: [s for s in firsts(skills) if profile != "full" or s.allows(LEAST)]
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns the configuration of ``transfer``, and what differs from it."""
     return transfer.config_of(kind, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     chosen, pick = choose_growing(options.profile, options.corpora), growing(options.kind)
     the_plan = make_plan(chosen, options.draws, settings.pretraining, options.jobs, pick=pick)
@@ -77,7 +77,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, lambda rows, known: gain_tables(rows, sizes, groups))
 
 
-def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, pretrained: Kept, settings: TransferSettings) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill."""
     source, bench = load_pretrained(pretrained), Bench(cell)
     settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))

@@ -40,8 +40,8 @@ import numpy as np
 
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.pace import gather, of_means, own_pace, pace, paid_back
-from slubook.ch2_transfer.plan import Kept, Plan, load_pretrained, one_a_domain
-from slubook.ch2_transfer.protocol import Settings, plan, starts
+from slubook.ch2_transfer.plan import Kept, TransferPlan, load_pretrained, one_a_domain
+from slubook.ch2_transfer.protocol import TransferSettings, plan, starts
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.ch2_transfer.transfer import fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
@@ -122,13 +122,13 @@ def updates_of(kind: str) -> int:
     return QUICK_UPDATES if kind == "quick" else UPDATES
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns the configuration of ``transfer``, and the schedule."""
     steps = {"updates": updates_of(kind), "every": EVERY, "warm_up": WARM_UP, "level": LEVEL}
     return transfer.config_of(kind, settings) | steps
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     updates = updates_of(options.kind)
     the_plan = plan(options, settings, pick=one_a_domain(STEP[options.kind], SKILLS))
@@ -139,7 +139,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, lambda rows, known: pace_tables(rows, the_plan, updates))
 
 
-def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, updates: int) -> Measured:
+def measure_cell(cell: Cell, pretrained: Kept, settings: TransferSettings, updates: int) -> Measured:
     """Measures one cell, in a worker: every method alone, the one from scratch first, since it sets the goals."""
     source, bench, goals = load_pretrained(pretrained), Bench(cell), {}
     begun_from, recipes = starts(source, settings), settings.recipes()
@@ -164,7 +164,7 @@ ENDINGS = {"transfer": "", "transfer_names": "_names", "scratch_again": "_contro
 MEAN_CURVES = {"mean_ratio": (pace, 0.0), "mean_near": (pace, NEAR_MEAN), "own_near": (own_pace, NEAR_MEAN)}
 
 
-def pace_tables(rows: Sequence[Row], the_plan: Plan, updates: int) -> dict[str, Any]:
+def pace_tables(rows: Sequence[Row], the_plan: TransferPlan, updates: int) -> dict[str, Any]:
     """Ratios of updates and seconds, who never reached the goal, and when pretraining is paid back.
 
     Args:

@@ -65,7 +65,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Source:
+class PretrainingSource:
     """What one network is pretrained on, and how.
 
     Attributes:
@@ -111,7 +111,7 @@ class Kept(NamedTuple):
 
 
 #: A source of another kind, made from the usual one; it keeps the name, to which the kind's is added.
-Variants = Mapping[str, Callable[[Source], Source]]
+Variants = Mapping[str, Callable[[PretrainingSource], PretrainingSource]]
 
 
 #: Which of some skills are learned.
@@ -129,7 +129,7 @@ def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TransferPlan:
     """What a run consists of.
 
     Attributes:
@@ -226,7 +226,7 @@ def make_plan(
     pick: Pick = list,
     within: Collection[str] | None = None,
     variants: Variants | None = None,
-) -> Plan:
+) -> TransferPlan:
     """Pretrain what the chosen skills need, where the cache has none.
 
     Args:
@@ -249,10 +249,12 @@ def make_plan(
         for source in sources
     ]
     found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
-    return Plan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
+    return TransferPlan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
 
 
-def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str = "") -> tuple[dict[str, str], list[Source]]:
+def folds_of(
+    chosen: Chosen, config: PretrainingConfig, prefix: str = ""
+) -> tuple[dict[str, str], list[PretrainingSource]]:
     """Returns the name of each skill's network, and the source of each network.
 
     Args:
@@ -270,7 +272,9 @@ def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str = "") -> tup
     for fold, topics in enumerate(left_out):
         tests = [u for s in skills if folds[s.name] == fold for u in s.test]
         others = [u for u in own if u.domain not in topics]
-        sources.append(Source(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config))
+        sources.append(
+            PretrainingSource(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config)
+        )
     return {name: sources[fold].name for name, fold in folds.items()}, sources
 
 

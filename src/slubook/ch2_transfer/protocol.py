@@ -29,7 +29,7 @@ from typing import Any, Self
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
 from slubook.ch1_skills.skillsets import QUICK_SIZE, quick_skills
 from slubook.ch2_transfer.drawn import drawn_skills
-from slubook.ch2_transfer.plan import Chosen, Kept, Plan, load_pretrained, make_plan, own_domains
+from slubook.ch2_transfer.plan import Chosen, Kept, TransferPlan, load_pretrained, make_plan, own_domains
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.sequential import both_ways, sequential_table, timed
@@ -46,7 +46,7 @@ NETWORK = Recipe().network
 
 
 @dataclass(frozen=True)
-class Settings:
+class TransferSettings:
     """The tuned configuration of every method, and of pretraining."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
@@ -64,12 +64,12 @@ class Settings:
         return replace(self, **{m: r.lasting(updates(r.training.updates)) for m, r in self.recipes().items()})
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> TransferSettings:
     """Returns the tuned settings, which all profiles have."""
-    return Settings()
+    return TransferSettings()
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, **asdict(settings)}
 
@@ -83,7 +83,7 @@ def choose(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
     return Chosen("quick", [(s, QUICK_SIZE) for s in quick_skills()])
 
 
-def plan(options: Options, settings: Settings | None = None, **more: Any) -> Plan:
+def plan(options: Options, settings: TransferSettings | None = None, **more: Any) -> TransferPlan:
     """Chooses skills and pretrains what they need; of the user's files, each domain in turn is the new skill.
 
     Args:
@@ -94,11 +94,11 @@ def plan(options: Options, settings: Settings | None = None, **more: Any) -> Pla
     Raises:
         CorpusError: when a corpus is missing, faulty or too small.
     """
-    chosen, config = choose(options.profile, options.corpora), (settings or Settings()).pretraining
+    chosen, config = choose(options.profile, options.corpora), (settings or TransferSettings()).pretraining
     return make_plan(chosen, options.draws, config, options.jobs, **more)
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     the_plan = plan(options, settings)
     twice = timed(the_plan.keys())
@@ -109,7 +109,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, lambda rows, known: sequential_table(rows, MOVED, options.jobs))
 
 
-def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool = False) -> Measured:
+def measure_cell(cell: Cell, pretrained: Kept, settings: TransferSettings, twice: bool = False) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill; ``twice`` by a plain loop as well."""
     source = load_pretrained(pretrained)
     bench, begun, recipes = Bench(cell), starts(source, settings), settings.recipes()
@@ -120,6 +120,6 @@ def measure_cell(cell: Cell, pretrained: Kept, settings: Settings, twice: bool =
     return Measured(bench.rows, {pretrained.name: source.table.stamp})
 
 
-def starts(source: Pretrained, settings: Settings) -> dict[str, Start]:
+def starts(source: Pretrained, settings: TransferSettings) -> dict[str, Start]:
     """The three ways to begin that chapter 2 compares."""
     return {method: recipe.start(source, MOVED[method]) for method, recipe in settings.recipes().items()}

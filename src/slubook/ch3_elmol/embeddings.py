@@ -20,7 +20,7 @@ from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skill_vectors import general_table
 from slubook.ch1_skills.tables import VECTORS, kept_table, text_key
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.plan import Kept, Source
+from slubook.ch2_transfer.plan import Kept, PretrainingSource
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
 from slubook.ch3_elmol.bilm_training import LANGUAGE_MODELS, BiLMTraining, kept_bilm
 from slubook.ch3_elmol.context_pretrained import ContextPretrained
@@ -209,7 +209,7 @@ def general_sentences() -> list[list[str]]:
 class ContextSource:
     """What one network over an embedding is pretrained on, and when the embedding may learn meanwhile."""
 
-    source: Source
+    source: PretrainingSource
     read: Read
     unfreezing: UnfreezingConfig
 
@@ -222,7 +222,7 @@ class ContextSource:
 
 
 def pretrain_all(
-    sources: Sequence[Source],
+    sources: Sequence[PretrainingSource],
     reads: Mapping[str, Read],
     schedules: Mapping[str, tuple[str, UnfreezingConfig]],
     jobs: int,
@@ -239,12 +239,12 @@ def pretrain_all(
         KeptError: when something that is kept is damaged, or another run has replaced an embedding meanwhile.
         OSError: when the cache cannot be written.
     """
-    every: list[Source | ContextSource] = list(sources)
+    every: list[PretrainingSource | ContextSource] = list(sources)
     for variant, (kind, unfreezing) in schedules.items():
         named = [replace(source, name=f"{source.name}-{variant}") for source in sources]
         every += [ContextSource(source, reads[kind], unfreezing) for source in named]
     found = joblib.Parallel(min(jobs, len(every)), batch_size=1)(joblib.delayed(s.about)() for s in every)
-    names = [s.name if isinstance(s, Source) else s.source.name for s in every]
+    names = [s.name if isinstance(s, PretrainingSource) else s.source.name for s in every]
     return dict(zip(names, found, strict=True))
 
 

@@ -55,7 +55,15 @@ from slubook.ch1_skills.dnn import DNN
 from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer.arriving import long_enough
-from slubook.ch2_transfer.plan import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
+from slubook.ch2_transfer.plan import (
+    Chosen,
+    Kept,
+    PretrainingSource,
+    TransferPlan,
+    folds_of,
+    load_pretrained,
+    one_a_domain,
+)
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import choose
@@ -100,7 +108,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     texts = texts_of(chosen, settings, options.device)
     reads, embeddings = texts.embeddings(kinds, options.jobs)
     about = pretrain_all(sources, reads, schedules, options.jobs)
-    the_plan = Plan(learned, names, about, range(options.draws))
+    the_plan = TransferPlan(learned, names, about, range(options.draws))
     timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
 
     def task(key: Key) -> Task:
@@ -121,7 +129,7 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, tables)
 
 
-def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
+def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[PretrainingSource]]:
     """Which of the chosen skills are learned, at which sizes; the pretrained network of each; and their sources."""
     of, sources = folds_of(chosen, config, "elmol-")
     if chosen.profile == "full":

@@ -90,7 +90,7 @@ def usual_ways() -> tuple[Way, ...]:
     """Those of the full run: chapter 2's network, and the benchmark's with three layers."""
     wide = benchmark.Settings().contextual
     training = replace(wide.training, updates=0, evaluations=10)
-    return Way(transfer.Settings().scratch, (0.4, 1.0, 2.5), 8), Way(Recipe(wide.network, training), (1.0,), 16)
+    return Way(transfer.TransferSettings().scratch, (0.4, 1.0, 2.5), 8), Way(Recipe(wide.network, training), (1.0,), 16)
 
 
 def brief_ways() -> tuple[Way, ...]:
