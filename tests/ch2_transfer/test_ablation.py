@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer import ablation
+from slubook.ch2_transfer import ablation, protocol
 from slubook.ch2_transfer.ablation import LONG, USED, VARIANTS, recipe_of, reductions, starts_from
 from slubook.ch2_transfer.plan import PretrainingSource
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
@@ -91,9 +91,9 @@ def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
 
 def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatch):
     trained = []
-    fit = ablation.fit_starts
+    fit = protocol.fit_starts
     monkeypatch.setattr(
-        ablation, "fit_starts",
+        protocol, "fit_starts",
         lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
     )  # fmt: skip
     done = tiny.run("ablation")

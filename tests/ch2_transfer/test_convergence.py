@@ -14,10 +14,15 @@ from slubook.ch2_transfer.convergence import (
     UPDATES,
     WARM_UP,
     Curve,
+    first_at,
+    gather,
+    of_means,
+    own_pace,
+    pace,
     pace_tables,
+    paid_back,
     steady,
-)  # fmt: skip
-from slubook.ch2_transfer.pace import first_at, gather, of_means, own_pace, pace, paid_back
+)
 from slubook.ch2_transfer.plan import Chosen, TransferPlan
 from slubook.ch2_transfer.protocol import TransferSettings, choose
 from slubook.ch2_transfer.tuning import SKILLS

@@ -10,18 +10,18 @@ meaning changes):
 - *Changes*: to what is spent on the skill, twice the updates from scratch (``scratch_long``) and after transfer
   (``transfer_long``, ``names_long``), to which parts move (``words``, ``layers``, ``lower``), to
   how they may change (``frozen``, ``gradual``), and to the source: labels shuffled, a tenth of the updates or twice as
-  many, every second domain, no SGD, general vectors beneath the words. All are changes of ``transfer``, with new heads;
+  many, every second domain, no SGD, general vectors as input. All are changes of ``transfer``, with new heads;
   ``transfer_names`` adds those by name. The quick profile has the first two sources, and trains half as long.
 - *Settings*: those of ``transfer``, chosen for it and for scratch, not for the changes. A network whose
   layers start at random learns at the rate of one from scratch, whatever words it was given.
-- *Vectors beneath scratch* (``scratch_general``): the network from scratch over the same general vectors that
-  ``general`` has beneath its source. Dev chooses one of two rates (:data:`RATES`) in every cell, since those of
+- *Scratch with general vectors* (``scratch_general``): the network from scratch with the same general vectors as input
+  that the source of ``general`` has. Dev chooses one of two rates (:data:`RATES`) in every cell, since those of
   ``transfer`` were tuned for words that start at random.
 - *Joint training* (``joint``): one network from scratch learns source and skill together, in a pretraining for every
   cell. It is short: every second update is of the skill, as many as the others have, and as many are of the source,
-  of which up to sixty utterances a domain are read; rates and dropout are those of scratch, heads those of pretraining,
-  the skill's always with rows of its own. So it has no n-grams of the skill's. Updates, utterances and seconds stand in
-  ``joint_budget``.
+  of which up to sixty utterances a domain are read. Rates and dropout are those of scratch, heads those of pretraining,
+  the skill's always with rows of its own. So it has no n-grams of the skill's. ``joint_budget`` has its updates,
+  utterances and seconds.
 - *Judged by*: IRER against scratch (``against_scratch``) and against transfer (``against_transfer``, where a positive
   figure says that the change is better), with intervals that draw corpora and domains first.
 """
@@ -40,10 +40,10 @@ from slubook.ch2_transfer.convergence import STEP
 from slubook.ch2_transfer.joint import fit_joint
 from slubook.ch2_transfer.plan import Kept, PretrainingSource, Variants, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
-from slubook.ch2_transfer.protocol import MOVED, TransferSettings, plan, starts
+from slubook.ch2_transfer.protocol import MOVED, TransferSettings, learn_banks, plan, starts
 from slubook.ch2_transfer.protocol import config_of as config_of  # that of ``transfer``
 from slubook.ch2_transfer.source import SourceDomain
-from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
+from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.intervals import compare
 from slubook.experiments.bench import Bench, Cell
@@ -63,52 +63,28 @@ LONG = {"scratch_long": "scratch", "transfer_long": "transfer", "names_long": "t
 RATES = (1.0, 2.5)
 
 
-def shuffled(source: PretrainingSource) -> PretrainingSource:
-    """The same texts with labels that mean nothing."""
-    return replace(source, config=replace(source.config, shuffled=True))
-
-
-def tenth(source: PretrainingSource) -> PretrainingSource:
-    """The same source, for a tenth of the updates."""
-    return replace(source, config=replace(source.config, updates=max(1, source.config.updates // 10)))
-
-
-def double(source: PretrainingSource) -> PretrainingSource:
-    """The same source, for twice as many updates."""
-    return replace(source, config=replace(source.config, updates=2 * source.config.updates))
-
-
 def without_sgd(source: PretrainingSource) -> PretrainingSource:
-    """The source without SGD, from which most of its utterances are: fewer, and for SGD's own skills more distant."""
+    """Returns the source without SGD, which has most of its utterances: fewer, and less like SGD's own skills."""
     return replace(source, corpora=[corpus for corpus in source.corpora if corpus != "sgd_turns"])
 
 
-def half(source: PretrainingSource) -> PretrainingSource:
-    """Every second domain, for as many updates."""
-    return replace(source, step=2)
-
-
 def on_general(source: PretrainingSource) -> PretrainingSource:
-    """The same source over FastText vectors of general English."""
+    """Returns the same source with FastText vectors of general English as input."""
     network = replace(source.config.network, dim=general_table().dim)
     return replace(source, table=table_folder(GENERAL), config=replace(source.config, network=network))
 
 
 #: Other sources, by the method that starts from them.
 VARIANTS: Variants = {
-    "shuffled": shuffled,
-    "tenth": tenth,
-    "double": double,
-    "half": half,
+    "shuffled": lambda source: replace(source, config=replace(source.config, shuffled=True)),
+    "tenth": lambda source: source.lasting(max(1, source.config.updates // 10)),
+    "double": lambda source: source.lasting(2 * source.config.updates),
+    "half": lambda source: replace(source, step=2),  # every second domain, for as many updates
     "without_sgd": without_sgd,
     "general": on_general,
 }
 #: Those of each profile: some cost a quick run too much, and neither SGD nor general text is among a user's files.
-USED = {
-    "full": tuple(VARIANTS),
-    "quick": ("shuffled", "tenth"),
-    "corpus": ("shuffled", "tenth", "half"),
-}
+USED = {"full": tuple(VARIANTS), "quick": ("shuffled", "tenth"), "corpus": ("shuffled", "tenth", "half")}
 
 
 def settings_of(kind: str) -> TransferSettings:
@@ -147,9 +123,7 @@ def measure_cell(
     """
     networks = {kind: load_pretrained(k) for kind, k in kept.items()}
     bench, begun = Bench(cell), starts_from(networks, settings)
-    recipes = {name: recipe_of(name, settings) for name in begun}
-    for config, bank in banks(begun, recipes):
-        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
+    learn_banks(bench, begun, {name: recipe_of(name, settings) for name in begun})
     bench.learn_together(lambda: {"joint": fit_joint(source, *cell.draw, settings.scratch, settings.pretraining)})
     if "general" in kept:
         bench.learn_together(lambda: {"scratch_general": fit_on_general(networks["transfer"], cell, settings.scratch)})
@@ -157,10 +131,10 @@ def measure_cell(
 
 
 def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
-    """A network from scratch over vectors of general English, by the better of :data:`RATES` on dev.
+    """Returns a network from scratch with vectors of general English, by the better of :data:`RATES` on dev.
 
     Args:
-        source: whose characters it reads, as all do; nothing moves.
+        source: gives the characters that all networks read; nothing moves.
         cell: the draw.
         recipe: of the network from scratch.
     """
@@ -171,7 +145,7 @@ def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
 
 
 def recipe_of(method: str, settings: TransferSettings) -> Recipe:
-    """Which of the tuned recipes a method is trained by: that of the start it is most like."""
+    """Returns the tuned recipe that a method is trained by: that of the start it is most like."""
     recipes = settings.recipes()
     if method in LONG:
         usual = recipes[LONG[method]]
@@ -180,12 +154,7 @@ def recipe_of(method: str, settings: TransferSettings) -> Recipe:
 
 
 def starts_from(networks: Mapping[str, Pretrained], settings: TransferSettings) -> dict[str, Start]:
-    """A start for each method.
-
-    Args:
-        networks: ``transfer`` and the variants.
-        settings: as tuned.
-    """
+    """Returns a start for each method, from the networks of ``transfer`` and of the variants."""
     source, moved = networks["transfer"], settings.transfer
     usual = starts(source, settings)
     made = usual | {long: usual[method] for long, method in LONG.items()}
@@ -202,31 +171,24 @@ def starts_from(networks: Mapping[str, Pretrained], settings: TransferSettings) 
 def joint_budget(
     rows: Sequence[Row], settings: TransferSettings, samples: Sequence[Sequence[SourceDomain]]
 ) -> dict[str, dict[str, float]]:
-    """What joint training spends a cell, beside what scratch does; nothing without rows.
+    """Returns what joint training spends a cell, and the seconds of scratch beside it; nothing without rows.
 
     Args:
         rows: of all methods.
         settings: as tuned.
         samples: what it reads of each source.
     """
-    seconds = {m: [r.train_s for r in rows if r.method == m] for m in ("joint", BASELINE)}
     if not rows:
         return {}
-    updates = settings.scratch.training.updates
-    return {
-        "joint_budget": {
-            "updates_on_skill": updates,
-            "updates_on_source": updates,
-            "source_utterances": max(sum(len(d.utterances) for d in domains) for domains in samples),
-            **{f"seconds_{method}": round(sum(of) / len(of), 3) for method, of in seconds.items()},
-        }
-    }
+    updates, read = settings.scratch.training.updates, max(sum(len(d.utterances) for d in ds) for ds in samples)
+    found = {"updates_on_skill": updates, "updates_on_source": updates, "source_utterances": read}
+    for method in ("joint", BASELINE):
+        seconds = [r.train_s for r in rows if r.method == method]
+        found[f"seconds_{method}"] = round(sum(seconds) / len(seconds), 3)
+    return {"joint_budget": found}
 
 
 def reductions(rows: Sequence[Row], base: str, groups: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The relative reduction of IRER of each method against ``base``, over all sizes."""
-    found = {}
-    for method in dict.fromkeys(r.method for r in rows):
-        if method != base:
-            found[method] = compare(rows, "irer", base, method, groups=groups).figure()
-    return found
+    """Returns the relative reduction of IRER of each method against ``base``, over all sizes."""
+    others = [m for m in dict.fromkeys(r.method for r in rows) if m != base]
+    return {m: compare(rows, "irer", base, m, groups=groups).figure() for m in others}

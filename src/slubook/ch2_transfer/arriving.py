@@ -11,9 +11,9 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Source*: the pretrained networks of ``transfer``.
 - *Claims*: "up to" invites choosing the best of many sizes. The gain is read at the smallest size, which was fixed
   before the run (``arriving_first``). It falls if the gain there less the gain at the largest size that all skills
-  have is above zero, skill by skill and seed by seed in the same draws (``arriving_fall``).
-  A first reading, from 2,000 replicates, ended just above it; since then twenty thousand are drawn, and the interval is
-  made as all others are.
+  have is above zero, skill by skill and seed by seed in the same draws (``arriving_fall``). A first
+  reading, from 2,000 replicates, ended just above zero; since then 20,000 are drawn, and the interval is made as all
+  others are.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from slubook.ch2_transfer import protocol as transfer
-from slubook.ch2_transfer.plan import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
-from slubook.ch2_transfer.protocol import TransferSettings, choose, starts
+from slubook.ch2_transfer.plan import Chosen, Kept, Pick, make_plan, one_a_domain
+from slubook.ch2_transfer.protocol import TransferSettings, choose, measure_networks
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
-from slubook.ch2_transfer.transfer import banks, fit_starts
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
 from slubook.evaluation.resampling import beside, bootstrap, collect
 from slubook.experiments.bench import Bench, Cell
@@ -79,26 +78,23 @@ def prepare(options: Options, settings: TransferSettings) -> Work:
 
 def measure_cell(cell: Cell, pretrained: Kept, settings: TransferSettings) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill."""
-    source, bench = load_pretrained(pretrained), Bench(cell)
-    settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
-    for config, bank in banks(starts(source, settings), settings.recipes()):
-        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
-    return Measured(bench.rows, {pretrained.name: source.table.stamp})
+    longer = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
+    return measure_networks(Bench(cell), pretrained, longer)
 
 
 def long_enough(updates: int, batch: int, size: int) -> int:
-    """The tuned number of updates, or more: enough to see ``size`` utterances eight times."""
+    """Returns the tuned number of updates, or more: enough to read ``size`` utterances eight times."""
     return max(updates, EPOCHS * size // batch)
 
 
 def common_sizes(chosen: Chosen) -> list[int]:
-    """The sizes that every skill has, ascending."""
+    """Returns the sizes that every skill has, ascending."""
     of = [{n for s, n in chosen.skills if s.name == skill.name} for skill in chosen.distinct]
     return sorted(set.intersection(*of))
 
 
 def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, str]) -> dict[str, Any]:
-    """The gain at the first of ``sizes``, and how much of it is gone at the last; nothing for what has no rows.
+    """Returns the gain at the first of ``sizes``, and how much of it is lost at the last; nothing without rows.
 
     Args:
         rows: of all methods.
@@ -121,7 +117,7 @@ def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, 
 def fall(
     rows: Sequence[Row], method: str, small: int, large: int, groups: Mapping[str, str], replicates: int = 20_000
 ) -> dict[str, float]:
-    """The relative reduction of IRER at ``small`` less that at ``large``; both sizes are drawn together.
+    """Returns the relative reduction of IRER at ``small`` less that at ``large``; both sizes are drawn together.
 
     Args:
         rows: every (skill, seed) with both sizes.

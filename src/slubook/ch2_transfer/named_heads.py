@@ -1,12 +1,13 @@
 """Output layers that are read off the labels' names, so that a new skill's heads need not start at random.
 
-The weights of a label are the sum of the weights of the words in its name: *pickup city* has something of every
-*city* and of every *pickup* that the source knew. Label names as the carrier of transfer: Bapna et al. (2017,
-arXiv 1707.02363). Taught in chapter 2, *Labels have names*.
+The weights of a label are the sum of the weights of the words in its name: *pickup city* shares weights with every
+*city* and every *pickup* of the source. Label names as the carrier of transfer: Bapna et al. (2017, arXiv 1707.02363).
+Taught in chapter 2, *Labels have names*.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -14,18 +15,34 @@ import torch
 from torch import Tensor, nn
 
 from slubook.ch1_skills.network import Network
-from slubook.ch2_transfer.label_names import name_words
 
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: Words that name the kind of a label, or nothing.
+_EMPTY = frozenset(("in", "sl", "intent", "slot", "the", "a", "an", "of", "amazon", "hass"))
 #: Steps between tags, by kind: out of a slot, at its start, inside it. ``other`` is from one slot into another.
 STEPS = ("O>O", "O>B", "B>I", "I>I", "B>O", "I>O", "other")
 _ENDS = ("start O", "start B", "end O", "end B", "end I")
 
 
+def name_words(label: str) -> list[str]:
+    """Returns the words of a label's name, without digits: ``"BookRestaurantIntent"`` → ``["book", "restaurant"]``."""
+    words = [w.lower() for w in re.split(r"[^A-Za-z]+", _HUMP.sub(" ", label)) if w]
+    return [w for w in words if w not in _EMPTY]
+
+
+def spoken(label: str) -> str:
+    """Returns a label as its words; labels of two corpora with the same words count as the same label."""
+    return " ".join(name_words(label))
+
+
 class NamedHeads(nn.Module):
-    """Weights of name words, H wide, for tags and intents, and a CRF whose steps know kinds of tags only."""
+    """Weights of name words, H wide, for tags and intents, and a CRF whose steps know kinds of tags only.
+
+    All weights start at zero.
+    """
 
     def __init__(self, tag_words: Sequence[str], intent_words: Sequence[str], tag_width: int, intent_width: int):
-        """Zero weights for every word.
+        """Makes the weights.
 
         Args:
             tag_words: the words in names of slot types.
@@ -36,7 +53,7 @@ class NamedHeads(nn.Module):
         super().__init__()
         self.tag_words = {w: i for i, w in enumerate(tag_words)}
         self.intent_words = {w: i for i, w in enumerate(intent_words)}
-        self.begin = nn.Parameter(torch.zeros(len(tag_words) + 1, tag_width))  # the last row: any slot
+        self.begin = nn.Parameter(torch.zeros(len(tag_words) + 1, tag_width))  # the last row: of any slot
         self.inside = nn.Parameter(torch.zeros(len(tag_words) + 1, tag_width))
         self.outside = nn.Parameter(torch.zeros(1, tag_width))
         self.intent = nn.Parameter(torch.zeros(len(intent_words), intent_width))
@@ -44,20 +61,20 @@ class NamedHeads(nn.Module):
         self.ends = nn.Parameter(torch.zeros(len(_ENDS)))
 
     def tag_mix(self, kinds: Sequence[str]) -> Tensor:
-        """How much of each word's weights the slot types have, [types, words + 1]."""
+        """Returns how much of each word's weights the slot types have, [types, words + 1]."""
         return torch.cat([_mix(self.tag_words, kinds), torch.ones(len(kinds), 1)], 1)
 
     def intent_mix(self, intents: Sequence[str]) -> Tensor:
-        """How much of each word's weights the intents have, [intents, words]."""
+        """Returns how much of each word's weights the intents have, [intents, words]."""
         return _mix(self.intent_words, intents)
 
     def tag_weights(self, mix: Tensor) -> Tensor:
-        """Weights of the tags O, B-first, I-first, …, [1 + 2 types, H], from :meth:`tag_mix`."""
+        """Returns the weights of the tags O, B-first, I-first, …, [1 + 2 types, H], from :meth:`tag_mix`."""
         pairs = torch.stack([mix @ self.begin, mix @ self.inside], 1)  # [types, 2, H]
         return torch.cat([self.outside, pairs.flatten(0, 1)])
 
     def crf(self, types: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Start [K], end [K] and step [K, K] scores for K = 1 + 2 · ``types`` tags; forbidden steps do not matter."""
+        """Returns start [K], end [K] and step [K, K] scores of K = 1 + 2 · ``types`` tags."""
         e = self.ends
         start = torch.cat([e[:1], torch.stack([e[1], e[1]]).repeat(types)])
         end = torch.cat([e[2:3], e[3:5].repeat(types)])
@@ -65,7 +82,7 @@ class NamedHeads(nn.Module):
 
     @torch.no_grad()
     def write(self, network: Network, group: int, tags: Sequence[str], intents: Sequence[str]) -> None:
-        """Let the heads of network ``group`` start from the names of its own labels."""
+        """Writes weights from the names of its own labels into the heads of network ``group``."""
         kinds = [t[2:] for t in tags if t.startswith("B-")]
         network.tag_head.weight[group] = self.tag_weights(self.tag_mix(kinds)).t()
         network.intent_head.weight[group] = (self.intent_mix(intents) @ self.intent).t()
@@ -75,7 +92,7 @@ class NamedHeads(nn.Module):
 
 @cache
 def step_kinds(types: int) -> Tensor:
-    """Which of :data:`STEPS` each step is, [K, K], for the tags O, B-first, I-first, …"""
+    """Returns which of :data:`STEPS` each step is, [K, K], for the tags O, B-first, I-first, …"""
     kind = torch.tensor([0] + [1, 2] * types)  # O, B, I
     slot = torch.tensor([-1] + [k for k in range(types) for _ in (0, 1)])
     before, after, same = kind.unsqueeze(1), kind.unsqueeze(0), slot.unsqueeze(1) == slot.unsqueeze(0)

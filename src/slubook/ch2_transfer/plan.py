@@ -1,6 +1,6 @@
 """What chapter 2's experiments share: which skills are learned, and what each is pretrained on.
 
-The pretrained networks are trained once and kept in the cache, by name; cells read them there.
+The pretrained networks are kept in the cache by name; cells read them there.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import joblib
 import numpy as np
 
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.label_names import spoken
+from slubook.ch2_transfer.named_heads import spoken
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import NETWORKS, PretrainingConfig, kept_pretrained
 from slubook.ch2_transfer.source import (
@@ -50,7 +50,7 @@ class Chosen:
 
     Attributes:
         profile: ``quick``, ``full`` or ``corpus``.
-        skills: each with a training size; a skill may stand there with several.
+        skills: each with a training size; a skill may occur with several.
         own: the user's utterances, whose other domains are a source.
     """
 
@@ -60,7 +60,7 @@ class Chosen:
 
     @property
     def distinct(self) -> list[Skill]:
-        """Each skill once."""
+        """Returns each skill once."""
         return list(dict.fromkeys(s for s, _ in self.skills))
 
 
@@ -71,12 +71,12 @@ class PretrainingSource:
     Attributes:
         name: of the network.
         corpora: read through the registry.
-        left_out: topics of the skills that will take it over.
-        tests: utterances of theirs, whose texts must not be known in any wording, nor the rest of their dialogues.
+        left_out: topics of the skills that take it over.
+        tests: of these skills; their texts must not be read in any wording, nor the rest of their dialogues.
         own: annotated utterances of the user's other domains.
         config: sizes, steps and rates.
         step: every so many-th domain is read, by name; 1 for all.
-        table: the folder of the generic vectors beneath the words.
+        table: the folder of the generic vectors that it reads.
     """
 
     name: str
@@ -89,14 +89,18 @@ class PretrainingSource:
     table: Path | None = None
 
     def domains(self) -> list[SourceDomain]:
-        """Its annotated domains."""
+        """Returns its annotated domains."""
         texts, dialogues = [u.text for u in self.tests], {u.group for u in self.tests} - {""}
         return source_domains(self.corpora, self.left_out, texts, self.own, dialogues)[:: self.step]
 
-    def about(self) -> dict[str, Any]:
-        """What the network has seen; it is trained if need be, and kept in the cache.
+    def lasting(self, updates: int) -> Self:
+        """Returns the same source for another number of updates."""
+        return replace(self, config=replace(self.config, updates=updates))
 
-        Of its domains it has a ``sample``, for methods that read the source again.
+    def about(self) -> dict[str, Any]:
+        """Returns what the network has seen, and trains it where the cache has none.
+
+        Of its domains there is a ``sample``, for methods that read the source again.
         """
         domains, table = self.domains(), VectorTable.load(self.table) if self.table else None
         kept = kept_pretrained(self.name, domains, self.config, table)
@@ -110,16 +114,14 @@ class Kept(NamedTuple):
     key: str
 
 
-#: A source of another kind, made from the usual one; it keeps the name, to which the kind's is added.
+#: Sources of other kinds, made from the usual one; each keeps its name, to which that of the kind is added.
 Variants = Mapping[str, Callable[[PretrainingSource], PretrainingSource]]
-
-
 #: Which of some skills are learned.
 Pick = Callable[[Sequence[Skill]], Sequence[Skill]]
 
 
 def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
-    """A choice of the first skill of each domain, ``domain#0``, and of these every so many-th; none of ``without``."""
+    """Returns a choice of the first skill of each domain, every so many-th of these, and none of ``without``."""
 
     def pick(skills: Sequence[Skill]) -> list[Skill]:
         firsts = {s.name.split("#")[0]: s for s in reversed(skills)}
@@ -145,49 +147,49 @@ class TransferPlan:
     seeds: Sequence[int]
 
     def keys(self) -> list[Key]:
-        """Every cell, one seed for all skills before the next: a stopped run is balanced."""
+        """Returns every cell, one seed for all skills before the next: a stopped run is balanced."""
         return [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
 
     def cell(self, key: Key) -> Cell:
-        """The draw of one cell."""
+        """Returns the draw of one cell."""
         name, size, seed = key
         skill = next(s for s, _ in self.chosen.skills if s.name == name)
         return Cell(name, size, seed, *skill.draw(size, seed), skill.test)
 
     def network(self, skill: str, variant: str = "") -> Kept:
-        """The pretrained network of a skill, or a variant of it."""
+        """Returns the pretrained network of a skill, or a variant of it."""
         name = self.pretrained[skill] + (f"-{variant}" if variant else "")
         return Kept(name, self.about[name]["key"])
 
     def data(self) -> dict[str, str]:
-        """Hashes of what the cells depend on: splits, and the sources of the pretrained networks."""
+        """Returns hashes of what the cells depend on: splits, and the sources of the pretrained networks."""
         data = {skill.name: fingerprint(skill) for skill in self.chosen.distinct}
         return data | {f"pretrained {name}": about["key"] for name, about in self.about.items()}
 
     def tests(self) -> dict[str, Test]:
-        """The test set of each skill, with :func:`label_slices`."""
+        """Returns the test set of each skill, with :func:`label_slices`."""
         of = {s.name: self.about[self.pretrained[s.name]] for s in self.chosen.distinct}
         return {s.name: replace(test_of(s), slices=label_slices(s.test, of[s.name])) for s in self.chosen.distinct}
 
     def groups(self) -> dict[str, str]:
-        """The corpus of each skill, for intervals that draw corpora first."""
+        """Returns the corpus of each skill, for intervals that draw corpora first."""
         return {skill.name: skill.corpus for skill in self.chosen.distinct}
 
     def seen(self) -> dict[str, dict[str, Any]]:
-        """For the results: what was left out of each pretraining, its size and its seconds."""
+        """Returns what was left out of each pretraining, its size and its seconds."""
         counted = ("left_out", "domains", "utterances", "updates", "seconds")
         return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
 
     def work(self, task: Callable[[Key], Task], tables: Tables) -> Work:
-        """The plan to be measured by a task; the results say what pretraining has seen beside the ``tables``."""
+        """Returns the plan as work for the runner; the results have ``tables`` and what pretraining has seen."""
         of = lambda rows, known: {**tables(rows, known), "pretraining": self.seen()}  # noqa: E731
         return Work(self.keys(), task, self.tests(), self.data(), of)
 
 
 def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Parts of a test set by whether the source had a label of the same name, [N] bool each.
+    """Returns parts of a test set by whether the source had a label of the same name, [N] bool each.
 
-    ``new_intents`` have an intent that it had not; ``new_slots`` a slot type that it had not, ``known_slots`` have
+    ``new_intents`` have an intent that it had not, ``new_slots`` a slot type that it had not; ``known_slots`` have
     slots, all of types that it had; ``no_slots`` have none.
 
     Args:
@@ -227,7 +229,7 @@ def make_plan(
     within: Collection[str] | None = None,
     variants: Variants | None = None,
 ) -> TransferPlan:
-    """Pretrain what the chosen skills need, where the cache has none.
+    """Pretrains what the chosen skills need, where the cache has none.
 
     Args:
         chosen: the skills; the folds of topics are those of all of them.

@@ -1,4 +1,4 @@
-"""Chapter 2's network: one bi-LSTM that both tasks share, and on it one bi-LSTM a task.
+"""Chapter 2's network: one bi-LSTM that both tasks share, and one bi-LSTM for each task above it.
 
 After Goyal, Metallinou and Matsoukas, *Fast and scalable expansion of natural language understanding
 functionality for intelligent agents* (NAACL 2018, arXiv 1805.01542). Taught in chapter 2, *Build it*.
@@ -39,14 +39,14 @@ class StackedNetwork(Network):
         trained_words: Sequence[bool],
         dropout: Sequence[float] | None = None,
     ) -> None:
-        """Build the networks; see :class:`slubook.ch1_skills.network.Network`.
+        """Builds the networks; see :class:`slubook.ch1_skills.network.Network`.
 
         Args:
             encoder, config, trained_words: as there.
             dropout: of each of the G networks; the configured one by default.
 
         Raises:
-            ValueError: when the configuration has other than three layers: the common one and one a task.
+            ValueError: when the configuration has other than three layers.
         """
         if config.layers != 3:
             raise ValueError(f"a stacked network has 3 layers, not {config.layers}: the common one and one a task")
@@ -55,12 +55,12 @@ class StackedNetwork(Network):
         self.register_buffer("keep", keep.view(-1, 1, 1, 1), persistent=False)
 
     def inputs(self, batch: Batch) -> Tensor:
-        """What the common layer reads of every token, [G, B, T, project + char_filters]."""
+        """Returns what the common layer reads of every token, [G, B, T, project + char_filters]."""
         words = self.words(batch).index_select(1, batch.words.reshape(-1))
         return words.reshape(self.groups, *batch.words.shape, -1)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the heads read: states of the tagger [G, B, T, 2H] and pooled states for the intent [G, B, 4H]."""
+        """Returns what the heads read: states of the tagger [G, B, T, 2H], pooled states for the intent [G, B, 4H]."""
         b, t = batch.words.shape
         steps, off = Steps.of(batch.lengths, t), ~batch.mask.view(1, b, t, 1)
         common, tagger, classifier = self.encoders
@@ -70,14 +70,14 @@ class StackedNetwork(Network):
         return upper[0], torch.cat(pooled, -1)
 
     def drop(self, x: Tensor) -> Tensor:
-        """As in every network, at the rate of each. x: [G, B, T, D]."""
+        """Drops as chapter 1's network does, at the rate of each of the G. x: [G, B, T, D]."""
         if not self.training:
             return x
         g, b, _, d = x.shape
         return x * (torch.rand(g, b, 1, d) < self.keep) / self.keep
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Tag emissions [G, B, T, K] and intent logits [G, B, I]."""
+        """Returns tag emissions [G, B, T, K] and intent logits [G, B, I]."""
         b, t = batch.words.shape
         states, pooled = self.encode(batch)
         emissions = self.tag_head(states.reshape(self.groups, b * t, -1)).reshape(self.groups, b, t, -1)
@@ -85,7 +85,7 @@ class StackedNetwork(Network):
         return emissions, self.intent_head(pooled) + self.intent_ngrams(ngrams.squeeze(2))
 
     def rows(self, name: str, group: int) -> Tensor:
-        """The parameter ``name`` of network ``group``, a view: [1 or 2, ...]."""
+        """Returns a view of the parameter ``name`` of network ``group``, [1 or 2, ...]."""
         parameter = self.get_parameter(name)
         share = parameter.shape[0] // self.groups
         return parameter[group * share : (group + 1) * share]
