@@ -12,6 +12,7 @@ from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import TransferSettings
 from slubook.ch2_transfer.transfer import Recipe
+from slubook.corpora import download
 from slubook.corpora.utterance import Slot, Utterance
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results
@@ -33,6 +34,17 @@ _TEMPLATES = [
     ("ReadIntent", "read {place} back to me"),
     ("ReadIntent", "what do we have"),
 ]
+
+
+@pytest.fixture
+def public():
+    """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
+
+    def need(source: str) -> None:
+        if not download.available(source):
+            pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
+
+    return need
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,7 @@ def test_the_configuration_of_cells_names_every_setting():
 def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuration_side_by_side(tiny, monkeypatch):
     fit, trained = transfer.fit_starts, []
     monkeypatch.setattr(transfer, "fit_starts", lambda *given: trained.append(given) or fit(*given))
+    monkeypatch.setattr(transfer, "both_ways", lambda *given: {})
     other = replace(tiny.settings.scratch, rate=1.6, network=replace(tiny.settings.scratch.network, dropout=0.1))
     settings = replace(tiny.settings, scratch=other, transfer=replace(tiny.settings.transfer, unfreezing="gradual"))
     done = tiny.run("transfer", settings, out=None)
