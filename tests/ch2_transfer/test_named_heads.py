@@ -6,8 +6,7 @@ import torch
 from slubook.ch1_skills.crf import CRF
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.network import NetworkConfig
-from slubook.ch2_transfer.named_heads import STEPS, NamedHeads, name_words, step_kinds
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, STEPS, NamedHeads, StackedNetwork, name_words, step_kinds
 from slubook.corpora.utterance import Slot, Utterance
 
 TAG_WIDTH, INTENT_WIDTH = 4, 8

@@ -17,7 +17,6 @@ import numpy as np
 
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.named_heads import spoken
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import NETWORKS, PretrainingConfig, kept_pretrained
 from slubook.ch2_transfer.source import (
@@ -28,6 +27,7 @@ from slubook.ch2_transfer.source import (
     sample,
     source_domains,
 )
+from slubook.ch2_transfer.stacked import spoken
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of

@@ -16,8 +16,7 @@ from torch import Tensor
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.named_heads import NamedHeads
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, NamedHeads, StackedNetwork
 from slubook.experiments import kept
 from slubook.files import replaced_folder
 

@@ -27,10 +27,9 @@ from slubook.ch1_skills.encoding import Batch, Encoder, distinct_words, padded, 
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import one_cycle
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.named_heads import NamedHeads, name_words, spoken
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
 from slubook.ch2_transfer.source import SourceDomain, source_key
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, NamedHeads, StackedNetwork, name_words, spoken
 from slubook.corpora.bio import OUTSIDE, to_bio
 from slubook.corpora.utterance import tokenize, words
 from slubook.experiments.kept import Artefacts
