@@ -5,9 +5,9 @@ import pytest
 
 from slubook.ch1_skills import protocol as skills
 from slubook.ch1_skills.dnn import DNNConfig
-from slubook.ch1_skills.methods import SkillsSettings, run_cell
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.pool import Pool
+from slubook.ch1_skills.protocol import SkillsSettings, run_cell
 from slubook.ch1_skills.skillsets import make_skill
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.corpora.errors import CorpusError

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook.ch1_skills import tuning
-from slubook.ch1_skills.methods import SkillsSettings
+from slubook.ch1_skills.protocol import SkillsSettings
 from slubook.ch1_skills.skill_vectors import GRAINS
 from slubook.ch1_skills.skillsets import make_skill
 from slubook.ch1_skills.tuning import HEAD, SEARCH, START, choice

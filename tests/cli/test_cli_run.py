@@ -12,8 +12,8 @@ from slubook import profiles
 from slubook.ch1_skills import protocol as skills
 from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.methods import SkillsSettings
 from slubook.ch1_skills.offtheshelf import SpacyConfig
+from slubook.ch1_skills.protocol import SkillsSettings
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.cli.main import app
 from slubook.corpora.errors import CorpusError

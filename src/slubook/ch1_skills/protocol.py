@@ -8,21 +8,24 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Sizes*: 100, 300 and 500 training utterances where the skill has them, and a dev set beside them.
 - *Settings*: tuned on dev sets of draws that no published seed uses (:mod:`slubook.ch1_skills.tuning`).
 - *Vectors*: trained on a pool that holds no test utterance nor a near-duplicate of one.
+- *Methods* see the same training and dev utterances, and are judged on the same test utterances.
 - *Judged by*: IRER first; ICER, SER and SemER beside it; relative reductions with a hierarchical paired bootstrap.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from slubook.ch1_skills.dnn import DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.methods import SkillsSettings, run_cell
+from slubook.ch1_skills.maxent import Clusters, MaxEntConfig, MaxEntCRF
+from slubook.ch1_skills.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skill_vectors import GRAINS, SkillVectors, VectorPaths
 from slubook.ch1_skills.skillsets import (
@@ -36,12 +39,25 @@ from slubook.ch1_skills.skillsets import (
     test_of,
 )
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.experiments.bench import Cell
+from slubook.corpora.utterance import Prediction
+from slubook.evaluation.metrics import outcomes
+from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.options import Options
+from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.workers import Key, Measured, Task
 
 QUICK_SOURCES = ("assistant-en", "skills")
+
+
+@dataclass(frozen=True)
+class SkillsSettings:
+    """The tuned configuration of every method."""
+
+    maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
+    dnn: DNNConfig = field(default_factory=DNNConfig)
+    spacy: SpacyConfig = field(default_factory=SpacyConfig)
+    fasttext: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ class SkillsPlan:
     Attributes:
         skills: what is learned.
         sizes: training sizes of each skill, by name.
-        vectors: where the tables lie, for each skill.
+        vectors: the folders of each skill's tables.
         vector_keys: what each table was trained from.
         seeds: draws.
         pool_counts: how many requests the pool read and kept.
@@ -67,14 +83,11 @@ class SkillsPlan:
     pool_without: dict[str, int]
 
     def keys(self) -> list[Key]:
-        """Every cell, one seed and size for all skills before the next: a stopped run is balanced."""
-        sizes = sorted({size for skill in self.skills for size in self.sizes[skill.name]}, key=_middle_first)
+        """Returns every cell, one seed and size for all skills before the next: a stopped run is balanced."""
+        sizes = {size for skill in self.skills for size in self.sizes[skill.name]}
+        sizes = sorted(sizes, key=lambda size: abs(size - SIZES[1]))  # the middle one first
         order = ((s.name, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
         return [(name, size, seed) for name, size, seed in order if size in self.sizes[name]]
-
-
-def _middle_first(size: int) -> int:
-    return abs(size - SIZES[1])
 
 
 def plan(options: Options) -> SkillsPlan:
@@ -130,6 +143,35 @@ def measure_cell(cell: Cell, paths: VectorPaths, settings: SkillsSettings) -> Me
     tables = {name: path and _table(path) for name, path in paths.tables.items()}
     rows = run_cell(cell, tables, _clusters(paths.clusters), settings)
     return Measured(rows, {name: table.stamp for name, table in tables.items() if table})
+
+
+def run_cell(
+    cell: Cell, tables: Mapping[str, VectorTable | None], clusters: Clusters | None, settings: SkillsSettings
+) -> list[Row]:
+    """Trains and judges every method on one cell.
+
+    Args:
+        cell: the draw.
+        tables: for each DNN, its generic vectors; ``None`` for none.
+        clusters: of the pool's vectors, for the linear control.
+        settings: tuned configurations.
+
+    Returns:
+        One row a method. Networks are trained side by side, so each is given an equal share of the seconds.
+    """
+    bench = Bench(cell)
+    linear = bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
+    if clusters:
+        bench.learn("maxent_crf_clusters", lambda: MaxEntCRF(settings.maxent, clusters))
+    networks = bench.learn_together(lambda: fit_together(tables, cell.train, cell.dev, cell.seed, settings.dnn))
+    if "dnn_pool" in networks:
+        mixed = [Prediction(a.intent, b.slots, a.confidence) for a, b in zip(linear, networks["dnn_pool"], strict=True)]
+        first, second = (next(r for r in bench.rows if r.method == m) for m in ("maxent_crf", "dnn_pool"))
+        costs = (first.train_s + second.train_s, first.predict_ms + second.predict_ms, first.bytes + second.bytes)
+        bench.keep("hybrid", outcomes(cell.test, mixed), costs)
+    bench.learn("spacy", lambda: SpacyPipeline(settings.spacy))
+    bench.learn("fasttext", lambda: FastTextIntent(settings.fasttext))
+    return bench.rows
 
 
 _table = cache(VectorTable.load)

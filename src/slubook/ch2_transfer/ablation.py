@@ -128,7 +128,7 @@ def measure_cell(
     Args:
         cell: the draw.
         kept: the pretrained network of ``transfer`` and of each variant.
-        source: some of what ``transfer`` was pretrained on.
+        source: a sample of what ``transfer`` was pretrained on.
         settings: as tuned.
     """
     networks = {kind: load_pretrained(k) for kind, k in kept.items()}
@@ -141,12 +141,9 @@ def measure_cell(
 
 
 def fit_on_general(source: Pretrained, cell: Cell, recipe: Recipe) -> DNN:
-    """Returns a network from scratch with vectors of general English, by the better of :data:`RATES` on dev.
+    """Trains a network from scratch with vectors of general English, by the better of :data:`RATES` on dev.
 
-    Args:
-        source: gives the characters that all networks read; nothing moves.
-        cell: the draw.
-        recipe: of the network from scratch.
+    Of ``source`` it has the characters that all networks read; nothing moves.
     """
     table = VectorTable.load(table_folder(GENERAL))
     recipe = replace(recipe, network=replace(recipe.network, dim=table.dim))
@@ -162,7 +159,7 @@ def fit_joint(
     recipe: Recipe,
     source: PretrainingConfig,
 ) -> DNN:
-    """Trains one network from scratch on source domains and a new skill in turn.
+    """Trains one network from scratch on source domains and a new skill in turn: joint training.
 
     Args:
         domains: the source.
@@ -248,10 +245,7 @@ def joint_budget(
 ) -> dict[str, dict[str, float]]:
     """Returns what joint training spends a cell, and the seconds of scratch beside it; nothing without rows.
 
-    Args:
-        rows: of all methods.
-        settings: as tuned.
-        samples: what it reads of each source.
+    ``samples`` are the domains that it reads of each source.
     """
     if not rows:
         return {}

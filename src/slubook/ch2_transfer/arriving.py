@@ -94,20 +94,18 @@ def common_sizes(chosen: Chosen) -> list[int]:
 
 
 def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the gain at the first of ``sizes``, and how much of it is lost at the last; nothing without rows.
+    """Returns the gain at the first of ``sizes``, which all skills have, and how much of it is lost at the last.
 
     Args:
-        rows: of all methods.
-        sizes: that all skills have, ascending.
+        rows: of all methods; what has no rows is left out.
+        sizes: ascending.
         groups: the corpus of each skill, drawn before the skills in it.
     """
     found: dict[str, Any] = {"arriving_sizes": {"first": sizes[0], "last": sizes[-1]}} if sizes else {}
     at = {n: {(r.skill, r.seed) for r in rows if r.size == n} for n in sizes[:1] + sizes[-1:]}
-    for method in ("transfer", "transfer_names"):
-        ending = method.removeprefix("transfer")
+    for method, ending in {"transfer": "", "transfer_names": "_names"}.items():
         if sizes and at[sizes[0]]:
-            gain = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups)
-            found["arriving_first" + ending] = gain.figure()
+            found["arriving_first" + ending] = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups).figure()
         if len(sizes) > 1 and (both := at[sizes[0]] & at[sizes[-1]]):
             paired = [r for r in rows if (r.skill, r.seed) in both]
             found["arriving_fall" + ending] = fall(paired, method, sizes[0], sizes[-1], groups)
@@ -117,15 +115,9 @@ def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, 
 def fall(
     rows: Sequence[Row], method: str, small: int, large: int, groups: Mapping[str, str], replicates: int = 20_000
 ) -> dict[str, float]:
-    """Returns the relative reduction of IRER at ``small`` less that at ``large``; both sizes are drawn together.
+    """Returns the relative reduction of IRER at ``small`` less that at ``large``, from ``rows`` with both sizes.
 
-    Args:
-        rows: every (skill, seed) with both sizes.
-        method: compared with :data:`BASELINE`.
-        small: the smaller size.
-        large: the larger.
-        groups: the corpus of each skill.
-        replicates: of the bootstrap over corpora, skills, seeds and utterances.
+    Both sizes are drawn together: corpora, skills, seeds and utterances.
     """
     skills = beside(*(collect(rows, "irer", [BASELINE, method], size, None) for size in (small, large)))
     errors, means = bootstrap(skills, groups, replicates, 0)  # [skills, 4], [replicates, 4]

@@ -19,14 +19,7 @@ from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import NETWORKS, PretrainingConfig, kept_pretrained
-from slubook.ch2_transfer.source import (
-    EMBEDDED_SOURCE,
-    PUBLIC_SOURCE,
-    SourceDomain,
-    left_out_together,
-    sample,
-    source_domains,
-)
+from slubook.ch2_transfer.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, SourceDomain, make_folds, sample, source_domains
 from slubook.ch2_transfer.stacked import spoken
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
@@ -189,12 +182,9 @@ class TransferPlan:
 def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns parts of a test set by whether the source had a label of the same name, [N] bool each.
 
-    ``new_intents`` have an intent that it had not, ``new_slots`` a slot type that it had not; ``known_slots`` have
-    slots, all of types that it had; ``no_slots`` have none.
-
-    Args:
-        utterances: the test set.
-        about: of the pretrained network, the names of the source's ``intents`` and ``slot_types``.
+    ``new_intents`` have an intent that is not in the ``intents`` that the pretrained network's ``about`` names,
+    ``new_slots`` a type that is not in its ``slot_types``; ``known_slots`` have slots, all of such types; ``no_slots``
+    have none.
     """
     intents, types = set(about["intents"]), set(about["slot_types"])
     some = np.array([bool(u.slots) for u in utterances])
@@ -244,12 +234,8 @@ def make_plan(
     inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
     names = {s.name: of_skill[s.name] for s in pick(inside)}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
-    sources = [source for source in sources if source.name in names.values()]
-    sources += [
-        replace(make(source), name=f"{source.name}-{kind}")
-        for kind, make in (variants or {}).items()
-        for source in sources
-    ]
+    usual, made = [source for source in sources if source.name in names.values()], variants or {}
+    sources = usual + [replace(make(s), name=f"{s.name}-{kind}") for kind, make in made.items() for s in usual]
     found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
     return TransferPlan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
 
@@ -259,15 +245,12 @@ def folds_of(
 ) -> tuple[dict[str, str], list[PretrainingSource]]:
     """Returns the name of each skill's network, and the source of each network.
 
-    Args:
-        chosen: the skills.
-        config: of pretraining.
-        prefix: of the networks' names, for experiments with skills of their own.
+    A ``prefix`` of the names tells apart the networks of experiments with skills of their own.
     """
     profile, skills, own = chosen.profile, chosen.distinct, chosen.own
     corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
     cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)
-    folds, left_out = left_out_together(skills, 1 if profile == "quick" else FOLDS, cost)
+    folds, left_out = make_folds(skills, 1 if profile == "quick" else FOLDS, cost)
     if profile != "full":
         config = replace(config, updates=QUICK_UPDATES, batch=32)
     sources = []

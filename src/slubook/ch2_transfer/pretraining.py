@@ -139,14 +139,11 @@ class Pretraining(nn.Module):
         self.domains = self._encode(domains)
 
     def _encode(self, domains: Sequence[SourceDomain]) -> list[EncodedDomain]:
-        place, encoded, tag_start, intent_start = {w: i for i, w in enumerate(self.lexicon)}, [], 0, 0
+        place, longest = {w: i for i, w in enumerate(self.lexicon)}, self.config.longest
+        encoded, tag, intent = [], 0, 0  # the next free rows
         for d in tqdm(domains, desc="source", unit="domain", delay=2, leave=False, disable=None):
-            tag_of = {t: i for i, t in enumerate(_tags(d.slot_types))}
-            intent_of = {t: i for i, t in enumerate(d.intents)}
-            rows = [(tokenize(u.text), u) for u in d.utterances]
-            rows = [(t, u) for t, u in rows if t]
-            longest = self.config.longest
-            tag_end, intent_end = tag_start + len(tag_of), intent_start + len(intent_of)
+            tag_of, intent_of = ({x: i for i, x in enumerate(some)} for some in (_tags(d.slot_types), d.intents))
+            rows = [(tokens, u) for u in d.utterances if (tokens := tokenize(u.text))]
             encoded.append(
                 EncodedDomain(
                     [np.array([place[t.text.lower()] for t in tokens[:longest]]) for tokens, _ in rows],
@@ -155,11 +152,10 @@ class Pretraining(nn.Module):
                     len(d.slot_types),
                     self.heads.tag_mix(d.slot_types),
                     self.heads.intent_mix(d.intents),
-                    slice(tag_start, tag_end),
-                    slice(intent_start, intent_end),
+                    slice(tag, tag := tag + len(tag_of)),
+                    slice(intent, intent := intent + len(intent_of)),
                 )
             )
-            tag_start, intent_start = tag_end, intent_end
         return encoded
 
     def loss(self, domain: EncodedDomain, rows: np.ndarray, own: bool) -> Tensor:

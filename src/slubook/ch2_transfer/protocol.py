@@ -153,11 +153,7 @@ def both_ways(
 ) -> dict[str, float]:
     """Returns the processor's seconds for :data:`UPDATES` of the same networks side by side, and one at a time.
 
-    Args:
-        begun: the start of each method.
-        recipes: of the same methods.
-        train_set: of the skill; dev error is not measured.
-        seed: of the draw.
+    Dev error is not measured.
     """
     brief = {method: recipe.lasting(UPDATES) for method, recipe in recipes.items()}
     first, draw = next(iter(begun)), (train_set, (), seed)
@@ -179,10 +175,6 @@ def sequential_table(rows: Sequence[Row], jobs: int) -> dict[str, Any]:
     ``networks_s`` are the seconds of all networks of the run, dev errors included, and ``plain_loop_s`` what a loop
     would take for them by the ratio. ``speed_up`` is the ratio times the processes. All is measured while other
     processes work, which slows both ways alike, but would not slow a loop that had the machine to itself.
-
-    Args:
-        rows: of the run.
-        jobs: processes.
     """
     cells = {(r.skill, r.size, r.seed): r.figures for r in rows if ALONE in r.figures}
     if not cells:

@@ -103,10 +103,8 @@ def source_key(domains: Sequence[SourceDomain]) -> str:
     return digest.hexdigest()
 
 
-def left_out_together(
-    skills: Sequence[Skill], folds: int, cost: Mapping[str, int]
-) -> tuple[dict[str, int], list[set[str]]]:
-    """Deals skills into folds with one pretraining each, without any topic of its skills.
+def make_folds(skills: Sequence[Skill], folds: int, cost: Mapping[str, int]) -> tuple[dict[str, int], list[set[str]]]:
+    """Divides skills into folds with one pretraining each, without any topic of its skills.
 
     The folds are merged from the sets of topics that occur, two at a time, each time those whose skills lose least of
     the source by it.
@@ -119,9 +117,8 @@ def left_out_together(
     Returns:
         The fold of each skill, by name, and the topics that each fold leaves out.
     """
-    groups = [
-        (set(topics), [s.name for s in skills if s.topics == topics]) for topics in sorted({s.topics for s in skills})
-    ]
+    occurring = sorted({s.topics for s in skills})
+    groups = [(set(topics), [s.name for s in skills if s.topics == topics]) for topics in occurring]
 
     def lost(topics: set[str], members: Sequence[str]) -> int:
         return len(members) * sum(cost.get(t, 0) for t in topics)
