@@ -11,21 +11,21 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Measured*: dev error every ten updates, up to six hundred. The goal is the lowest dev error of the network from
   scratch; for each network, the first update that reaches the goal counts. A network that never does counts with all
   updates, which favours it: how many never do is reported beside the ratio.
-- *Controls*: the lowest of sixty readings on a small dev set is a lucky one, and no other network shares the luck. So
-  a second network from scratch, by another seed, runs for the same goal (``convergence_ratio_control``), and all run
-  for an easier one as well, two dev utterances above the first (``near_ratio``). ``late`` is the share of cells whose
-  goal lies in the last tenth of the updates: there, scratch may not have been at its best yet.
-- *Dev sets* are drawn from the skill's pool. The pretrained networks know no test utterance, nor its dialogue, but may
-  know other turns of a dialogue that dev utterances are from.
+- *Controls*: the lowest of sixty readings on a small dev set is low by chance, for that network alone. So a second
+  network from scratch, with another seed, has the same goal (``convergence_ratio_control``), and all have an easier one
+  as well, two dev utterances above the first (``near_ratio``). ``late`` is the share of cells whose goal is reached in
+  the last tenth of the updates: there, scratch may not have been at its best yet.
+- *Dev sets* are drawn from the skill's pool. The pretrained networks have read no test utterance, nor its dialogue, but
+  may have read other turns of a dialogue that dev utterances are from.
 - *Seconds*: of the processor, which other work on the machine does not lengthen. Each network is trained alone, after
   a few updates that warm the process up, and the clock stops while dev error is measured.
 - *Judged by*: the mean from scratch divided by the mean after transfer (``convergence_ratio``), and an interval that
   draws corpora, domains of these, skills, and seeds.
-- *Mean curves*, added after the curves had been seen: a reading in one cell is a lucky one, the mean over all cells
-  hardly. ``mean_ratio`` asks when the mean dev error first is as low as the mean from scratch ever gets, ``mean_near``
-  when it is within a point of that, between two kept updates by a straight line; ``own_near`` has each network's own
-  lowest mean for a goal. ``fair_ratio`` counts as ``convergence_ratio`` does, but from the second network from scratch,
-  which shares no more of the goal's luck than the others.
+- *Mean curves*, added after the curves had been seen: chance matters to one cell, hardly to the mean over all cells.
+  ``mean_ratio`` asks when the mean dev error first is as low as the mean from scratch ever gets, ``mean_near`` when it
+  is within a point of that, between two kept updates by a straight line; ``own_near`` has each network's own lowest
+  mean for a goal. ``fair_ratio`` counts as ``convergence_ratio`` does, but from the second network from scratch, whose
+  readings did not set the goal.
 """
 
 from __future__ import annotations

@@ -346,7 +346,7 @@ def kept_network(
     config: PretrainingConfig,
     train: Callable[[], N],
 ) -> N:
-    """Returns a kept network whose ``about`` says what it has seen and how long its training took.
+    """Returns a kept network of any kind; its ``about`` has what it has read and the processor's seconds.
 
     Args:
         networks: of its kind.
@@ -354,7 +354,7 @@ def kept_network(
         key: a hash of all that it depends on.
         domains: annotated source domains; their number, utterances and label names go into ``about``.
         config: whose updates go there as well.
-        train: trains a new one; the seconds are of the processor.
+        train: trains a new one.
     """
     utterances = sum(len(d.utterances) for d in domains)
 

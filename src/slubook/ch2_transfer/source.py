@@ -30,7 +30,7 @@ LEAST = 30  # utterances, for a domain to count
 
 @dataclass(frozen=True)
 class SourceDomain:
-    """One domain's utterances; an intent ``""`` is not known.
+    """One domain's utterances; an intent that is not known is ``""``.
 
     Attributes:
         name: ``corpus/domain``.

@@ -115,7 +115,7 @@ def spoken(label: str) -> str:
 
 
 class NamedHeads(nn.Module):
-    """Weights of name words, H wide, for tags and intents, and a CRF whose steps know kinds of tags only.
+    """Weights of name words, H wide, for tags and intents, and a CRF that tells only kinds of tags apart.
 
     All weights start at zero.
     """
