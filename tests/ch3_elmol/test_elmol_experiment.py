@@ -11,7 +11,7 @@ from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.plan import Chosen, Kept, Source
+from slubook.ch2_transfer.plan import Chosen, Kept, PretrainingSource
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch3_elmol import bilm_training as bilm
 from slubook.ch3_elmol import contextual_training
@@ -229,7 +229,7 @@ def test_two_groups_of_the_two_hundred_are_learned_and_the_larger_size_where_the
 
     room = {1: 2200, 4: 700, 7: 500, 10: 700}
     skills = [skill(f"toy/{k % 12:02}#{k // 12}", room.get(k, 300)) for k in range(24)]
-    sources = [Source(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
+    sources = [PretrainingSource(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
     of = {s.name: f"full-{k % 6}" for k, s in enumerate(skills)}
     monkeypatch.setattr(elmol, "folds_of", lambda chosen, config, prefix: (of, sources))
     learned, names, used = learn_some(Chosen("full", [(s, 100) for s in skills]), PretrainingConfig())

@@ -107,7 +107,7 @@ def test_of_all_ways_dev_chooses_the_first_of_the_best(how, monkeypatch):
 
 def test_the_ways_are_chapter_twos_and_the_benchmarks():
     (narrow, wide), tuned = usual_ways(), BenchmarkSettings().contextual
-    assert narrow.recipe == transfer.Settings().scratch and wide.recipe.network == tuned.network
+    assert narrow.recipe == transfer.TransferSettings().scratch and wide.recipe.network == tuned.network
     assert wide.recipe.training.batch == tuned.training.batch and wide.recipe.network.layers == 3
     assert wide.lasting(1000, 250).training.updates == 1000
     assert wide.lasting(1000, 12_000).training.updates == 16 * 12_000 // tuned.training.batch

@@ -19,7 +19,7 @@ from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skill_vectors import general_table
 from slubook.ch1_skills.tables import VECTORS, kept_table, text_key
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.plan import Kept, Source
+from slubook.ch2_transfer.plan import Kept, PretrainingSource
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, perplexity
 from slubook.ch3_elmol.bilm_training import LANGUAGE_MODELS, BiLMTraining, kept_bilm
 from slubook.ch3_elmol.contextual import Embedding, WordVectors, match_norm
@@ -207,7 +207,7 @@ def general_sentences() -> list[list[str]]:
 
 
 def pretrain_all(
-    sources: Sequence[Source], reads: Mapping[str, Read], schedules: Schedules, jobs: int
+    sources: Sequence[PretrainingSource], reads: Mapping[str, Read], schedules: Schedules, jobs: int
 ) -> dict[str, dict[str, Any]]:
     """Pretrains a network on each source for each variant, and one without embedding, on ``jobs`` processes.
 
@@ -225,7 +225,7 @@ def pretrain_all(
     return dict(zip(tasks, joblib.Parallel(min(jobs, len(tasks)), batch_size=1)(tasks.values()), strict=True))
 
 
-def about_contextual(source: Source, read: Read, unfreezing: UnfreezingConfig) -> dict[str, Any]:
+def about_contextual(source: PretrainingSource, read: Read, unfreezing: UnfreezingConfig) -> dict[str, Any]:
     """Returns what a network over an embedding has seen; it is trained if need be, and kept in the cache."""
     embedding, seed = load_embedding(read), MODELS[read.kind].seed if read.kind in MODELS else 0
     domains, config = source.domains(), source.config

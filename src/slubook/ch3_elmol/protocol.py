@@ -57,7 +57,15 @@ from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.arriving import long_enough
-from slubook.ch2_transfer.plan import Chosen, Kept, Plan, Source, folds_of, load_pretrained, one_a_domain
+from slubook.ch2_transfer.plan import (
+    Chosen,
+    Kept,
+    PretrainingSource,
+    TransferPlan,
+    folds_of,
+    load_pretrained,
+    one_a_domain,
+)
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE
@@ -207,7 +215,7 @@ def prepare(options: Options, settings: ElmolSettings) -> Work:
     texts = texts_of(chosen, settings, options.device)
     reads, embeddings = texts.embeddings(kinds, options.jobs)
     about = pretrain_all(sources, reads, schedules, options.jobs)
-    the_plan = Plan(learned, names, about, range(options.draws))
+    the_plan = TransferPlan(learned, names, about, range(options.draws))
     timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
 
     def task(key: Key) -> Task:
@@ -228,7 +236,7 @@ def prepare(options: Options, settings: ElmolSettings) -> Work:
     return the_plan.work(task, tables)
 
 
-def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[Source]]:
+def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[str, str], list[PretrainingSource]]:
     """Returns the chosen skills that are learned, with sizes; the pretrained network of each; and their sources."""
     of, sources = folds_of(chosen, config, "elmol-")
     if chosen.profile == "full":

@@ -86,7 +86,7 @@ class TrainingWay(NamedTuple):
 
 def usual_ways() -> tuple[TrainingWay, ...]:
     """Returns chapter 2's network, and the benchmark's with three layers."""
-    scratch, wide = transfer.Settings().scratch, benchmark.BenchmarkSettings().contextual
+    scratch, wide = transfer.TransferSettings().scratch, benchmark.BenchmarkSettings().contextual
     recipe = Recipe(wide.network, replace(wide.training, updates=0, evaluations=10))
     return TrainingWay(scratch, (0.4, 1.0, 2.5), 8), TrainingWay(recipe, (1.0,), 16)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-from slubook.evaluation.resampling import Measured, Sizes, beside, bootstrap, collect, measured_error
+from slubook.evaluation.resampling import MeasuredRow, Sizes, beside, bootstrap, collect, measured_error
 
 LEVEL = 0.95
 #: Less than one utterance can make: what differs by less is a tie that rounding has hidden.
@@ -93,14 +93,14 @@ def ends(values: np.ndarray) -> tuple[float, float]:
 
 
 def skill_errors(
-    rows: Iterable[Measured], metric: str, methods: Sequence[str], sizes: Sizes = None, slice: str | None = None
+    rows: Iterable[MeasuredRow], metric: str, methods: Sequence[str], sizes: Sizes = None, slice: str | None = None
 ) -> dict[str, np.ndarray]:
     """Returns each skill's error, [methods], the mean over its seeds and sizes; arguments as for :func:`mean_error`."""
     return {name: measured_error(skill) for name, skill in collect(rows, metric, methods, sizes, slice).items()}
 
 
 def mean_error(
-    rows: Iterable[Measured],
+    rows: Iterable[MeasuredRow],
     metric: str,
     method: str,
     sizes: Sizes = None,
@@ -131,7 +131,7 @@ def mean_error(
 
 
 def compare(
-    rows: Iterable[Measured],
+    rows: Iterable[MeasuredRow],
     metric: str,
     baseline: str,
     proposed: str,

@@ -70,7 +70,7 @@ def read(path: Path, as_one: bool = False) -> list[OwnSkill]:
     ]
 
 
-def _of_model(model: ask.Model, path: Path) -> OwnSkill:
+def _of_model(model: ask.InteractionModel, path: Path) -> OwnSkill:
     """Fills the samples; those that differ only in case, digits or punctuation are one group."""
     utterances = tuple(snap(u)[0] for u in ask.expand(model, PER_SAMPLE, SEED))
     samples = {f"{model.name}/{i.name}/{n}": normalise(s) or s for i in model.intents for n, s in enumerate(i.samples)}
