@@ -114,7 +114,7 @@ class Work:
     tables: Tables = lambda rows, known: {}
 
     def measure(self, identity: Identity, options: Options, began: float) -> Results:
-        """Measures the cells that neither the cache nor the earlier results have, and writes the results file.
+        """Measures the cells that are not kept yet, and writes and returns the results of all finished so far.
 
         Its stamp and tables cover all calls that wrote it. ``wall_s`` are their seconds, ``cell_s`` those of all cells
         ever measured, ``train_seconds`` those of each method's training. ``sittings`` has a row for each call that
@@ -125,9 +125,6 @@ class Work:
             identity: what is measured.
             options: processes, time, backend, results file.
             began: when the call began (``time.time()``), so that what was prepared before the cells counts as well.
-
-        Returns:
-            The results, of all cells finished so far.
 
         Raises:
             RecordsError: when the file holds results of another identity, now or when all is measured.
@@ -195,7 +192,7 @@ class Work:
 
 
 def run(experiment: str, options: Options, settings: Any = None) -> Results:
-    """Runs an experiment by its protocol; finished cells are kept, and a run that was stopped resumes.
+    """Runs an experiment by its protocol, and returns the results of all cells finished so far.
 
     Its module has ``settings_of(kind)``; ``config_of(kind, settings)``, the configuration in the stamp and the
     fingerprint of cells; and ``prepare(options, settings)``, which gives its :class:`Work`.
@@ -204,9 +201,6 @@ def run(experiment: str, options: Options, settings: Any = None) -> Results:
         experiment: its name in the table.
         options: profile, corpora, seeds, processes and so on.
         settings: other than the tuned ones.
-
-    Returns:
-        The results, of all cells finished so far.
 
     Raises:
         CorpusError: when a corpus is missing, faulty or too small, or an option has no meaning here.
