@@ -31,25 +31,16 @@ class RecordsError(ValueError):
 
 @dataclass(frozen=True)
 class Test:
-    """The test utterances of one skill, the same for every method, size and seed.
-
-    Attributes:
-        corpus: where the skill is from.
-        topic: what it is about, by the table of topics.
-        ids: one per test utterance, [N].
-        gold: how many slots each has, [N]; ``None`` where no slots are counted.
-        slices: named masks of them that no draw changes, [N] bool each; every row of the skill has them too.
-        truth: other columns of outcomes that no method changes, such as the words of each utterance, [N] each.
-    """
+    """The N test utterances of one skill, the same for every method, size and seed."""
 
     __test__ = False  # not a test case of pytest's
 
-    corpus: str
-    topic: str
-    ids: tuple[str, ...]
-    gold: np.ndarray | None = None
-    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
-    truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    corpus: str  # where the skill is from
+    topic: str  # what it is about, by the table of topics
+    ids: tuple[str, ...]  # one per utterance
+    gold: np.ndarray | None = None  # how many slots each has, [N]; None where no slots are counted
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # masks for every row of the skill, [N] bool each
+    truth: Mapping[str, np.ndarray] = field(default_factory=dict)  # other columns that no method changes, [N] each
 
     def columns(self) -> dict[str, Any]:
         """Returns the columns of outcomes that no method changes, encoded."""
@@ -80,27 +71,18 @@ def _decoded(slices: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured cell: one method on one skill with ``size`` training utterances and one seed.
-
-    Attributes:
-        outcomes: what came of each test utterance, [N].
-        train_s: seconds of training.
-        predict_ms: milliseconds per utterance, one at a time.
-        bytes: size of the trained model.
-        slices: named 0/1 masks of the test utterances, [N] each, such as ``unseen``; the same for all methods.
-        figures: what else was measured, by name, such as updates until the best dev error.
-    """
+    """One measured cell: one method on one skill with ``size`` training utterances and one seed."""
 
     skill: str
     method: str
     size: int
     seed: int
-    outcomes: Columns
-    train_s: float = 0.0
-    predict_ms: float = 0.0
-    bytes: int = 0
-    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Columns  # what came of each test utterance, [N]
+    train_s: float = 0.0  # seconds of training
+    predict_ms: float = 0.0  # milliseconds per utterance, one at a time
+    bytes: int = 0  # size of the trained model
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # masks such as "unseen", the same for all methods
+    figures: Mapping[str, float] = field(default_factory=dict)  # what else was measured, such as updates until the best
 
     @property
     def key(self) -> tuple[str, str, int, int]:

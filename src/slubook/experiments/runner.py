@@ -33,21 +33,13 @@ Tables = Callable[[Sequence[Row], Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Identity:
-    """What cells depend on beside their key: cells and files of another identity are not this run's.
-
-    Attributes:
-        experiment: its name.
-        protocol: its protocol number.
-        profile: ``quick``, ``full`` or ``corpus``.
-        config: profile and settings, as JSON can hold them.
-        data: SHA-256 of each split and of what vectors were trained from, by name; empty while that is not known.
-    """
+    """What cells depend on beside their key: cells and files of another identity are not this run's."""
 
     experiment: str
     protocol: int
-    profile: str
-    config: Mapping[str, Any]
-    data: Mapping[str, str]
+    profile: str  # "quick", "full" or "corpus"
+    config: Mapping[str, Any]  # profile and settings, as JSON can hold them
+    data: Mapping[str, str]  # as of Work; empty while that is not known
 
     @property
     def fingerprint(self) -> str:
@@ -97,21 +89,13 @@ def _say_once(text: str) -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """What an experiment has to measure; what cannot be cut into cells has a :meth:`measure` of its own.
+    """What an experiment has to measure; what cannot be cut into cells has a :meth:`measure` of its own."""
 
-    Attributes:
-        keys: the cells, in order.
-        task: what to run for one of them.
-        tests: the test set of each skill.
-        data: SHA-256 of each split and of what vectors and networks were trained from, by name.
-        tables: the experiment's own tables of the results.
-    """
-
-    keys: Sequence[Key]
-    task: Callable[[Key], Task]
-    tests: Mapping[str, Test]
-    data: Mapping[str, str]
-    tables: Tables = lambda rows, known: {}
+    keys: Sequence[Key]  # the cells, in order
+    task: Callable[[Key], Task]  # what to run for one of them
+    tests: Mapping[str, Test]  # the test set of each skill
+    data: Mapping[str, str]  # SHA-256 of each split and of what vectors and networks were trained from, by name
+    tables: Tables = lambda rows, known: {}  # the experiment's own tables of the results
 
     def measure(self, identity: Identity, options: Options, began: float) -> Results:
         """Measures the cells that are not kept yet, and writes and returns the results of all finished so far.

@@ -87,19 +87,12 @@ class TrialCell:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the trials of an experiment are measured on.
+    """What the trials of an experiment are measured on, in banks: of cells that are trained side by side."""
 
-    Attributes:
-        skills: each with its training size.
-        errors: gives the dev error of each cell of a bank: of cells that are trained side by side.
-        inputs: for each method, hashes of its pretrained inputs, by name.
-        alike: gives what the cells of a bank have in common; by default, each is trained alone.
-    """
-
-    skills: Sequence[tuple[Any, int]]
-    errors: Callable[[Sequence[TrialCell]], Sequence[float]]
-    inputs: Mapping[str, Mapping[str, str]]
-    alike: Callable[[TrialCell], object] = lambda cell: cell.key
+    skills: Sequence[tuple[Any, int]]  # each with its training size
+    errors: Callable[[Sequence[TrialCell]], Sequence[float]]  # gives the dev error of each cell of a bank
+    inputs: Mapping[str, Mapping[str, str]]  # for each method, hashes of its pretrained inputs, by name
+    alike: Callable[[TrialCell], object] = lambda cell: cell.key  # what a bank has in common; its one cell by default
 
 
 @dataclass(frozen=True)
