@@ -1,4 +1,4 @@
-"""The DNN behind ``fit`` and ``predict``: encoder, network and training loop.
+"""Puts the DNN behind ``fit`` and ``predict``: encoder, network and training loop.
 
 :func:`fit_together` trains one network for each word-vector table, side by side, on the same batches.
 Taught in chapter 1, *Build it*.

@@ -1,4 +1,4 @@
-"""FastText vectors with gensim, as a shared table. Taught in chapter 1, *Embeddings from text nobody labelled*."""
+"""Trains FastText vectors with gensim. Taught in chapter 1, *Embeddings from text nobody labelled*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many small bi-LSTMs in one matrix product.
+"""Runs many small bi-LSTMs in one matrix product.
 
 A network for one skill is so small that overhead takes most of its time. So every tensor has a leading *group* axis G:
 G networks of one shape, each with its own weights, run side by side. G = 1 is an ordinary bi-LSTM. Taught in

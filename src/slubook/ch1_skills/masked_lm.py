@@ -1,4 +1,4 @@
-"""Word vectors from a masked language model, and the output layer of language models.
+"""Trains word vectors by a masked language model, and holds the output layer of language models.
 
 A word is masked, a small transformer predicts it from the rest of the request (Devlin et al., 2019; here one layer),
 and its input vectors are kept: our own pretraining, as in the custom-skills article. The output layer is a softmax over

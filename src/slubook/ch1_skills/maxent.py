@@ -1,4 +1,4 @@
-"""MaxEnt-CRF: the linear baseline of the custom-skills article.
+"""Trains MaxEnt-CRF, the linear baseline of the custom-skills article.
 
 Intent: multinomial logistic regression, which is the maximum-entropy classifier. Slots: a linear-chain
 CRF (Lafferty, McCallum and Pereira, 2001). Features are those the article names (n-grams, utterance

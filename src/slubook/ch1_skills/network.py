@@ -1,4 +1,4 @@
-"""The book's network: generic + local word vectors, characters, stacked bi-LSTM, two task heads.
+"""Builds the book's network: generic + local word vectors, characters, stacked bi-LSTM, two task heads.
 
 Stacked bi-LSTM with a CRF over BIO tags and a classifier over intents, as in Goyal, Metallinou and
 Matsoukas (2018), over 300-d word vectors as in the custom-skills article. Every parameter has a leading

@@ -1,4 +1,4 @@
-"""Off-the-shelf alternatives to the book's models: spaCy's blank pipeline, and fastText for intents.
+"""Wraps off-the-shelf alternatives to the book's models: spaCy's blank pipeline, and fastText for intents.
 
 spaCy (Honnibal et al., 2020): a convolutional encoder shared by a text classifier and a transition-based
 entity recogniser. fastText (Joulin et al., 2017): a linear classifier over averaged n-gram vectors; it

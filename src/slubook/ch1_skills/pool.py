@@ -1,4 +1,4 @@
-"""The unlabelled pool: requests of many services, without any test utterance or near-duplicate of one.
+"""Builds the unlabelled pool: requests of many services, without any test utterance or near-duplicate of one.
 
 Taught in chapter 1, *Embeddings from text nobody labelled*.
 """

@@ -1,4 +1,4 @@
-"""The skills of experiments: a fixed test set, and a pool from which training and dev sets are drawn.
+"""Makes the skills of experiments: a fixed test set, and a pool from which training and dev sets are drawn.
 
 Splits are made once, by hash, before anything is trained. Dialogues stay whole, and texts that differ only in case,
 digits or punctuation count as one. Taught in chapter 1, *The protocol*.

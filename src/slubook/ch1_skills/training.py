@@ -1,4 +1,4 @@
-"""The training loop: several networks of one skill at once; dev error chooses the weights that each keeps.
+"""Trains several networks of one skill at once; dev error chooses the weights that each keeps.
 
 Taught in chapter 1, *Build it*.
 """

@@ -1,4 +1,4 @@
-"""How sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
+"""Says how sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
 
 The draws are those of :mod:`slubook.evaluation.resampling`. An interval counts the luck of seeds and utterances twice,
 once as it shows in the differences between skills and once as it is drawn again, so it is rather too wide than too
@@ -32,7 +32,7 @@ class Interval:
     n_skills: int
 
     def percent(self, unit: str = "", form: str = ".1f") -> str:
-        """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
+        """Writes ``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
 
         Where rounding would hide on which side of zero a number lies, it has more digits.
         """
@@ -72,7 +72,7 @@ def _shown(value: float, form: str) -> str:
 
 
 def _relative(baseline: np.ndarray, proposed: np.ndarray) -> np.ndarray:
-    """(baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
+    """Computes (baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
     gained, safe = baseline - proposed, np.where(baseline == 0, 1.0, baseline)
     return np.where(baseline == 0, np.where(gained == 0, 0.0, -np.inf), gained / safe)
 
@@ -86,7 +86,7 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
-    """The percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
+    """Returns the percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, tail, method="lower"), np.quantile(values, 1 - tail, method="higher")
     return float(low), float(high)

@@ -34,7 +34,7 @@ class Cell:
 
     @property
     def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
-        """What a model is trained with: training set, dev set and seed."""
+        """Returns what a model is trained with: training set, dev set and seed."""
         return self.train, self.dev, self.seed
 
 
@@ -47,7 +47,7 @@ class Bench:
 
     @cached_property
     def slices(self) -> dict[str, np.ndarray]:
-        """The cell's :func:`slices_of`."""
+        """Returns the :func:`slices_of` the cell."""
         return slices_of(self.cell)
 
     def keep(self, method: str, measured: Outcomes, costs: tuple[float, float, int], **figures: float) -> None:

@@ -86,7 +86,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """What names this cell."""
+        """Returns what names this cell."""
         return self.skill, self.method, self.size, self.seed
 
     def to_json(self) -> dict[str, Any]:
@@ -145,17 +145,17 @@ class Results:
 
     @property
     def methods(self) -> list[str]:
-        """The methods measured, in the order of their first row."""
+        """Lists the methods measured, in the order of their first row."""
         return list(dict.fromkeys(row.method for row in self.rows))
 
     @property
     def sizes(self) -> list[int]:
-        """The training sizes measured, ascending."""
+        """Lists the training sizes measured, ascending."""
         return sorted({row.size for row in self.rows})
 
     @property
     def skills(self) -> list[str]:
-        """The skills measured, in the order of their first row."""
+        """Lists the skills measured, in the order of their first row."""
         return list(dict.fromkeys(row.skill for row in self.rows))
 
     def groups(self) -> dict[str, str]:

@@ -43,11 +43,11 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of protocol, settings and data."""
+        """Computes a hash of protocol, settings and data."""
         return config_hash({"config": self.config, "data": self.data, "protocol": self.protocol})
 
     def store(self) -> CellStore:
-        """Where the cells are kept."""
+        """Returns where the cells are kept."""
         return CellStore(cache_dir() / "cells" / f"{self.experiment}-{self.profile}", self.fingerprint)
 
     def differences(self, results: Results) -> list[str]:

@@ -67,17 +67,17 @@ class TrialCell:
 
     @property
     def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
-        """What a model is trained with: training set, dev set and seed."""
+        """Returns what a model is trained with: training set, dev set and seed."""
         return *self.skill.draw(self.size, self.seed), self.seed
 
     @property
     def key(self) -> tuple[str, int, str, int]:
-        """What names the cell in its store."""
+        """Returns what names the cell in its store."""
         return self.trial.method, self.number, self.skill.name, self.seed
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is kept of the cell; nothing before it is measured."""
+        """Returns what is kept of the cell; nothing before it is measured."""
         return self.store.get(self.key) or {}
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ class Search:
 
     @property
     def record(self) -> Path:
-        """Where the published record is."""
+        """Returns where the published record is."""
         return RESULTS / f"{self.experiment}_tuning.json"
 
     def configured(self, method: str, changes: Changes) -> Any:

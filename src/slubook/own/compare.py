@@ -1,4 +1,4 @@
-"""Which model for a skill of your own: all by cross-validation on the same folds, and which to use.
+"""Compares models for a skill of your own, by cross-validation on the same folds, and recommends one.
 
 Every utterance is asked once a seed, of models that have seen nothing of its sample or dialogue. Networks are
 judged as they are served, packed. Taught in *Your own skill*.
@@ -67,7 +67,7 @@ class Report:
 
     @property
     def too_few(self) -> bool:
-        """Whether some skill has too few utterances for its intervals to be believed."""
+        """Tells whether some skill has too few utterances for its intervals to be believed."""
         return min(self.skills.values()) < LEAST
 
     def to_json(self) -> dict:

@@ -1,4 +1,4 @@
-"""A language model of the user's own text, for ``slubook skill compare --elmol``. Taught in *Your own skill*."""
+"""Trains a language model of the user's own text, for ``slubook skill compare --elmol``. Taught in *Your own skill*."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {f"reader/{FACTS}", f"reader/{WEIGHTS}", "output.safetensors", "words.js
 
 @dataclass(frozen=True)
 class Trained:
-    """A language model of the user's own text.
+    """Trains a language model of the user's own text.
 
     Attributes:
         folder: where it lies.

@@ -1,4 +1,4 @@
-"""What the networks for a user's own skill start from: word vectors, or a network pretrained on the book's skills.
+"""Provides what networks for a user's own skill start from: word vectors, or a network pretrained on the book's skills.
 
 Each is trained once and kept. What stands in the user's skill, nearly word for word, is left out of its training.
 Taught in *Your own skill*.

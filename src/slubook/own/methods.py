@@ -1,4 +1,4 @@
-"""The kinds of models for a user's own skill, in one table. Taught in *Your own skill*."""
+"""Lists the kinds of models for a user's own skill, in one table. Taught in *Your own skill*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's own skill: what can be learned from it, and what must stay together. Taught in *Your own skill*."""
+"""Checks a user's own skill: what can be learned from it, and what must stay together. Taught in *Your own skill*."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnSkill:
 
     @property
     def key(self) -> str:
-        """A hash of everything that is learned from."""
+        """Computes a hash of everything that is learned from."""
         digest = hashlib.sha256()
         for u in self.utterances:
             digest.update(repr((u.text, u.intent, u.slots)).encode())
