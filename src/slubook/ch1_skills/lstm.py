@@ -22,14 +22,10 @@ class Steps:
 
     Longer utterances come before shorter ones, so that those still running at a step are the first of those at the
     step before.
-
-    Attributes:
-        counts: utterances still running at each step, never more than at the step before; P in all.
-        rows: the row of each token among the B·T of a padded batch, read forwards and backwards, [2, P].
     """
 
-    counts: Sequence[int]
-    rows: Tensor
+    counts: Sequence[int]  # utterances still running at each step, never more than at the step before; P in all
+    rows: Tensor  # the row of each token among the B·T of a padded batch, read forwards and backwards, [2, P]
 
     @classmethod
     def of(cls, lengths: Tensor, width: int) -> Self:

@@ -26,23 +26,14 @@ WHAT = "word-vector table"
 
 @dataclass
 class VectorTable:
-    """A generic table of word vectors.
+    """A generic table of word vectors."""
 
-    Attributes:
-        name: what pages call it.
-        index: word → row.
-        rows: one row a word, [V, D], float16, possibly memory-mapped.
-        buckets: one row a hashed n-gram, [B, D], float16; B may be 0.
-        ngrams: shortest and longest n-gram.
-        key: hash of the text and settings that it was trained from.
-    """
-
-    name: str
-    index: dict[str, int]
-    rows: np.ndarray
-    buckets: np.ndarray
-    ngrams: tuple[int, int] = (3, 5)
-    key: str = ""
+    name: str  # what pages call it
+    index: dict[str, int]  # word → row
+    rows: np.ndarray  # one row a word, [V, D], float16, possibly memory-mapped
+    buckets: np.ndarray  # one row a hashed n-gram, [B, D], float16; B may be 0
+    ngrams: tuple[int, int] = (3, 5)  # shortest and longest n-gram
+    key: str = ""  # hash of the text and settings that it was trained from
     _seen: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -76,11 +67,8 @@ class VectorTable:
     def _vector(self, word: str) -> np.ndarray:
         if (row := self.index.get(word)) is not None:
             return np.asarray(self.rows[row], np.float32)
-        if len(self.buckets):
-            hashes = ft_ngram_hashes(word, *self.ngrams, len(self.buckets))
-            if len(hashes):
-                return np.asarray(self.buckets[hashes], np.float32).mean(0)
-        return np.zeros(self.dim, np.float32)
+        hashes = ft_ngram_hashes(word, *self.ngrams, len(self.buckets)) if len(self.buckets) else ()
+        return np.asarray(self.buckets[hashes], np.float32).mean(0) if len(hashes) else np.zeros(self.dim, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes the table whole or not at all, so that :meth:`load` can map it."""
