@@ -1,7 +1,7 @@
-"""Files and folders written whole or not at all: beside their place first, then renamed into it.
+"""Atomic writes of files and folders: beside their place first, then renamed into it.
 
-Readers see the old one or the new one, never half of one; of a folder, for an instant, neither. Everything that the
-package keeps is written this way.
+Readers see the old version or the new one, never half of one; of a folder, for an instant, neither. Everything that the
+package stores is written this way.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from slubook.profiles import cache_dir
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file; its folder is made when missing."""
+    """Writes a text file; makes its folder when missing."""
     with replaced_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 class KeptError(ValueError):
-    """What is kept in a folder cannot be used, or there is no room for it; the message has the remedy."""
+    """An error of a stored artefact that cannot be used, or for which there is no room; it names the remedy."""
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write a file to, which takes its place at the end, and vanishes on any error."""
+    """Yields a name beside ``path`` to write a file to, which replaces ``path`` at the end; an error removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -44,12 +44,12 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new, empty folder beside ``folder``, which takes its place at the end, and vanishes on any error.
+    """Yields a new folder beside ``folder``, which replaces it at the end; an error removes the new one.
 
-    The old one is moved aside for the instant that this takes, and back if it fails.
+    The old folder is moved aside while the new one is renamed, and moved back if that fails.
 
     Raises:
-        NotADirectoryError: when a file stands there.
+        NotADirectoryError: when ``folder`` is a file.
     """
     draft, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     if folder.is_file():
@@ -71,10 +71,9 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold the name of what is made at ``path``: whoever else asks for it on this machine waits until this one is done.
+    """Locks what is made at ``path``: other processes on this machine wait, and then find what the first has made.
 
-    So whoever comes second finds what the first has made. A lock ends with its process, even if that is killed; the
-    empty files of locks lie in the cache.
+    A lock ends with its process, even if that is killed. The empty files of locks are in the cache.
 
     Raises:
         OSError: when the cache cannot be written.

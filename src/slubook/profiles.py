@@ -1,7 +1,4 @@
-"""Where things stand on disk, how randomness is seeded, and what *quick* and *full* mean.
-
-Every other module imports downwards to this one; it imports nothing of the package.
-"""
+"""Paths, profiles, seeds and the device; this module imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -20,47 +17,45 @@ RESULTS = ROOT / "results"
 CLAIMS = ROOT / "book" / "claims.yml"
 BENCHMARKS = ROOT / "book" / "published_benchmarks.yml"
 
-PROFILES = ("quick", "full")
-
 
 def cache_dir() -> Path:
-    """The folder for downloads and pretrained vectors: ``SLUBOOK_CACHE`` or the platform's cache folder."""
+    """Returns the folder for downloads and pretrained vectors: ``SLUBOOK_CACHE`` or the platform's cache folder."""
     return Path(os.environ.get("SLUBOOK_CACHE") or platformdirs.user_cache_path("slubook"))
 
 
 def mirror_dir() -> Path | None:
-    """The folder that replaces the network (``SLUBOOK_MIRROR``), laid out ``<source>/<path>``, or ``None``."""
+    """Returns the folder that replaces the network (``SLUBOOK_MIRROR``), laid out ``<source>/<path>``, or ``None``."""
     value = os.environ.get("SLUBOOK_MIRROR")
     return Path(value) if value else None
 
 
 def seed_everything(seed: int, threads: int | None = None) -> np.random.Generator:
-    """Seed Python, NumPy and torch, ask torch for deterministic kernels, and return a NumPy generator.
+    """Seeds Python, NumPy and torch, asks torch for deterministic kernels, and returns a NumPy generator.
 
-    ``threads`` fixes torch's thread count as well: results are bit-identical only at an equal count.
+    ``threads`` sets torch's number of threads: results are bit-identical only at an equal number.
     """
     import torch
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # a GPU's matrix products repeat with it only
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # a GPU repeats matrix products only with it
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth of the time, guards nothing here
-    torch.set_flush_denormal(True)  # optimizer states near zero would slow every square root down
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth of the time, prevents nothing here
+    torch.set_flush_denormal(True)  # optimizer states near zero would slow down square roots
     if threads is not None:
         torch.set_num_threads(threads)
     return np.random.default_rng(seed)
 
 
 def stable_hash(*parts: object) -> int:
-    """A 32-bit hash of ``parts`` that is the same in every process, for derived seeds and sampling."""
+    """Computes a 32-bit hash that is the same in every process, for derived seeds and sampling."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
 def device(choice: str = "auto") -> str:
-    """``"cuda"`` or ``"cpu"``: ``choice`` itself, or with ``"auto"`` a GPU where there is one.
+    """Returns ``"cuda"`` or ``"cpu"``: the choice itself, or with ``"auto"`` a GPU where there is one.
 
     Raises:
         ValueError: for an unknown choice, or ``"cuda"`` where torch sees none.

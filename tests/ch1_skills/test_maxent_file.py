@@ -2,8 +2,7 @@
 
 import pytest
 
-from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
-from slubook.ch1_skills.maxent_file import NAMES, TAGGER, WEIGHTS, load_maxent, save_maxent
+from slubook.ch1_skills.maxent import NAMES, TAGGER, WEIGHTS, MaxEntConfig, MaxEntCRF, load_maxent, save_maxent
 from slubook.corpora.utterance import Utterance
 
 QUICK = MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.05, 0.02),), max_iterations=40)

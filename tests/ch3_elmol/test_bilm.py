@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from slubook.ch1_skills.output_words import BOUNDARY, UNKNOWN, OutputWords, sampled_softmax
+from slubook.ch1_skills.masked_lm import OutputWords, sampled_softmax
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, strongest
+from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, strongest
 from slubook.ch3_elmol.contextual import WordVectors, match_norm
-from slubook.ch3_elmol.language_model import LanguageModel
 
 SMALL = BiLMConfig(char_dim=3, filters=((1, 4), (3, 5)), width=6, hidden=7, longest=8)
 TALK = [["play", "some", "jazz"], ["stop"], ["play", "jaaaazz", "all", "of", "the", "day"]]
@@ -63,8 +62,8 @@ def test_no_direction_reads_the_word_that_it_guesses(layers):
     for last in ("jazz", "day"):
         states, targets = model.guesses(model.reader.spell(LEXICON), *numbers([["play", "some", last]]), rows)
         found.append(states)
-        spoken = [model.output.index[w] for w in ("play", "some", last)]
-        assert targets.tolist() == [[*spoken, BOUNDARY], [*spoken[::-1], BOUNDARY]]
+        spoken, boundary = [model.output.index[w] for w in ("play", "some", last)], model.output.BOUNDARY
+        assert targets.tolist() == [[*spoken, boundary], [*spoken[::-1], boundary]]
     assert torch.equal(found[0][0, 2], found[1][0, 2]) and not torch.equal(found[0][0, 3], found[1][0, 3])
     assert torch.equal(found[0][1, 0], found[1][1, 0]) and not torch.equal(found[0][1, 1], found[1][1, 1])
 
@@ -136,7 +135,7 @@ class TestSoftmax:
     def test_an_unknown_word_is_one_class_and_the_boundary_another(self):
         output = OutputWords(Counter({"jazz": 9, "play": 3, None: 5, "": 7}), 6)
         assert output.words == ["jazz", "play"]
-        assert output.rows(["play", "zebra", "jazz"]).tolist() == [3, UNKNOWN, 2, BOUNDARY]
+        assert output.rows(["play", "zebra", "jazz"]).tolist() == [3, output.UNKNOWN, 2, output.BOUNDARY]
         expected = torch.tensor([5.0, 7, 9, 3]) ** 0.75
         torch.testing.assert_close(output.frequency, expected / expected.sum())
 

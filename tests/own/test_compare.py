@@ -95,6 +95,12 @@ class TestReading:
         assert 50 < len(skill.utterances) <= 10 * 6 + 6  # a value that comes twice in a sample counts once
         assert len({skill.groups[i] for i in skill.asked}) == 15
 
+    def test_a_file_is_parsed_once_and_gives_what_the_registry_gives(self, larder, monkeypatch):
+        expected, parsed, parse = own.load(larder), [], own.ask.read
+        monkeypatch.setattr(own.ask, "read", lambda *given: parsed.append(given) or parse(*given))
+        [skill] = own.read(larder)
+        assert len(parsed) == 1 and list(skill.utterances) == expected
+
     def test_no_sample_stands_on_both_sides(self, larder):
         [skill] = own.read(larder)
         for fold in k_folds(skill.utterances, skill.groups, 5, 0):

@@ -15,13 +15,9 @@ _NEVER = -1e4
 
 
 def allowed_transitions(tags: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Penalties of BIO grammar: 0 where a step is allowed, very low where not.
+    """Returns the penalties of BIO grammar, ``start`` [K] and ``step`` [K, K] (from tag i to tag j), for K tags.
 
-    Args:
-        tags: the tag set, K names.
-
-    Returns:
-        ``start`` [K] and ``step`` [K, K], where ``step[i, j]`` is from tag i to tag j.
+    A penalty is 0 where the grammar allows a tag or step, and very low where not.
     """
     continues = [t[2:] if t.startswith("I-") else None for t in tags]
     kinds = [t[2:] if t != "O" else None for t in tags]
@@ -43,7 +39,7 @@ class CRF(nn.Module):
         self.step = nn.Parameter(torch.zeros(groups, len(tags), len(tags)))
 
     def loss(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Mean negative log-likelihood of the gold sequences under each CRF, [G].
+        """Computes the mean negative log-likelihood of the gold sequences under each CRF, [G].
 
         Args:
             emissions: scores of each tag at each token, [G, B, T, K].
@@ -53,7 +49,7 @@ class CRF(nn.Module):
         return (self.log_partition(emissions, mask) - self.score(emissions, tags, mask)).mean(1)
 
     def score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """The unnormalised log score of one tag sequence per utterance, [G, B]."""
+        """Computes the unnormalised log score of one tag sequence per utterance, [G, B]."""
         on = mask.to(emissions.dtype)
         g, k = emissions.shape[0], emissions.shape[3]
         emitted = emissions.gather(3, tags.expand(g, -1, -1).unsqueeze(3)).squeeze(3)  # [G, B, T]
@@ -64,10 +60,10 @@ class CRF(nn.Module):
         return (emitted * on).sum(2) + (steps * on[:, 1:]).sum(2) + ends + self.legal_start[tags[:, 0]]
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """The log of the summed scores of all sequences (forward algorithm), [G, B].
+        """Computes the log of the summed scores of all sequences (forward algorithm), [G, B].
 
-        Each step is a matrix product of probabilities rather than a sum over K x K log scores: the
-        largest log score is taken out first, so nothing overflows.
+        Each step is a matrix product of probabilities, not a sum over K x K log scores; the largest log score is
+        subtracted first, so that nothing overflows.
         """
         step = torch.exp(self.step + self.legal_step)  # [G, K, K]
         alpha = self.start + self.legal_start + emissions[:, :, 0]  # [G, B, K]
@@ -80,7 +76,7 @@ class CRF(nn.Module):
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor) -> list[list[list[int]]]:
-        """The best tag sequences (Viterbi): for each CRF, for each utterance, as many tags as tokens."""
+        """Finds the best tag sequences (Viterbi): for each CRF and utterance, as many tags as tokens."""
         step = (self.step + self.legal_step).unsqueeze(1)  # [G, 1, K, K]
         best = self.start + self.legal_start + emissions[:, :, 0]  # [G, B, K]
         same = torch.arange(best.shape[2]).expand_as(best)

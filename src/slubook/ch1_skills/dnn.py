@@ -1,6 +1,6 @@
-"""The DNN as a model like any other: encoder, network and training loop behind ``fit`` and ``predict``.
+"""The DNN behind ``fit`` and ``predict``: encoder, network and training loop.
 
-:func:`fit_together` trains one network a word-vector table, side by side, on the same batches.
+:func:`fit_together` trains one network for each word-vector table, side by side, on the same batches.
 Taught in chapter 1, *Build it*.
 """
 
@@ -22,7 +22,7 @@ from slubook.profiles import seed_everything
 
 @dataclass(frozen=True)
 class DNNConfig:
-    """Everything that is tuned about the network and its training."""
+    """The tuned settings of the network and its training."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -30,13 +30,13 @@ class DNNConfig:
 
 @dataclass
 class DNN:
-    """One network over one generic table, or over none (``table=None``: word vectors learned from scratch)."""
+    """One network over a generic table, or over none (``table=None``: word vectors learned from scratch)."""
 
     table: VectorTable | None = None
     config: DNNConfig = field(default_factory=DNNConfig)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learn one skill; ``dev`` chooses the epoch.
+        """Learns one skill; ``dev`` chooses the weights to keep.
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -46,19 +46,19 @@ class DNN:
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Predicts intent, confidence and slots of each text."""
         if not texts:
             return []
         encoded = self.encoder.encode(texts, [self.table], self.config.network.dim)
         return predict(self.network, self.encoder, encoded)[0]
 
     def size_bytes(self) -> int:
-        """Float32 weights of the skill's own network and local words; the generic table is shared, not counted."""
+        """Counts the bytes of the skill's float32 weights and local words; the generic table is shared, not counted."""
         words = sum(len(w.encode()) + 4 for w in self.encoder.words)
         return words + 4 * self.parameters()[0]
 
     def parameters(self) -> tuple[int, int]:
-        """How many numbers the skill's own network has, and how many the generic table beneath."""
+        """Counts the parameters of the skill's own network, and those of the generic table."""
         own = sum(p.numel() for p in self.network.parameters())
         return own, 0 if self.table is None else self.table.rows.size + self.table.buckets.size
 
@@ -70,7 +70,7 @@ def fit_together(
     seed: int,
     config: DNNConfig | None = None,
 ) -> dict[str, DNN]:
-    """Train one network a table, all at once on the same batches; the names of ``tables`` name the results.
+    """Trains one network for each table, all at once on the same batches; results have the names of the tables.
 
     Raises:
         ValueError: when ``train_set`` is empty.
@@ -91,7 +91,7 @@ def fit_together(
 
 
 def single(network: Network, encoder: Encoder, group: int, trained_words: bool) -> Network:
-    """Network ``group`` of a bank as a network of its own."""
+    """Copies network ``group`` of a bank into a network of its own."""
     alone = type(network)(encoder, network.config, [trained_words])
     with torch.no_grad():
         for own, shared in zip(alone.parameters(), network.parameters(), strict=True):

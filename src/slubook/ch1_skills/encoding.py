@@ -1,6 +1,6 @@
 """Utterances as tensors: words, characters, n-grams and labels of one skill.
 
-The encoder of a skill is its *local* vocabulary. It is fitted on the skill's training utterances alone.
+The encoder of a skill is its *local* vocabulary, collected from the skill's training utterances alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PAD, UNKNOWN = 0, 1
 
 @dataclass
 class Batch:
-    """Some utterances, padded to the longest. U counts the distinct words among them.
+    """A batch of utterances, padded to the longest; U is the number of distinct words in it.
 
     Attributes:
         vectors: generic vectors of the distinct words, one table a group, [G, U, D].
         local: rows of the distinct words in the skill's own table, 0 where it has none, [U].
         chars: their characters, [U, L].
-        words: which distinct word stands where, [B, T].
+        words: index of the distinct word at each position, [B, T].
         lengths: tokens of each utterance, [B].
         ngrams: presence of the skill's n-grams, [B, F].
         tags: gold tags, [B, T], or ``None``.
@@ -48,22 +48,22 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """True at tokens, [B, T]."""
+        """Marks the tokens, [B, T]."""
         return torch.arange(self.words.shape[1]).unsqueeze(0) < self.lengths.unsqueeze(1)
 
 
 @dataclass
 class Encoded:
-    """Utterances of one skill, ready to be cut into batches.
+    """Encoded utterances of one skill, to be cut into batches.
 
     Attributes:
         tokens: of each utterance.
-        lexicon: the distinct words, V of them.
-        words: which of them stands where, one array an utterance.
+        lexicon: the V distinct words.
+        words: index in the lexicon of each token, one array an utterance.
         vectors: generic vectors of the lexicon, one table a group, [G, V, D].
         local: its rows in the skill's own table, [V].
         chars: its characters, [V, L].
-        ngrams: which of the skill's F n-grams each utterance has.
+        ngrams: indices of the n-grams of each utterance, among F of the skill.
         features: F.
         tags: gold tags, one array an utterance, or ``None``.
         intents: gold intents, [N], or ``None``.
@@ -77,33 +77,26 @@ class Encoded:
     chars: Tensor
     ngrams: list[np.ndarray]
     features: int
-    tags: list[np.ndarray] | None
-    intents: Tensor | None
+    tags: list[np.ndarray] | None = None
+    intents: Tensor | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The utterances at ``rows`` as one padded batch."""
+        """Pads the utterances at ``rows`` into a batch."""
         picked, words, lengths = distinct_words([self.words[r] for r in rows])
         ngrams = np.zeros((len(rows), self.features), np.float32)
         for i, r in enumerate(rows):
             ngrams[i, self.ngrams[r]] = 1
         tags = None if self.tags is None else padded([self.tags[r] for r in rows])
-        return Batch(
-            self.vectors.index_select(1, picked),
-            self.local[picked],
-            self.chars[picked],
-            words,
-            lengths,
-            torch.from_numpy(ngrams),
-            tags,
-            None if self.intents is None else self.intents[torch.as_tensor(rows)],
-        )
+        intents = None if self.intents is None else self.intents[torch.as_tensor(rows)]
+        vectors, local, chars = self.vectors.index_select(1, picked), self.local[picked], self.chars[picked]
+        return Batch(vectors, local, chars, words, lengths, torch.from_numpy(ngrams), tags, intents)
 
     def __len__(self) -> int:
         return len(self.words)
 
 
 def spell(lexicon: Sequence[str], characters: Mapping[str, int]) -> Tensor:
-    """The rows of each word's first characters, [V, L], padded."""
+    """Returns the rows of each word's first characters, [V, L], padded."""
     chars = np.full((len(lexicon), WORD_LENGTH), PAD)
     for i, word in enumerate(lexicon):
         ids = [characters.get(c, UNKNOWN) for c in word[:WORD_LENGTH]]
@@ -112,7 +105,7 @@ def spell(lexicon: Sequence[str], characters: Mapping[str, int]) -> Tensor:
 
 
 def padded(rows: Sequence[np.ndarray]) -> Tensor:
-    """Rows of whole numbers, padded with 0 to the longest, [B, T]."""
+    """Pads rows of integers with 0 to the longest, [B, T]."""
     lengths = np.array([len(row) for row in rows])
     at = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
     numbers = np.zeros(at.shape, np.int64)
@@ -121,14 +114,14 @@ def padded(rows: Sequence[np.ndarray]) -> Tensor:
 
 
 def numbered(sentences: Sequence[Sequence[str]]) -> tuple[list[str], list[np.ndarray]]:
-    """The lexicon of some sentences, their distinct words in order; and each sentence as numbers of its words, [T]."""
+    """Returns the lexicon of sentences (their distinct words, sorted), and each sentence as indices in it, [T]."""
     lexicon = sorted({w for s in sentences for w in s})
     place = {w: i for i, w in enumerate(lexicon)}
     return lexicon, [np.array([place[w] for w in s]) for s in sentences]
 
 
 def distinct_words(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct words among rows of words, [U]; which of them stands where, [B, T]; the rows' lengths, [B]."""
+    """Returns the distinct words of rows, [U], the index among them at each position, [B, T], and lengths, [B]."""
     lengths = [len(row) for row in rows]
     used, where = np.unique(np.concatenate(rows), return_inverse=True)
     words = padded(np.split(where, np.cumsum(lengths)[:-1]))
@@ -141,12 +134,12 @@ class Encoder:
     def __init__(
         self, train: Sequence[Utterance], ngram_order: int = 2, characters: Mapping[str, int] | None = None
     ) -> None:
-        """Collect the vocabulary.
+        """Collects the vocabulary.
 
         Args:
             train: the skill's training utterances.
-            ngram_order: longest n-gram for the intent's linear path; 0 for none.
-            characters: rows of the characters, where a network brings its own; else those of ``train``.
+            ngram_order: longest n-gram of the intent's linear path; 0 for none.
+            characters: rows of the characters of a pretrained network; by default those of ``train``.
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -156,7 +149,7 @@ class Encoder:
         tokens = [tokenize(u.text) for u in train]
         self.counts = Counter(t.text.lower() for sentence in tokens for t in sentence)
         self.words = sorted(self.counts)
-        self.local = {w: i for i, w in enumerate(self.words, 1)}  # 0: a word the skill does not know
+        self.local = {w: i for i, w in enumerate(self.words, 1)}  # 0: an unknown word
         own = {c: i for i, c in enumerate(sorted({c for w in self.words for c in w}), 2)}
         self.characters = own if characters is None else dict(characters)
         self.ngram_order = ngram_order
@@ -167,7 +160,7 @@ class Encoder:
         self.tags = [OUTSIDE, *(f"{p}-{k}" for k in kinds for p in "BI")]
 
     def encode(self, texts: Sequence[str], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
-        """Encode ``texts`` with the vectors of each table (zeros for ``None``); an empty text is one unknown word.
+        """Encodes texts with the vectors of each table (zeros for ``None``); an empty text is one unknown word.
 
         Raises:
             ValueError: when a table is not ``dim`` wide.
@@ -182,25 +175,16 @@ class Encoder:
         lower = [[t.text.lower() for t in sentence] or [""] for sentence in tokens]
         lexicon, numbers = numbered(lower)
         generic = [np.zeros((len(lexicon), dim), np.float32) if t is None else t.vectors(lexicon) for t in tables]
-        return Encoded(
-            tokens,
-            lexicon,
-            numbers,
-            torch.from_numpy(np.stack(generic)),
-            torch.tensor([self.local.get(w, 0) for w in lexicon]),
-            spell(lexicon, self.characters),
-            [self._ngrams_of(sentence) for sentence in tokens],
-            len(self.ngrams),
-            None,
-            None,
-        )
+        vectors, local = torch.from_numpy(np.stack(generic)), torch.tensor([self.local.get(w, 0) for w in lexicon])
+        chars, ngrams = spell(lexicon, self.characters), [self._ngrams_of(sentence) for sentence in tokens]
+        return Encoded(tokens, lexicon, numbers, vectors, local, chars, ngrams, len(self.ngrams))
 
     def _ngrams_of(self, sentence: Sequence[Token]) -> np.ndarray:
         found = utterance_features(sentence, self.ngram_order) if self.ngram_order else ()
         return np.array([k for f in found if (k := self.ngrams.get(f)) is not None], np.int64)
 
     def encode_gold(self, utterances: Sequence[Utterance], tables: Sequence[VectorTable | None], dim: int) -> Encoded:
-        """As :meth:`encode`, with gold labels; those the skill has not seen count as outside, or its first intent."""
+        """Encodes as :meth:`encode`, with gold labels; unknown tags are outside, unknown intents the first one."""
         encoded = self.encode([u.text for u in utterances], tables, dim)
         tag_of, intent_of = ({n: i for i, n in enumerate(names)} for names in (self.tags, self.intents))
         encoded.tags = [

@@ -36,9 +36,9 @@ class _EpochBar(CallbackAny2Vec):
 def train_fasttext(
     name: str, sentences: Sequence[Sequence[str]], config: FastTextConfig | None = None, seed: int = 0
 ) -> VectorTable:
-    """Train on ``sentences`` with one worker, so that the same text gives the same vectors.
+    """Trains on ``sentences`` with one worker, so that the same text gives the same vectors.
 
-    Rows are scaled to a mean norm of 1, so that no table wins by scale alone.
+    Rows are scaled to a mean norm of 1, so that tables do not differ by scale alone.
 
     Raises:
         ValueError: when no word occurs often enough.

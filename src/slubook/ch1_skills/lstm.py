@@ -1,8 +1,8 @@
 """Many small bi-LSTMs in one matrix product.
 
-A network for one skill is so small that a processor spends its time on overhead. Every tensor here has a
-leading *group* axis G: G networks of one shape, each with its own weights, run side by side. G = 1 is an
-ordinary bi-LSTM. Taught in chapter 1, *Build it*.
+A network for one skill is so small that overhead takes most of its time. So every tensor has a leading *group* axis G:
+G networks of one shape, each with its own weights, run side by side. G = 1 is an ordinary bi-LSTM. Taught in
+chapter 1, *Build it*.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Steps:
-    """Which tokens a bi-LSTM reads at each step, without padding: the P tokens of a batch, step by step.
+    """The P tokens of a batch in the order in which a bi-LSTM reads them, step by step and without padding.
 
-    Longer utterances stand before shorter ones, so that those still running at a step are the first of those at the
+    Longer utterances come before shorter ones, so that those still running at a step are the first of those at the
     step before.
 
     Attributes:
         counts: utterances still running at each step, never more than at the step before; P in all.
-        rows: where each token stands in the B·T rows of a padded batch, read forwards and backwards, [2, P].
+        rows: the row of each token among the B·T of a padded batch, read forwards and backwards, [2, P].
     """
 
     counts: Sequence[int]
@@ -33,7 +33,7 @@ class Steps:
 
     @classmethod
     def of(cls, lengths: Tensor, width: int) -> Self:
-        """The steps of utterances of ``lengths`` [B], each at least 1, padded to ``width`` T."""
+        """Returns the steps of utterances of ``lengths`` [B], each at least 1, padded to ``width`` T."""
         order = lengths.argsort(descending=True, stable=True)
         length, at = lengths[order], torch.arange(width, device=lengths.device).unsqueeze(1)  # [B], [T, 1]
         running = at < length  # [T, B]
@@ -42,7 +42,7 @@ class Steps:
 
 
 def blocks(counts: Sequence[int]) -> list[slice]:
-    """Where the tokens of each step stand among all P, for counts as in :class:`Steps`."""
+    """Returns the slice of each step's tokens among all P, for counts as in :class:`Steps`."""
     ends = [*accumulate(counts)]
     return [slice(end - n, end) for end, n in zip(ends, counts, strict=True) if n]
 
@@ -51,16 +51,16 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 class Recurrence(torch.autograd.Function):
-    """An LSTM over time with back-propagation through time written out.
+    """An LSTM over time, with its back-propagation through time.
 
-    Autograd would add up the recurrent weights' gradient step by step; here it is one matrix product at the
-    end. The tokens of a step are one block of memory, and gates take the place of their inputs.
-    Gate order: input, forget, output, candidate.
+    Autograd would add up the gradient of the recurrent weights step by step; here it is one matrix product at the end.
+    The tokens of a step are one block of memory, and gates overwrite their inputs. Gate order: input, forget, output,
+    candidate.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, w_in: Tensor, bias: Tensor, w_rec: Tensor, counts: Sequence[int]) -> Tensor:
-        """From inputs [N, P, I] and weights [N, I, 4H], [N, 1, 4H], [N, H, 4H] to states [N, P, H]."""
+        """Maps inputs [N, P, I] with weights [N, I, 4H], [N, 1, 4H], [N, H, 4H] to states [N, P, H]."""
         n, hidden = len(w_rec), w_rec.shape[1]
         gates = torch.bmm(x, w_in).add_(bias)
         cells, tanhs, states = (gates.new_empty(n, x.shape[1], hidden) for _ in range(3))
@@ -79,12 +79,12 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_states: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the inputs and the weights."""
+        """Computes the gradients of the inputs and the weights."""
         x, w_in, w_rec, gates, cells, tanhs, states = ctx.saved_tensors
         dz, back = torch.empty_like(gates), w_rec.transpose(1, 2).contiguous()  # a view would be half as fast
         dh_after = dc_after = states[:, :0]
         hidden, every = states.shape[-1], blocks(ctx.counts)
-        before = [slice(b.start, b.start + a.stop - a.start) for b, a in pairwise(every)]  # of those running at a step
+        before = [slice(b.start, b.start + a.stop - a.start) for b, a in pairwise(every)]  # of those still running
         for block, earlier in zip(reversed(every), [*reversed(before), None], strict=True):
             i, f, o, g = gates[:, block].chunk(4, -1)
             d, tanh, running = dz[:, block], tanhs[:, block], dh_after.shape[1]
@@ -122,16 +122,11 @@ class BiLSTM(nn.Module):
         self.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor, steps: Steps) -> Tensor:
-        """Run both directions of all groups at once; where there is padding, the states are zero.
-
-        Args:
-            x: inputs, [G, B, T, I].
-            steps: of the batch.
-        """
+        """Runs both directions of all groups at once over x, [G, B, T, I]; states at padding are zero."""
         g, b, t, i = x.shape
         both = x.reshape(g, b * t, i).index_select(1, steps.rows.flatten()).view(2 * g, -1, i)  # [2G, P, I]
         states = Recurrence.apply(both, self.w_in, self.bias, self.w_rec, steps.counts)  # [2G, P, H]
-        places = 2 * steps.rows + torch.arange(2, device=x.device).unsqueeze(1)  # a row is its two directions
+        places = 2 * steps.rows + torch.arange(2, device=x.device).unsqueeze(1)  # each row has two directions
         out = x.new_zeros(g, b * t * 2, self.hidden)
         out = out.index_copy(1, places.flatten(), states.view(g, -1, self.hidden))
         return out.view(g, b, t, 2 * self.hidden)

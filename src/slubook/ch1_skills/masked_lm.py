@@ -1,7 +1,9 @@
-"""Word vectors from a masked language model: our own pretraining, as the custom-skills article has it.
+"""Word vectors from a masked language model, and the output layer of language models.
 
-A word is hidden, a small transformer guesses it from the rest of the request (Devlin et al., 2019; here one
-layer), and the input vectors are what we keep. Taught in chapter 1, *Embeddings from text nobody labelled*.
+A word is masked, a small transformer predicts it from the rest of the request (Devlin et al., 2019; here one layer),
+and its input vectors are kept: our own pretraining, as in the custom-skills article. The output layer is a softmax over
+words, sampled in training and complete in evaluation. Taught in chapter 1, *Embeddings from text nobody labelled*, and
+chapter 3, *Build it*.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from slubook.ch1_skills.output_words import sampled_softmax
 from slubook.ch1_skills.training import one_cycle
 from slubook.ch1_skills.vectors import VectorTable, unit_scale
 from slubook.profiles import seed_everything
@@ -24,9 +26,68 @@ PAD, MASK, UNKNOWN = 0, 1, 2
 SPECIAL = 3
 
 
+def sampled_softmax(
+    states: Tensor, targets: Tensor, vectors: Tensor, bias: Tensor, frequency: Tensor, count: int
+) -> Tensor:
+    """Computes the mean loss of a softmax over a sample of words, corrected for the sampling (Jean et al., 2015).
+
+    Args:
+        states: one for each word to predict, [M, D].
+        targets: those words, [M].
+        vectors: of all words, [V, D].
+        bias: of all words, [V].
+        frequency: the probability with which each word is drawn as a candidate, [V], sums to 1.
+        count: candidates drawn, with replacement.
+    """
+    drawn = torch.multinomial(frequency, count, replacement=True)
+    candidates, place = torch.unique(torch.cat([targets, drawn]), return_inverse=True)
+    logits = states @ F.embedding(candidates, vectors).t() + bias[candidates]
+    expected = -torch.expm1(count * torch.log1p(-frequency[candidates]))  # chance to be among the candidates
+    return F.cross_entropy(logits - torch.log(expected.clamp_min(1e-6)), place[: len(targets)])
+
+
+class OutputWords(nn.Module):
+    """The words that a language model can predict, each with a vector and a bias.
+
+    All other words are one class, *unknown*. The boundary before the first and after the last word of an utterance is a
+    class, too.
+    """
+
+    UNKNOWN, BOUNDARY = 0, 1
+
+    def __init__(self, counts: Counter[str], width: int) -> None:
+        """Starts with random vectors.
+
+        Args:
+            counts: of each word in the training text, of the boundary as ``""`` and of unknown words as ``None``.
+            width: D, of the states.
+        """
+        super().__init__()
+        self.words = sorted(w for w in counts if w)
+        self.index = {w: i for i, w in enumerate(self.words, 2)}
+        often = [counts[None], counts[""], *(counts[w] for w in self.words)]
+        drawn = torch.tensor(often, dtype=torch.float32).clamp_min(1) ** 0.75
+        self.register_buffer("frequency", drawn / drawn.sum())  # [V]
+        self.vectors = nn.Parameter(torch.randn(len(drawn), width) * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(len(drawn)))
+
+    def rows(self, lexicon: Sequence[str]) -> Tensor:
+        """Returns the rows of the words, and last that of the boundary, [len(lexicon) + 1]."""
+        return torch.tensor([*(self.index.get(w, self.UNKNOWN) for w in lexicon), self.BOUNDARY])
+
+    def loss(self, states: Tensor, targets: Tensor, count: int) -> Tensor:
+        """Computes the loss of a softmax over ``count`` of these words, or over all; see :func:`sampled_softmax`."""
+        count = min(count, len(self.frequency))
+        return sampled_softmax(states, targets, self.vectors, self.bias, self.frequency, count)
+
+    def surprise(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Computes minus the log probability of each target under the complete softmax, [M], in nats."""
+        return F.cross_entropy(states @ self.vectors.t() + self.bias, targets, reduction="none")
+
+
 @dataclass(frozen=True)
 class MaskedLMConfig:
-    """Words are ``dim`` wide, the transformer ``inner``; ``candidates`` stand for all words in the softmax."""
+    """Sizes and rates: words are ``dim`` wide, the transformer ``inner``; the softmax samples ``candidates``."""
 
     dim: int = 300
     inner: int = 128
@@ -42,7 +103,7 @@ class MaskedLMConfig:
 
 
 class MaskedLM(nn.Module):
-    """Word vectors, places, and one transformer layer; the output layer is the word table itself."""
+    """Word vectors, positions, and a transformer; the output layer is the word table itself."""
 
     def __init__(self, vocabulary: int, config: MaskedLMConfig) -> None:
         super().__init__()
@@ -58,26 +119,15 @@ class MaskedLM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, words: Tensor) -> Tensor:
-        """States that guess the word at each place, [B, T] → [B, T, D]."""
+        """Computes the states that predict the word at each position, [B, T] → [B, T, D]."""
         x = self.into(self.words(words) * self.words.embedding_dim**0.5) + self.places[: words.shape[1]]
         return self.out(self.encoder(x, src_key_padding_mask=words == PAD))
-
-    def loss(self, states: Tensor, targets: Tensor, frequency: Tensor, count: int) -> Tensor:
-        """A sampled softmax: :func:`slubook.ch1_skills.output_words.sampled_softmax`.
-
-        Args:
-            states: at hidden places, [M, D].
-            targets: the hidden words, [M].
-            frequency: how often each word is drawn as a candidate, [V], sums to 1.
-            count: candidates drawn.
-        """
-        return sampled_softmax(states, targets, self.words.weight, self.bias, frequency, count)
 
 
 def train_masked_lm(
     name: str, sentences: Sequence[Sequence[str]], config: MaskedLMConfig | None = None, seed: int = 0
 ) -> VectorTable:
-    """Train on ``sentences`` and keep the input vectors, scaled to a mean norm of 1.
+    """Trains on ``sentences`` and returns the input vectors, scaled to a mean norm of 1.
 
     Raises:
         ValueError: when no word occurs often enough.
@@ -118,8 +168,9 @@ def _update(
     hidden = (torch.rand(words.shape) < c.hidden_share) & (words > UNKNOWN)
     if not hidden.any():
         return
-    shown = words.masked_fill(hidden & (torch.rand(words.shape) < 0.9), MASK)  # one in ten stays to be seen
-    loss = model.loss(model(shown)[hidden], words[hidden], frequency, min(c.candidates, len(frequency)))
+    shown = words.masked_fill(hidden & (torch.rand(words.shape) < 0.9), MASK)  # one in ten stays visible
+    count = min(c.candidates, len(frequency))
+    loss = sampled_softmax(model(shown)[hidden], words[hidden], model.words.weight, model.bias, frequency, count)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)

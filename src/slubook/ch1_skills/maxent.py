@@ -2,33 +2,40 @@
 
 Intent: multinomial logistic regression, which is the maximum-entropy classifier. Slots: a linear-chain
 CRF (Lafferty, McCallum and Pereira, 2001). Features are those the article names (n-grams, utterance
-length, relative position of a token), and affixes and word shapes, without which the CRF is a straw man.
+length, relative position of a token), and affixes and word shapes, which any CRF tagger would have.
 Taught in chapter 1, *MaxEnt-CRF versus DNN*.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pycrfsuite
+from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from slubook.corpora.bio import from_bio, to_bio
 from slubook.corpora.utterance import Prediction, Token, Utterance, tokenize
+from slubook.experiments import kept
 
 #: A word's clusters in clusterings of word vectors, coarse first: the control "linear model, same unlabelled text".
 Clusters = Mapping[str, Sequence[int]]
+#: The files of a trained model: names as JSON, weights as safetensors, the CRF as crfsuite writes it. None is a pickle,
+#: so that a model from elsewhere can be opened without running any code of it.
+NAMES, WEIGHTS, TAGGER = "names.json", "weights.safetensors", "tagger.crfsuite"
+FORMAT = 1
 
 
 def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Clusters | None = None) -> dict[str, float]:
-    """N-grams up to ``order``, the length, and (control) the bag of word clusters."""
+    """Extracts n-grams up to ``order``, the length, and (control) the bag of word clusters."""
     lower = [t.text.lower() for t in tokens]
     padded = ["<s>", *lower, "</s>"]
     features: dict[str, float] = {f"length={min(len(tokens) // 3, 6)}": 1.0}
@@ -41,18 +48,18 @@ def utterance_features(tokens: Sequence[Token], order: int = 3, clusters: Cluste
 
 
 def _cluster_names(word: str, clusters: Clusters) -> list[str]:
-    """One feature a clustering, such as ``cluster0=17``; none for a word without clusters."""
+    """Names a feature a clustering, such as ``cluster0=17``; none for a word without clusters."""
     return [f"cluster{grain}={number}" for grain, number in enumerate(clusters.get(word, ()))]
 
 
 def shape(word: str) -> str:
-    """``"x"`` for letters, ``"d"`` for digits, other signs as they are; runs are shortened: ``ab12`` → ``xd``."""
+    """Returns a word's shape: ``x`` for alphabetic characters, ``d`` for digits, without runs: ``ab12`` → ``xd``."""
     kinds = ["d" if c.isdigit() else "x" if c.isalpha() else c for c in word]
     return "".join(k for i, k in enumerate(kinds) if i == 0 or kinds[i - 1] != k)
 
 
 def token_features(tokens: Sequence[Token], window: int = 2, clusters: Clusters | None = None) -> list[list[str]]:
-    """CRF features of each token: the words around it, affixes, shape, relative position and length, [T]."""
+    """Extracts the CRF features of each token, [T]: words around it, affixes, shape, relative position, length."""
     lower = ["<s>"] * window + [t.text.lower() for t in tokens] + ["</s>"] * window
     count, rows = len(tokens), []
     for i, token in enumerate(tokens):
@@ -70,7 +77,7 @@ def token_features(tokens: Sequence[Token], window: int = 2, clusters: Clusters 
 
 @dataclass(frozen=True)
 class MaxEntConfig:
-    """What is tuned: regularisation is chosen on dev from the lists at each fit, the rest by the experiment."""
+    """Settings: each fit chooses regularisation from the lists on dev; the experiment tunes the rest."""
 
     order: int = 2
     window: int = 2
@@ -87,14 +94,14 @@ class MaxEntCRF:
     clusters: Clusters | None = None
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Train one classifier and one CRF for each regularisation listed, keep those with the fewest dev errors.
+        """Trains a classifier and a CRF for each regularisation listed, and keeps those with the fewest dev errors.
 
-        Afterwards ``chosen`` is the configuration with what dev has chosen, to train with again without dev.
+        ``chosen`` is then the configuration with the regularisation that dev chose, to train again without dev.
 
         Raises:
             ValueError: when ``train`` is empty, or no text in it holds a word.
         """
-        if not any(tokenize(u.text) for u in train):  # crfsuite would crash later, without a word of why
+        if not any(tokenize(u.text) for u in train):  # crfsuite would crash later, without a reason
             raise ValueError("MaxEntCRF.fit: no training utterances with words in them")
         c = self._fit_intent(train, dev)
         l1_l2 = self._fit_slots(train, dev)
@@ -102,19 +109,19 @@ class MaxEntCRF:
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Predicts intent, confidence and slots of each text."""
         tokens = [tokenize(t) for t in texts]
         intents, confidences = self._intents(self._classifier, tokens)
         slots = [from_bio(t, self._tagger.tag(self._rows(t)) if t else []) for t in tokens]
         return [Prediction(i, s, float(c)) for i, s, c in zip(intents, slots, confidences, strict=True)]
 
     def size_bytes(self) -> int:
-        """Float32 weights of the classifier (with its feature names) and the CRF's file."""
+        """Counts the bytes of the classifier's float32 weights and feature names, and of the CRF's file."""
         names = sum(len(n) + 4 for n in self._vectorizer.feature_names_)
         return 4 * self._weights + names + len(self._crf_bytes)
 
     def parameters(self) -> tuple[int, int]:
-        """How many weights classifier and CRF have (the CRF keeps none that are zero), and zero: no vectors beneath."""
+        """Counts the weights of classifier and CRF (the CRF keeps no zeros), and those of a pretrained input: zero."""
         crf = self._tagger.info()
         return self._weights + len(crf.state_features) + len(crf.transitions), 0
 
@@ -178,3 +185,48 @@ class MaxEntCRF:
             return Path(name).read_bytes()
         finally:
             os.unlink(name)
+
+
+def save_maxent(model: MaxEntCRF, folder: Path) -> None:
+    """Writes a trained model into an existing folder, which the caller moves into place when it is complete."""
+    classifier = model._classifier
+    names = {
+        "format": FORMAT,
+        "config": asdict(model.config),
+        "clusters": model.clusters and dict(model.clusters),
+        "only_intent": model._only_intent,
+        "features": model._vectorizer.feature_names_,
+        "intents": [] if classifier is None else classifier.classes_.tolist(),
+    }
+    (folder / NAMES).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+    weights = {} if classifier is None else {"coef": classifier.coef_, "intercept": classifier.intercept_}
+    save_file({name: np.ascontiguousarray(w) for name, w in weights.items()}, folder / WEIGHTS)
+    (folder / TAGGER).write_bytes(model._crf_bytes)
+
+
+def load_maxent(folder: Path) -> MaxEntCRF:
+    """Reads a model that :func:`save_maxent` wrote.
+
+    Raises:
+        ValueError: when a file is missing or damaged, or of another format.
+    """
+    with kept.reading(folder, "MaxEnt-CRF"):
+        names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+        if names["format"] != FORMAT:
+            raise ValueError(f"format {names['format']}, not {FORMAT}")
+        config = names["config"]
+        config |= {"inverse_l2": tuple(config["inverse_l2"]), "l1_l2": tuple(map(tuple, config["l1_l2"]))}
+        model = MaxEntCRF(MaxEntConfig(**config), names["clusters"])
+        model._vectorizer = DictVectorizer(dtype=np.float32)
+        model._vectorizer.feature_names_ = names["features"]
+        model._vectorizer.vocabulary_ = {name: i for i, name in enumerate(names["features"])}
+        weights = load_file(folder / WEIGHTS)
+        model._only_intent, model._classifier, model._weights = names["only_intent"], None, 0
+        if weights:
+            model._classifier = LogisticRegression()
+            model._classifier.classes_ = np.array(names["intents"])
+            model._classifier.coef_, model._classifier.intercept_ = weights["coef"], weights["intercept"]
+            model._weights = weights["coef"].size
+        model._crf_bytes, model._tagger = (folder / TAGGER).read_bytes(), pycrfsuite.Tagger()
+        model._tagger.open_inmemory(model._crf_bytes)
+    return model

@@ -23,10 +23,9 @@ class NetworkConfig:
     """Sizes and rates.
 
     Attributes:
-        correction: where the skill's own word rows are added: ``"projected"`` to the projected vector (the
-            small local table), ``"generic"`` to the generic vector itself (as wide as it: a private copy
-            of the table, fine-tuned), ``"none"`` nowhere.
-        vector_norm: the mean norm that every vector table is scaled to.
+        correction: where the skill's own word rows are added: ``"projected"`` to the projected vector (a small local
+            table), ``"generic"`` to the generic vector (a fine-tuned private copy of the table), ``"none"`` nowhere.
+        vector_norm: the mean norm to which every vector table is scaled.
     """
 
     dim: int = 300
@@ -52,21 +51,21 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(groups, 1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply map g to x[g]."""
+        """Applies map g to x[g]."""
         return torch.bmm(x, self.weight).add_(self.bias)  # baddbmm would copy the bias out first: half as fast
 
 
 class Network(nn.Module):
-    """G networks for one skill, side by side; they differ in their weights and word vectors."""
+    """G networks for one skill, trained side by side; they differ in weights and word vectors."""
 
     def __init__(self, encoder: Encoder, config: NetworkConfig, trained_words: list[bool]) -> None:
-        """Build the networks.
+        """Builds the networks.
 
         Args:
             encoder: the skill's local vocabulary.
             config: sizes and rates.
-            trained_words: for each of the G networks, whether its local word table starts at random
-                (no generic table beneath it) or at zero (a correction to the generic table).
+            trained_words: for each of the G networks, whether its local word table starts at random (it has no generic
+                table) or at zero (a correction to the generic table).
         """
         super().__init__()
         g, c = len(trained_words), config
@@ -87,7 +86,7 @@ class Network(nn.Module):
         self.crf = CRF(g, encoder.tags)
 
     def words(self, batch: Batch) -> Tensor:
-        """Representations of the distinct words, [G, U, project + char_filters]."""
+        """Computes the representations of the distinct words, [G, U, project + char_filters]."""
         local = batch.local
         if self.training:  # rare words are often treated as unknown: Kiperwasser and Goldberg (2016)
             a = self.config.word_dropout
@@ -107,7 +106,7 @@ class Network(nn.Module):
         return torch.cat([torch.tanh(word), torch.relu(filtered)], -1)
 
     def drop(self, x: Tensor) -> Tensor:
-        """Dropout with one mask for all tokens of an utterance (Gal and Ghahramani, 2016). x: [G, B, T, D]."""
+        """Applies dropout to x, [G, B, T, D], with one mask an utterance (Gal and Ghahramani, 2016)."""
         if not self.training:
             return x
         g, b, _, d = x.shape
@@ -115,7 +114,7 @@ class Network(nn.Module):
         return x * (torch.rand(g, b, 1, d) < keep) / keep
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Tag emissions [G, B, T, K] and intent logits [G, B, I]."""
+        """Computes tag emissions [G, B, T, K] and intent logits [G, B, I]."""
         b, t = batch.words.shape
         words = self.words(batch).index_select(1, batch.words.reshape(-1))
         x = self.drop(words.reshape(self.groups, b, t, -1))
@@ -130,7 +129,7 @@ class Network(nn.Module):
         return emissions, intents + self.intent_ngrams(ngrams)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Tag loss plus intent loss of each network, [G]."""
+        """Computes tag loss plus intent loss of each network, [G]."""
         emissions, intents = self(batch)
         tag = self.crf.loss(emissions, batch.tags, batch.mask)
         gold = batch.intents.repeat(self.groups)

@@ -1,4 +1,4 @@
-"""What a user would pick instead of the book's models: spaCy's blank pipeline, and fastText for intents.
+"""Off-the-shelf alternatives to the book's models: spaCy's blank pipeline, and fastText for intents.
 
 spaCy (Honnibal et al., 2020): a convolutional encoder shared by a text classifier and a transition-based
 entity recogniser. fastText (Joulin et al., 2017): a linear classifier over averaged n-gram vectors; it
@@ -30,7 +30,7 @@ from slubook.evaluation.metrics import mistakes
 
 @dataclass(frozen=True)
 class SpacyConfig:
-    """Sizes and steps; ``batch`` grows from its first number to its second by the factor ``growth`` a batch."""
+    """Sizes and steps; ``batch`` is the first and the last batch size, which grows by the factor ``growth`` a batch."""
 
     width: int = 64
     depth: int = 2
@@ -50,7 +50,7 @@ class SpacyPipeline:
     config: SpacyConfig = field(default_factory=SpacyConfig)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Train; keep the epoch with the fewest dev utterances wrong (the last one when there is no dev).
+        """Trains, and keeps the epoch with the fewest dev utterances wrong (the last one without dev utterances).
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -84,7 +84,7 @@ class SpacyPipeline:
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent, confidence and slots of each text."""
+        """Predicts intent, confidence and slots of each text."""
         tokens = [tokenize(t) for t in texts]
         out = []
         for row, doc in zip(tokens, self._nlp.pipe(map(self._doc, tokens)), strict=True):
@@ -94,7 +94,7 @@ class SpacyPipeline:
         return out
 
     def size_bytes(self) -> int:
-        """Float32 weights of all components, the shared encoder counted once."""
+        """Counts the bytes of the float32 weights of all components, the shared encoder once."""
         seen = {id(n): n for _, pipe in self._nlp.pipeline for n in pipe.model.walk()}
         return 4 * sum(n.get_param(p).size for n in seen.values() for p in n.param_names if n.has_param(p))
 
@@ -119,7 +119,7 @@ class SpacyPipeline:
         self._intents = sorted(intents)
 
     def _doc(self, tokens: Sequence[Token], tags: list[str] | None = None) -> Doc:
-        """spaCy's document over our tokens; an empty text is one blank, which spaCy cannot do without."""
+        """Makes spaCy's document from our tokens; an empty text is one blank, since spaCy needs a token."""
         glued = [a.end < b.start for a, b in pairwise(tokens)] + [False]
         return Doc(self._nlp.vocab, [t.text for t in tokens] or [" "], glued, ents=tags)
 
@@ -132,7 +132,7 @@ class SpacyPipeline:
 
 @dataclass(frozen=True)
 class FastTextIntentConfig:
-    """Sizes and steps; the learning rate and the number of epochs are chosen on dev from the lists at each fit."""
+    """Sizes and steps; each fit chooses the learning rate and the number of epochs from the lists on dev."""
 
     dim: int = 25
     rates: tuple[float, ...] = (0.3, 1.0)
@@ -142,7 +142,7 @@ class FastTextIntentConfig:
     buckets: int = 5_000
 
 
-#: fastText's label prefix; no token of ours looks like it, whatever a user writes.
+#: fastText's label prefix, which no token of ours can equal.
 _LABEL = "<intent>"
 
 
@@ -153,7 +153,7 @@ class FastTextIntent:
     config: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Train one classifier a setting listed, keep the one with the most dev intents right.
+        """Trains a classifier for each setting listed, and keeps the one with the most dev intents right.
 
         Raises:
             ValueError: when ``train`` is empty.
@@ -182,13 +182,13 @@ class FastTextIntent:
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Intent and confidence of each text."""
+        """Predicts intent and confidence of each text."""
         if self._model is None:
             return [Prediction(self._intents[0], ())] * len(texts)
         return [Prediction(intent, (), p) for intent, p in self._intents_of(self._model, texts)]
 
     def size_bytes(self) -> int:
-        """Float32 rows of words, hashed n-grams and intents, and the words themselves."""
+        """Counts the bytes of the float32 rows of words, hashed n-grams and intents, and of the words themselves."""
         if self._model is None:
             return 0
         names = self._model.words
@@ -204,6 +204,6 @@ class FastTextIntent:
         )  # fmt: skip
 
     def _intents_of(self, model: fasttext.FastText._FastText, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """Best intent and its probability; the package's own ``predict`` breaks on NumPy 2, the core's does not."""
+        """Returns the best intent and its probability; uses fastText's core, since its ``predict`` fails on NumPy 2."""
         answers = [model.f.predict(" ".join(words(t)) + "\n", 1, 0.0, "strict")[0] for t in texts]
         return [(self._intents[int(label.removeprefix(_LABEL))], min(float(p), 1.0)) for p, label in answers]

@@ -22,9 +22,9 @@ SOURCES = (
     "banking77", "clinc150", "hinglish_top", "hwu64", "nlupp", "restaurant8k", "sgd_turns", "snips", "taskmaster4",
 )  # fmt: skip
 FOLDS = 3
-#: The share of a pool on which a language model is judged.
+#: The share of a pool on which a language model is evaluated.
 HELD_OUT = 0.01
-#: Texts on which the mean norm of an embedding is measured.
+#: How many texts the mean norm of an embedding is measured on.
 MEASURED = 2000
 
 
@@ -43,22 +43,23 @@ class Pool:
     counts: dict[str, int]
 
     def without(self, topics: Collection[str]) -> Pool:
-        """The pool without the requests of ``topics``, in whatever corpus they stand."""
+        """Returns the pool without the requests of ``topics``, of any corpus."""
         return self._where([not set(k.split("+")) & set(topics) for k in self.topics])
 
     def unlike(self, texts: Sequence[str]) -> Pool:
-        """The pool without what nearly equals one of ``texts`` where both are spelled without apostrophes."""
+        """Returns the pool without near-duplicates of ``texts``, where both are spelled without apostrophes."""
         near = near_duplicates([opened(t) for t in self.texts], [opened(t) for t in texts])
         return self._where([not n for n in near])
 
     def part(self, share: float) -> Pool:
-        """A share of the pool, by hash: a smaller one is a subset of a larger one."""
+        """Returns a share of the pool, by hash: a smaller one is a subset of a larger one."""
         return self._where([_place("part", t) <= share for t in self.texts])
 
     def held_out(self, share: float = HELD_OUT) -> tuple[Pool, list[str]]:
-        """The pool without a share of it, by hash; and those of them that nearly repeat nothing that is left.
+        """Splits off a share of the pool, by hash, without near-duplicates of the rest.
 
-        A language model is judged by the latter.
+        Returns:
+            the rest, and the texts held out, on which a language model is evaluated.
         """
         held = [_place("held out", t) <= share for t in self.texts]
         left, out = self._where([not h for h in held]), self._where(held).texts
@@ -70,26 +71,26 @@ class Pool:
         return Pool(tuple(t for t, _ in kept), tuple(k for _, k in kept), {**self.counts, "left": len(kept)})
 
     def sentences(self) -> list[list[str]]:
-        """The tokens of each text."""
+        """Returns the tokens of each text."""
         return [words(t) for t in self.texts]
 
     def measured(self) -> list[list[str]]:
-        """The tokens of :data:`MEASURED` texts, by hash, on which norms are measured."""
+        """Returns the tokens of :data:`MEASURED` texts, chosen by hash, on which norms are measured."""
         first = sorted(self.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
         return [words(text) for text in first]
 
 
 def _place(what: str, text: str) -> float:
-    """Where a text stands between 0 and 1, the same for texts that differ in case, digits or punctuation only."""
+    """Hashes a text to a number from 0 to 1, the same for texts that differ only in case, digits or punctuation."""
     return (stable_hash(what, normalise(text)) + 1) / 2**32
 
 
 def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] = ()) -> Pool:
-    """Collect distinct texts of ``sources``, then remove what equals or nearly equals a text of ``tests``.
+    """Collects distinct texts of ``sources``, without near-duplicates of ``tests``.
 
     Args:
         sources: corpus names.
-        tests: the texts of every test set that the pool must not know.
+        tests: the texts of every test set that the pool must not contain.
         own: further texts, of no topic.
     """
     texts = {normalise(t): (t, "") for t in own}
@@ -107,15 +108,15 @@ def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] 
 
 
 def public_pool(skills: Sequence[Skill]) -> Pool:
-    """The pool of all public corpora, without the tests of ``skills``."""
+    """Builds the pool of all public corpora, without the tests of ``skills``."""
     return build_pool(SOURCES, [u.text for s in skills for u in s.test])
 
 
 def topic_folds(skills: Sequence[Skill], folds: int = FOLDS) -> tuple[dict[str, int], list[set[str]]]:
-    """Vectors "of other topics" are trained once a fold, not once a skill: which fold each skill belongs to.
+    """Assigns skills to folds: vectors "of other topics" are trained once a fold, not once a skill.
 
-    A fold leaves out every topic of every skill in it. Skills of several topics share fold 0 with all skills
-    of those topics; the other topics are dealt out to the remaining folds.
+    A fold leaves out every topic of every skill in it. Skills of several topics share fold 0 with all skills of those
+    topics; the other topics are distributed over the remaining folds.
 
     Returns:
         the fold of each skill, by name, and the topics that each fold leaves out.

@@ -42,10 +42,10 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
-from slubook.experiments.workers import Key, Measured, Task
 
 QUICK_SOURCES = ("assistant-en", "skills")
 

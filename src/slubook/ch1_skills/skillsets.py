@@ -1,7 +1,7 @@
-"""Skills as experiments draw them: a fixed test set, and a pool that training and dev sets are drawn from.
+"""The skills of experiments: a fixed test set, and a pool from which training and dev sets are drawn.
 
-Splits are made once, by hash, before anything is trained: dialogues stay whole, texts that differ only in
-case, digits or punctuation count as one. Taught in chapter 1, *The protocol*.
+Splits are made once, by hash, before anything is trained. Dialogues stay whole, and texts that differ only in case,
+digits or punctuation count as one. Taught in chapter 1, *The protocol*.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from slubook.profiles import stable_hash
 
 DEV = 80
 TEST_LEAST, TEST_MOST = 80, 300
-#: Room for the rest of a dialogue that the dev set cuts in two: it is left out.
+#: Reserve for the rest of a dialogue that the dev set cuts in two, which is left out.
 MARGIN = 8
 SIZES = (100, 300, 500)
 QUICK_SKILLS = ("coffee_shop", "flight_search", "fruit_market", "music_player")
 QUICK_SIZE = 100
-#: The public sources of chapter 1, and what makes a skill of each: a service, a scenario, a domain, a corpus.
+#: The public sources of chapter 1; a skill is a service, a scenario, a domain and a corpus of them, respectively.
 PUBLIC_SOURCES = ("sgd", "hwu64", "hinglish_top", "snips")
 
 
@@ -40,11 +40,11 @@ class Skill:
     Attributes:
         name: ``corpus/domain``.
         corpus: the source.
-        topics: by the table of topics, the same names in every corpus.
+        topics: from the table of topics, the same names in every corpus.
         test: the same for all methods, sizes and seeds.
-        pool: what training and dev sets are drawn from; no dialogue or text of ``test``.
-        samples: groups are the fillings of one sample, not dialogues. They repeat each other's words, so
-            training utterances are drawn one by one, and a few of them come from many samples.
+        pool: of training and dev sets; no dialogue or text of ``test``.
+        samples: whether groups are fillings of one sample, not dialogues. Fillings share words, so training utterances
+            are drawn one by one, and even a small set comes from many samples.
     """
 
     name: str
@@ -56,17 +56,17 @@ class Skill:
 
     @property
     def dev_size(self) -> int:
-        """80, or a quarter of a smaller pool."""
+        """Returns 80, or a quarter of a smaller pool."""
         return min(DEV, len(self.pool) // 4)
 
     def draw(self, size: int, seed: int) -> tuple[list[Utterance], list[Utterance]]:
-        """A training set of ``size`` and a dev set, drawn by ``seed``; smaller sizes are prefixes of larger.
+        """Draws a training set of ``size`` and a dev set; smaller training sets are prefixes of larger ones.
 
-        The rest of a dialogue that the dev set cuts in two is left out. Where it is so long that too few are left
-        to train on, the dialogue goes to the training set as a whole, and the dev set is that much smaller.
+        The rest of a dialogue that the dev set cuts in two is left out. If too few utterances remained to train on, the
+        whole dialogue goes to the training set, and the dev set is smaller.
 
         Raises:
-            ValueError: when the pool is too small, or one dialogue fills the whole dev set and more.
+            ValueError: when the pool is too small, or one dialogue is larger than the dev set.
         """
         n = self.dev_size
         if not self.allows(size):
@@ -86,11 +86,11 @@ class Skill:
         return rest[:size], dev
 
     def allows(self, size: int) -> bool:
-        """Whether ``size`` training utterances and a dev set can be drawn."""
+        """Tells whether ``size`` training utterances and a dev set can be drawn."""
         return len(self.pool) >= size + self.dev_size + MARGIN
 
     def sizes(self) -> list[int]:
-        """The training sizes that the pool allows; for a smaller pool, all of it."""
+        """Returns the training sizes that the pool allows; for a smaller pool, all of it."""
         return [s for s in SIZES if self.allows(s)] or [len(self.pool) - self.dev_size - MARGIN]
 
 
@@ -102,7 +102,7 @@ def make_skill(
     keep_split: bool = False,
     least_test: int = TEST_LEAST,
 ) -> Skill:
-    """Split one skill's utterances, repeated texts counted once, by hash of the dialogue.
+    """Splits one skill's utterances by hash of the dialogue; repeated texts count once.
 
     The test set takes up to 300 utterances, and leaves what the largest possible training size needs.
 
@@ -111,9 +111,9 @@ def make_skill(
         corpus: its source.
         topics: its topics.
         utterances: all of them.
-        keep_split: for skills of a developer's: take the corpus' own test split, where it marks one, instead of
-            drawing one, and take groups for the fillings of a sample.
-        least_test: utterances to leave for the test before a larger training size is made room for.
+        keep_split: for a developer's own skill: use the test split of the corpus, if it has one, and treat groups as
+            fillings of a sample.
+        least_test: size of the test set below which a larger training size is not allowed.
     """
     unique: dict[str, Utterance] = {}
     for u in sorted(utterances, key=lambda u: (u.split != "test", u.id) if keep_split else (False, u.id)):
@@ -134,13 +134,13 @@ def make_skill(
 
 
 def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False, own: bool = False) -> list[Skill]:
-    """Each domain of a corpus as a skill, by name.
+    """Makes a skill of each domain of a corpus, by name.
 
     Args:
-        corpus: its name, which the skills' names begin with.
+        corpus: its name, with which the skills' names begin.
         utterances: all of it.
-        keep_split: keep the corpus's test split.
-        own: it is a file of the user's, whose domains are their own topics, whatever the file is called.
+        keep_split: as in :func:`make_skill`.
+        own: whether it is a user's file, whose domains are their own topics.
     """
     domains: dict[str, list[Utterance]] = defaultdict(list)
     for u in utterances:
@@ -158,16 +158,16 @@ def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = F
 
 
 def quick_skills() -> list[Skill]:
-    """The embedded skills of the quick profile, of different topics."""
+    """Returns the embedded skills of the quick profile, of different topics."""
     embedded = skills_of("skills", load("skills"), keep_split=True)
     return [s for s in embedded if s.name.split("/")[1] in QUICK_SKILLS]
 
 
 def own_skills(files: Sequence[Path]) -> list[Skill]:
-    """Each domain of the user's files as a skill.
+    """Makes a skill of each domain of the user's files.
 
     Raises:
-        CorpusError: when a file is missing, faulty or too small, or two of them have a domain and their name in common.
+        CorpusError: when a file is missing, faulty or too small, or two files share their name and a domain.
     """
     found = [s for path in files for s in skills_of(path.stem, load(path), keep_split=True, own=True)]
     if twice := sorted(name for name, n in Counter(s.name for s in found).items() if n > 1):
@@ -183,13 +183,13 @@ def own_skills(files: Sequence[Path]) -> list[Skill]:
 
 
 def public_skills(least: int = SIZES[1]) -> list[Skill]:
-    """The public skills with enough utterances for ``least`` + dev + test, and something to tell apart, by name."""
+    """Returns the public skills with enough utterances for ``least`` + dev + test and at least two labels, by name."""
     skills = [skill for corpus in PUBLIC_SOURCES for skill in skills_of(corpus, load(corpus))]
     return [s for s in skills if s.allows(least) and len(labels(s.pool)) > 1]
 
 
 def fingerprint(skill: Skill) -> str:
-    """SHA-256 of a skill's split: ids, texts and labels of its test set and its pool."""
+    """Computes the SHA-256 of a skill's split: ids, texts and labels of its test set and its pool."""
     digest = hashlib.sha256()
     for part in (skill.test, skill.pool):
         for u in part:
@@ -199,11 +199,11 @@ def fingerprint(skill: Skill) -> str:
 
 
 def labels(utterances: Sequence[Utterance]) -> set[str]:
-    """Intents and slot types, what a skill has to tell apart."""
+    """Returns the intents and slot types between which a skill distinguishes."""
     return {u.intent for u in utterances} | {f"slot {s.type}" for u in utterances for s in u.slots}
 
 
 def test_of(skill: Skill) -> Test:
-    """The test set of a skill, as a results file names it."""
+    """Returns the test set of a skill, as a results file names it."""
     gold = np.array([len(u.slots) for u in skill.test])
     return Test(skill.corpus, "+".join(skill.topics), tuple(u.id for u in skill.test), gold)

@@ -1,4 +1,4 @@
-"""The training loop: several networks of one skill at once, the best epoch of each kept by dev error.
+"""The training loop: several networks of one skill at once; dev error chooses the weights that each keeps.
 
 Taught in chapter 1, *Build it*.
 """
@@ -17,16 +17,16 @@ from slubook.corpora.bio import from_bio
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.evaluation.metrics import mistakes
 
-#: Batches are cut from pools of this many, sorted by length, so that short utterances are not padded to long ones;
-#: lengths are blurred by up to so many tokens, so that a batch is not all of one sentence pattern.
+#: Batches are cut from pools of POOL batches, sorted by length, so that short utterances are not padded to long ones.
+#: Lengths are blurred by up to BLUR tokens, so that a batch is not all of one sentence pattern.
 POOL, BLUR = 4, 4.0
-#: How many times less than the first rate of the cycle the last one is.
+#: The first rate of the cycle divided by the last.
 LAST = 20
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Steps and rates. The learning rate rises for a tenth of the updates, then falls along a cosine."""
+    """Steps and rates; the learning rate rises for a tenth of the updates, then falls along a cosine."""
 
     rate: float = 5e-3
     batch: int = 16
@@ -38,10 +38,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Pace:
-    """A rate of their own for some parameters of some networks of a bank.
+    """A separate learning rate for some parameters of some networks of a bank.
 
     Attributes:
-        shares: parameters by name, each with the network whose share of it is meant.
+        shares: pairs of a parameter's name and the network whose part of it is meant.
         speed: for an update, from 1, a factor on the learning rate; 0 freezes.
     """
 
@@ -51,7 +51,7 @@ class Pace:
 
 @torch.no_grad()
 def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 64) -> list[list[Prediction]]:
-    """What each of the G networks says of the encoded utterances: G lists of predictions."""
+    """Predicts the encoded utterances with each of the G networks: G lists of predictions."""
     network.eval()
     answers: list[list[Prediction]] = [[] for _ in range(network.groups)]
     order = sorted(range(len(encoded)), key=lambda i: len(encoded.words[i]))
@@ -83,10 +83,10 @@ def train(
     schedule: Callable[[int], float] | None = None,
     pool: int = POOL,
 ) -> list[float]:
-    """Train all G networks for a fixed number of updates; each ends with its own best averaged weights.
+    """Trains all G networks for a fixed number of updates; each keeps its best averaged weights.
 
-    Weights are averaged exponentially along the way (Polyak and Juditsky, 1992), and the average is what is
-    evaluated: the share of dev utterances with a mistake, ties broken by the later evaluation.
+    Weights are averaged exponentially (Polyak and Juditsky, 1992), and the averages are evaluated: by the share of dev
+    utterances with a mistake, where the later evaluation wins a tie.
 
     Args:
         network: G networks, changed in place.
@@ -95,12 +95,11 @@ def train(
         dev: dev utterances; without any, the last average is kept.
         dev_gold: the same dev utterances.
         config: steps and rates.
-        seed: of the batches' order; dropout follows torch's own generator.
+        seed: of the batches' order; dropout uses torch's own generator.
         on_evaluation: called with the update and the G dev errors.
-        paces: which networks' shares of which parameters learn at a rate of their own, all of them together; none
-            when all learn alike.
-        schedule: for an update, a factor on ``config.rate``, asked for just before that update; ``None`` for the
-            one cycle of :class:`TrainingConfig`.
+        paces: separate rates, which together cover every parameter of every network; none when all learn alike.
+        schedule: for an update, a factor on ``config.rate``, called just before that update; ``None`` for the one cycle
+            of :class:`TrainingConfig`.
         pool: of :func:`batches`.
 
     Returns:
@@ -126,7 +125,7 @@ def train(
         network.loss(data.batch(rows)).sum().backward()
         set_paces(optimizer, paces, step)
         for name, own in shares.items():
-            whole = network.get_parameter(name).grad  # none while the parameter is frozen
+            whole = network.get_parameter(name).grad  # none while it is frozen
             parts = [None] * len(own) if whole is None else whole.chunk(network.groups)
             for share, gradient in zip(own, parts, strict=True):
                 share.grad = gradient
@@ -151,15 +150,15 @@ def train(
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> torch.optim.lr_scheduler.OneCycleLR:
-    """A schedule in which the optimiser's rates are the peaks: up to it, then down along a cosine (Smith, 2018).
+    """Makes a schedule in which rates rise to a peak, then fall along a cosine (Smith, 2018).
 
-    The way up, from a twenty-fifth of the peak, takes a tenth of the updates, and two at the least: torch divides by
-    its length less one. The way down takes one at the least: a shorter cycle is the beginning of one of three.
+    The rise, from a twenty-fifth of the peak, takes a tenth of the updates, and at least two, since torch divides by
+    their number less one. The fall takes at least one: a shorter cycle is the beginning of one of three updates.
 
     Args:
         optimizer: the rate of each of its groups is that group's peak.
         updates: in all.
-        last: how many times less than the first rate the last one is.
+        last: the first rate divided by the last.
     """
     updates, peaks = max(3, updates), [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(
@@ -168,22 +167,22 @@ def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> to
 
 
 def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: int) -> None:
-    """Multiply the rate of each of the optimiser's groups, one a pace, for one update; schedules set it anew."""
+    """Multiplies the rates of the optimiser's groups, one a pace, for one update; the schedule then resets them."""
     for group, pace in zip(optimizer.param_groups, paces, strict=False):
         group["lr"] *= pace.speed(update)
 
 
 def batches(lengths: Sequence[int], config: TrainingConfig, seed: int, pool: int = POOL) -> list[list[int]]:
-    """The rows of each update: epoch after epoch in a fresh order, cut at ``config.updates``.
+    """Draws the rows of each update: epoch after epoch in a new order, cut at ``config.updates``.
 
     Args:
-        lengths: tokens of each utterance, [N]; utterances of like length share a batch.
+        lengths: tokens of each utterance, [N]; utterances of similar length share a batch.
         config: batch size and number of updates.
         seed: of the order.
-        pool: batches are cut from pools of this many; 1 leaves it to chance who shares a batch.
+        pool: batches in a pool that is sorted by length; with 1, batches are drawn at random.
 
     Raises:
-        ValueError: when there are no rows to cut.
+        ValueError: when there are no rows.
     """
     if not len(lengths):
         raise ValueError("batches: no training utterances")
@@ -201,7 +200,7 @@ def batches(lengths: Sequence[int], config: TrainingConfig, seed: int, pool: int
 
 @torch.no_grad()
 def swap(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
-    """Put ``values`` into ``parameters`` and return what stood there."""
+    """Copies ``values`` into ``parameters``, and returns the old values."""
     before = [p.detach().clone() for p in parameters]
     torch._foreach_copy_(list(parameters), list(values))
     return before
@@ -209,7 +208,7 @@ def swap(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]
 
 @torch.no_grad()
 def keep(best: Sequence[Tensor], now: Sequence[Tensor], group: int, groups: int) -> None:
-    """Copy network ``group`` from ``now`` into ``best``; a parameter's first axis holds one or two rows a network."""
+    """Copies network ``group`` from ``now`` into ``best``; a parameter's first axis holds one or two rows a network."""
     for b, n in zip(best, now, strict=True):
         share = n.shape[0] // groups
         part = slice(group * share, (group + 1) * share)

@@ -54,12 +54,12 @@ from slubook.corpora.utterance import Utterance
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import mistakes
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import dev_error
-from slubook.experiments.workers import Key, Measured, Task
 from slubook.profiles import seed_everything
 
 BASELINE = EXPERIMENTS["ablation"].baseline

@@ -32,11 +32,11 @@ from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
 from slubook.evaluation.resampling import beside, bootstrap, collect
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import Key, Measured, Task
 
 BASELINE = EXPERIMENTS["arriving"].baseline
 SIZES = (50, 100, 200, 400, 800, 1600)

@@ -49,11 +49,11 @@ from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.intervals import Interval
 from slubook.evaluation.resampling import by_owner, draw_skills
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import Key, Measured, Task
 
 METHODS, BASELINE = EXPERIMENTS["convergence"].methods, EXPERIMENTS["convergence"].baseline
 #: Of every so many-th domain a skill is learned.

@@ -26,9 +26,9 @@ from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Cell
+from slubook.experiments.cells import Key, Task
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Tables, Work
-from slubook.experiments.workers import Key, Task
 
 FOLDS = 6
 #: Utterances of each source domain that are kept for joint training.

@@ -37,10 +37,10 @@ from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.bench import Bench, Cell
+from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
-from slubook.experiments.workers import Key, Measured, Task
 
 #: What each network takes over from the pretrained one; from scratch, it reads the same characters, no more.
 MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "transfer_names": MOVABLE}

@@ -18,7 +18,7 @@ from slubook.evaluation.intervals import Interval
 __all__ = ["Senses", "losses", "rates", "reductions", "senses", "stages"]
 
 _READER = {
-    "letters": Box(0, 5.6, 0.0, "letters", "a vector for any word, from its letters"),
+    "characters": Box(0, 5.6, 0.0, "letters", "a vector for any word, from its letters"),
     "forwards": Box(0, 2.7, 2.3, "LSTM →", "has read what stands before a word"),
     "backwards": Box(2.9, 5.6, 2.3, "← LSTM", "has read what stands behind a word"),
 }
@@ -30,7 +30,7 @@ _NETWORK = {
     "slots": Box(0, 4.8, 9.2, "slots", "a bi-LSTM and a score for each tag"),
     "intent": Box(5.2, 10, 9.2, "intent", "a bi-LSTM and a score for each intent"),
 }
-_ABOVE = (("letters", "forwards"), ("letters", "backwards"), ("forwards", "mix"), ("backwards", "mix"),
+_ABOVE = (("characters", "forwards"), ("characters", "backwards"), ("forwards", "mix"), ("backwards", "mix"),
           ("mix", "common"), ("words", "common"), ("common", "slots"), ("common", "intent"))  # fmt: skip
 _TEXT, _LABELS, _ABSENT = "learned from text alone", "learned from annotations", "not part of it"
 _KINDS = {_TEXT: PALETTE[0], _LABELS: PALETTE[2], _ABSENT: PALETTE[6]}
@@ -38,9 +38,9 @@ _AROUND = ((2.8, -0.8, "<i>book a table</i>"), (8.05, 3.9, "<i>book a table</i>"
 _DIAGRAM = Diagram(_READER | _GUESS | _NETWORK, _ABOVE, _AROUND, _KINDS)
 
 
-def _stage(button: str, caption: str, lstm: float, letters: float) -> Stage:
-    """Returns a stage with annotations; ``lstm`` and ``letters`` say how the language model's two layers are filled."""
-    looks = {"letters": (_TEXT, letters), "forwards": (_TEXT, lstm), "backwards": (_TEXT, lstm)}
+def _stage(button: str, caption: str, lstm: float, characters: float) -> Stage:
+    """Returns a stage with annotations, with the fill of the language model's two layers."""
+    looks = {"characters": (_TEXT, characters), "forwards": (_TEXT, lstm), "backwards": (_TEXT, lstm)}
     return Stage(button, caption, looks | {"guess": (_ABSENT, STILL)} | dict.fromkeys(_NETWORK, (_LABELS, LEARNS)))
 
 

@@ -94,7 +94,7 @@ def data_list(as_json: JsonFlag = False) -> None:
 @data.command("fetch")
 def data_fetch(
     names: Names = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Take sources of unknown checksum, and note it.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Accept sources of unknown checksum, and record it.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Download public corpora from their official addresses, or check those of the mirror; what is here is kept.

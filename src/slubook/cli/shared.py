@@ -30,8 +30,8 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except (ValueError, RuntimeError, OSError) as error:
+            from slubook.experiments.cells import CellsFailed
             from slubook.experiments.records import RecordsError
-            from slubook.experiments.workers import CellsFailed
             from slubook.files import KeptError
 
             if isinstance(error, DownloadError | CellsFailed):

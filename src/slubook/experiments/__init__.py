@@ -1,1 +1,1 @@
-"""One file a chapter: a protocol that yields records."""
+"""What every experiment shares: the table of experiments, options, the runner, records, stamps, tuning."""

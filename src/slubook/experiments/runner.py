@@ -19,12 +19,11 @@ from typing import Any
 from tqdm import tqdm
 
 from slubook.corpora.errors import CorpusError
-from slubook.experiments.cells import CellStore
+from slubook.experiments.cells import CellsFailed, CellStore, Key, Task, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.stamps import add_origins, config_hash, stamp
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.workers import CellsFailed, Key, Task, measure
 from slubook.files import one_at_a_time
 from slubook.profiles import cache_dir
 
@@ -176,7 +175,8 @@ def run_cells(identity: Identity, work: Work, options: Options, began: float | N
     """
     began, out, store = began or time.time(), options.out, identity.store()
     known = load_earlier(out, identity)
-    missing = [key for key in work.keys if key not in _carried(known, work, store)]
+    carried = _carried(known, work.tests)
+    missing = [key for key in work.keys if key not in carried]
     before = {key for key in missing if store.has(key)}
     errors = measure(missing, work.task, store, options, identity.experiment)
     with one_at_a_time(out) if out else nullcontext():
@@ -199,13 +199,12 @@ def _collected(
     before: Set[Key],
 ) -> Results:
     """The results of all cells that are in a file or in the store; ``before`` were in the store before this call."""
-    rows, tables = _carried(known, work, store), known.tables if known else {}
-    origins = _origins(known, len(rows))
+    rows, tables = _carried(known, work.tests), known.tables if known else {}
     contents = {key: content for key in work.keys if key not in rows and (content := store.get(key))}
     rows |= {key: [Row.from_json(row, work.tests) for row in content["rows"]] for key, content in contents.items()}
     done = [key for key in dict.fromkeys([*work.keys, *rows]) if key in rows]
     every = [row for key in done for row in rows[key]]
-    origins = add_origins(origins, contents.values())
+    origins = add_origins(tables.get("origins", ()), contents.values())
     counts = {"done": len(done), "planned": max(tables.get("cells", {}).get("planned", 0), len({*work.keys, *done}))}
     sittings = list(tables.get("sittings", []))
     if now := len(contents.keys() - before):
@@ -232,20 +231,10 @@ def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
     return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
 
 
-def _carried(known: Results | None, work: Work, store: CellStore) -> dict[Key, list[Row]]:
-    """The cells of a results file. One that does not tell where they are from gives way to the store."""
+def _carried(known: Results | None, tests: Mapping[str, Test]) -> dict[Key, list[Row]]:
+    """The cells of a results file, with the slices that their tests have today."""
     cells: dict[Key, list[Row]] = {}
     for row in known.rows if known else ():
-        row = replace(row, slices={**row.slices, **work.tests[row.skill].slices})
+        row = replace(row, slices={**row.slices, **tests[row.skill].slices})
         cells.setdefault((row.skill, row.size, row.seed), []).append(row)
-    if known and "origins" not in known.tables:
-        return {key: rows for key, rows in cells.items() if key not in work.keys or not store.has(key)}
     return cells
-
-
-def _origins(known: Results | None, cells: int) -> list[dict[str, Any]]:
-    """Where the cells of a results file were measured; by its stamp, if it has no better account."""
-    if known is None or not cells:
-        return []
-    one = {"hardware": known.stamp["hardware"], "vectors": {}, "cells": cells, "cell_s": 0.0}
-    return known.tables.get("origins", [one])

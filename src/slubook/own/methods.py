@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slubook.ch1_skills.dnn import DNNConfig
-from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
-from slubook.ch1_skills.maxent_file import load_maxent, save_maxent
+from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF, load_maxent, save_maxent
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import MOVABLE
 from slubook.ch2_transfer.protocol import TransferSettings
