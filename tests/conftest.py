@@ -36,17 +36,6 @@ _TEMPLATES = [
 ]
 
 
-@pytest.fixture
-def public():
-    """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
-
-    def need(source: str) -> None:
-        if not download.available(source):
-            pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
-
-    return need
-
-
 @pytest.fixture(scope="session")
 def toy_skill() -> list[Utterance]:
     """Sixty utterances of a shopping list, three intents, two slot types: small enough to learn in a second."""
