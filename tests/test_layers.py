@@ -137,6 +137,15 @@ def test_public_functions_have_docstrings(module):
     assert not undocumented(tree.body)
 
 
+def test_classes_have_names_of_their_own():
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    assert not {name: modules for name, modules in places.items() if len(modules) > 1}
+
+
 # What means something on one machine only; written, here and below, so that this file can be searched, too.
 TRACES = re.compile(
     r"(?<![\w.~}])/(?:work|tmp|root|home|Users)/\w|\b(?:pypi|pythonhosted|npmjs)\.(?:org|com)|\bdeb\.debian\b|"

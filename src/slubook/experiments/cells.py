@@ -5,7 +5,6 @@ A finished cell is a small file, so that a run that was stopped resumes from it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
-from slubook.experiments.stamps import canonical, hardware, peak_memory_mb
+from slubook.experiments.stamps import config_hash, hardware, peak_memory_mb
 from slubook.files import write_atomically
 from slubook.profiles import seed_everything, stable_hash
 
@@ -57,28 +56,17 @@ class CellsFailed(RuntimeError):
 
     def __init__(self, errors: Mapping[Key, str]) -> None:
         self.errors = dict(errors)
-        lines = [f"{skill}, size {size}, seed {seed}: {error}" for (skill, size, seed), error in errors.items()]
-        super().__init__(
-            "\n".join([f"{len(lines)} cells failed, the others are kept; run again to try those:", *lines])
-        )
+        first = f"{len(errors)} cells failed, the others are kept; run again to try those:"
+        lines = (f"{skill}, size {size}, seed {seed}: {error}" for (skill, size, seed), error in errors.items())
+        super().__init__("\n".join([first, *lines]))
 
 
 def measure(
     keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, options: Options, name: str
 ) -> dict[Key, str]:
-    """Measures the cells that the store lacks and keeps each as soon as it is there.
+    """Measures the cells that the store lacks, and keeps each as soon as it is there.
 
-    A cell that fails does not hold up the others.
-
-    Args:
-        keys: cells, in order.
-        task: what to run for one of them.
-        store: where they are kept.
-        options: processes, time, backend.
-        name: for the progress bar.
-
-    Returns:
-        What went wrong, by key.
+    A cell that fails does not hold up the others; returns what went wrong, by key. The bar is called ``name``.
     """
     todo, errors = [key for key in keys if not store.has(key)], {}
 
@@ -109,7 +97,7 @@ def measure(
 def _measure_one(
     key: Key, function: Callable, arguments: tuple[Any, ...], until: float
 ) -> tuple[Key, dict[str, Any] | None, str]:
-    """One cell, where it is measured: its content, or what went wrong, or neither when time is up."""
+    """Measures one cell; returns its content, or what went wrong, or neither when time is up."""
     if time.time() > until:
         return key, None, ""
     start = time.perf_counter()
@@ -148,13 +136,9 @@ class CellStore:
         readable = re.sub(r"[^\w.-]+", "-", "_".join(map(str, key)))[:120]
         return self.folder / f"{readable}-{stable_hash(*key):08x}.json"
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            cell = json.loads(path.read_text(encoding="utf-8"))
-            whole = cell["sha256"] == hashlib.sha256(canonical(cell["content"]).encode()).hexdigest()
-            return cell if whole and cell["fingerprint"] == self.fingerprint else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def _file(self, key: Sequence[object], content: Any) -> dict[str, Any]:
+        names = [str(part) for part in key]
+        return {"key": names, "fingerprint": self.fingerprint, "sha256": config_hash(content), "content": content}
 
     def has(self, key: Sequence[object]) -> bool:
         """Tells whether the cell is there and whole."""
@@ -162,12 +146,13 @@ class CellStore:
 
     def get(self, key: Sequence[object]) -> Any | None:
         """Returns the content of a finished cell, or ``None``."""
-        cell = self._read(self._path(key))
-        return cell["content"] if cell and cell["key"] == [str(part) for part in key] else None
+        try:
+            cell = json.loads(self._path(key).read_text(encoding="utf-8"))
+            return cell["content"] if cell == self._file(key, cell["content"]) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def put(self, key: Sequence[object], content: Any) -> None:
         """Keeps the content of a finished cell, anything that JSON can hold."""
-        content = json.loads(json.dumps(content))
-        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-        cell = {"key": [str(part) for part in key], "fingerprint": self.fingerprint, "sha256": digest}
-        write_atomically(self._path(key), json.dumps({**cell, "content": content}, ensure_ascii=False))
+        cell = self._file(key, json.loads(json.dumps(content)))
+        write_atomically(self._path(key), json.dumps(cell, ensure_ascii=False))

@@ -21,9 +21,9 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of a configuration that JSON can hold, the same for every order of its keys."""
-    return hashlib.sha256(canonical(dict(config)).encode()).hexdigest()
+def config_hash(config: Any) -> str:
+    """Returns the SHA-256 of a configuration, or anything that JSON can hold, the same for every order of its keys."""
+    return hashlib.sha256(canonical(config).encode()).hexdigest()
 
 
 def hardware() -> dict[str, Any]:
