@@ -36,17 +36,6 @@ _TEMPLATES = [
 ]
 
 
-@pytest.fixture
-def public():
-    """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
-
-    def need(source: str) -> None:
-        if not download.available(source):
-            pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
-
-    return need
-
-
 @pytest.fixture(scope="session")
 def toy_skill() -> list[Utterance]:
     """Sixty utterances of a shopping list, three intents, two slot types: small enough to learn in a second."""
@@ -121,3 +110,14 @@ def tiny(tmp_path, monkeypatch) -> Tiny:
     slower = replace(scratch, rate=0.6)
     settings = TransferSettings(scratch=scratch, transfer=slower, transfer_names=slower, pretraining=source)
     return Tiny([path], settings, tmp_path / "out.json")
+
+
+@pytest.fixture
+def public():
+    """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
+
+    def need(source: str) -> None:
+        if not download.available(source):
+            pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
+
+    return need

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from slubook.ch3_elmol.benchmark import MODELS, PRETRAINED
+from slubook.ch3_elmol.benchmark import INPUTS, MODELS
 from slubook.ch3_elmol.reported import (
     COLUMNS,
     Reported,
@@ -111,6 +111,6 @@ def test_what_all_seeds_miss_and_what_some_do(results):
 
 def test_every_model_has_a_label_and_says_what_was_pretrained(results):
     assert list(EXPERIMENTS["benchmark"].methods) == list(MODELS)
-    assert set(PRETRAINED) == {"dnn_pool", "fasttext_pool", "elmol"}
+    assert set(INPUTS) == {"dnn_pool", "fasttext_pool", "elmol"}
     over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
     assert measured_line(over, "elmol", "ELMoL")["pretrained input"] == "language model of requests"

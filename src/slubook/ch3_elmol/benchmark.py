@@ -55,11 +55,7 @@ from slubook.experiments.runner import Work
 from slubook.experiments.tuning import Changes, changed
 
 #: What the pretrained input of a model is, for the page.
-PRETRAINED = {
-    "elmol": "language model of requests",
-    "dnn_pool": "vectors of requests",
-    "fasttext_pool": "vectors of requests",
-}
+INPUTS = dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests") | {"elmol": "language model of requests"}
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
 #: Epochs of FastText, by profile: in full, the best of those tried for chapter 3 on dev sets there.
 EPOCHS = {"full": 45, "quick": SMALL_EPOCHS}

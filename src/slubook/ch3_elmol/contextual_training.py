@@ -177,7 +177,7 @@ def kept_contextual(
 ) -> ContextPretrained:
     """Returns the pretrained network ``name`` over an embedding: the one that is kept if all was the same.
 
-    Its ``about`` also says at which progress each layer of the embedding was unfrozen (``unfrozen``).
+    Its ``about`` also has the progress at which each layer of the embedding was unfrozen (``unfrozen``).
 
     Args:
         name, domains, embedding, config, unfreezing, seed: as for :func:`pretrain_contextual`.

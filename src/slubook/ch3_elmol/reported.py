@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from slubook.book.pages import error
-from slubook.ch3_elmol.benchmark import PRETRAINED
+from slubook.ch3_elmol.benchmark import INPUTS
 from slubook.evaluation.intervals import Interval
 from slubook.experiments.records import Results
 from slubook.profiles import BENCHMARKS
@@ -79,7 +79,7 @@ def measured_line(results: Results, method: str, name: str) -> dict[str, str]:
     return {
         "model": f"<b>{name}</b>",
         **{column: accuracy(results, method, figure).percent() for figure, column in COLUMNS.items()},
-        "pretrained input": PRETRAINED.get(method, "nothing"),
+        "pretrained input": INPUTS.get(method, "nothing"),
         "from": f"here, seeds: {len(rows)}",
     }
 

@@ -138,8 +138,7 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     texts = texts_of(chosen, settings, device)
     kinds = list(dict.fromkeys(HOW[other.method].embedding for other in tried.values()))
     reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
-    schedules: dict[str, tuple[str, UnfreezingConfig]] = {}
-    variants: dict[str, str] = {}
+    schedules, variants = dict[str, tuple[str, UnfreezingConfig]](), dict[str, str]()
     for name, other in tried.items():
         kind, usual, _ = HOW[other.method]
         how = other.source or usual
@@ -184,8 +183,7 @@ def benchmark_errors(cells: Sequence[TrialCell], inputs: benchmark.PoolInputs) -
     seed_everything(cell.seed, threads=1)
     vectors, reader = inputs.load()
     model = DNN(vectors.table, cell.config) if cell.trial.method == "dnn_pool" else cell.config.over(reader)
-    train, dev, seed = cell.draw
-    return [dev_error(model.fit(train, dev, seed), dev)]
+    return [dev_error(model.fit(*cell.draw), cell.draw[1])]
 
 
 def benchmark_ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
