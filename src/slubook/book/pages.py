@@ -14,7 +14,7 @@ import pandas as pd
 
 from slubook.book import ledger
 from slubook.book.claims import OfTable
-from slubook.book.ledger import published as published  # pages take it from here
+from slubook.book.measured import published as published  # pages take it from here
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
 
