@@ -234,6 +234,12 @@ def show_n(row: Assessed) -> str:
     return f"{n} {counts}" if n and counts != "skills" else n
 
 
+def wins(comparison: Comparison) -> str:
+    """Says in how many skills the proposal is better, and in how many it is as good."""
+    tied = f", {comparison.ties} tied" if comparison.ties else ""
+    return f"{comparison.wins} of {comparison.n_skills}{tied}"
+
+
 def show_by_corpus(row: Assessed) -> str:
     """Formats how much a figure hangs on its corpora; empty where that is not computed."""
     if (by := row.by_corpus) is None:

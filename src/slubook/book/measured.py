@@ -1,7 +1,7 @@
 """Measures what a claim asks of its results file, and keeps the figures in the cache.
 
-A bootstrap takes seconds, and the ledger has dozens. A kept figure is found again by the bytes of the results file, what
-is asked of them, and the code that computes it; so nothing kept outlives a change of any of these.
+A bootstrap takes seconds, and the ledger has dozens. A kept figure is found again by the bytes of the results file,
+what is asked of them, and the code that computes it; so nothing kept outlives a change of any of these.
 """
 
 from __future__ import annotations
