@@ -12,6 +12,7 @@ from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import Settings
 from slubook.ch2_transfer.transfer import Recipe
+from slubook.corpora import download
 from slubook.corpora.utterance import Slot, Utterance
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results
@@ -109,3 +110,14 @@ def tiny(tmp_path, monkeypatch) -> Tiny:
     slower = replace(scratch, rate=0.6)
     settings = Settings(scratch=scratch, transfer=slower, transfer_names=slower, pretraining=source)
     return Tiny([path], settings, tmp_path / "out.json")
+
+
+@pytest.fixture
+def public():
+    """``public(source)`` skips the test where that source is neither in the mirror nor in the cache."""
+
+    def need(source: str) -> None:
+        if not download.available(source):
+            pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
+
+    return need

@@ -17,8 +17,6 @@ RESULTS = ROOT / "results"
 CLAIMS = ROOT / "book" / "claims.yml"
 BENCHMARKS = ROOT / "book" / "published_benchmarks.yml"
 
-PROFILES = ("quick", "full")
-
 
 def cache_dir() -> Path:
     """Returns the folder for downloads and pretrained vectors: ``SLUBOOK_CACHE`` or the platform's cache folder."""

@@ -18,11 +18,12 @@ from slubook.corpora.errors import CorpusError
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.runner import run
+from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
 from slubook.serving import protocol as serving
 from slubook.serving.packed import PackedSkill
 from slubook.serving.packing import copy_of, pack
-from slubook.serving.protocol import METHODS, PAIRS, byte_table
+from slubook.serving.protocol import PAIRS, byte_table
 from slubook.serving.traffic import percentiles
 
 SETTINGS = DNNConfig(
@@ -42,7 +43,8 @@ def small_plan(toy_skill, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
         table.save(table_folder("toy"))
-        yield serving.Plan([compared], [served], VectorTable.load(table_folder("toy")), size=9)
+        patch.setattr(serving, "SIZE", 9)
+        yield [compared], [served], VectorTable.load(table_folder("toy"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def results(small_plan, tmp_path_factory) -> Results:
     out = tmp_path_factory.mktemp("results") / "serving.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
-        patch.setattr(serving, "plan", lambda profile: small_plan)
+        patch.setattr(serving, "skills_and_table", lambda profile: small_plan)
         options = Options(seeds=2, jobs=1, out=out)
         run("serving", options, SETTINGS)
         patch.setattr(serving, "measure_cell", None)  # a second run trains nothing
@@ -64,10 +66,10 @@ def results(small_plan, tmp_path_factory) -> Results:
 
 
 def test_every_method_is_measured_on_the_same_draws(results):
-    assert set(results.methods) == set(METHODS)
+    assert set(results.methods) == set(EXPERIMENTS["serving"].methods)
     assert {(r.skill, r.size, r.seed) for r in results.rows} == {("toy/a", 9, 0), ("toy/a", 9, 1)}
-    assert len(results.rows) == 2 * len(METHODS)
-    assert {method for pair in PAIRS for method in pair} == set(METHODS)
+    assert len(results.rows) == 2 * len(EXPERIMENTS["serving"].methods)
+    assert {method for pair in PAIRS for method in pair} == set(EXPERIMENTS["serving"].methods)
 
 
 def test_what_the_ledger_reads_is_there(results):
@@ -96,7 +98,7 @@ def test_options_without_meaning_are_refused(option, given):
 def test_sizes_tell_private_from_shared(results, small_plan):
     size = {r.method: r.bytes for r in results.rows if r.seed == 0}
     assert size["packed_4"] < size["packed"] < size["packed_8"] < size["shared_local"]
-    assert size["private_full"] - size["generic_only"] == small_plan.table.nbytes
+    assert size["private_full"] - size["generic_only"] == small_plan[2].nbytes
     assert size["shared_local"] == size["local_only"]
 
 
@@ -119,7 +121,7 @@ def test_a_wrong_answer_would_be_noticed(small_plan, toy_skill, monkeypatch):
     other = _blob(small_plan, [replace(u, intent=f"Not{u.intent}") for u in toy_skill])
     monkeypatch.setattr(serving, "copy_of", lambda blob, rng: other)
     scale = serving.Scale(copies=2, capacity=10**6, requests=3, seeds=1)
-    measured = serving.serve_copies({"toy/a": blob}, [small_plan.compared[0]], small_plan.table, scale)
+    measured = serving.serve_copies({"toy/a": blob}, [small_plan[0][0]], small_plan[2], scale)
     assert measured["wrong"] == 2 + 3 + 3
 
 
@@ -129,14 +131,14 @@ def test_the_store_is_deleted_and_needs_room(results, small_plan, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     scale = serving.Scale(copies=2, capacity=1, requests=1, seeds=1)
     with pytest.raises(KeptError, match="SLUBOOK_CACHE"):
-        serving.serve_copies({"a": b"12345678"}, [], small_plan.table, scale)
+        serving.serve_copies({"a": b"12345678"}, [], small_plan[2], scale)
     assert list(home.iterdir()) == []
 
 
 def test_bytes_are_exact(results, small_plan, toy_skill):
     blob = _blob(small_plan, toy_skill)
-    measured = byte_table({"a": blob, "b": blob}, [4000, 5000], small_plan.table, 10)
-    skill, total, table = measured["skill"], measured["total"], small_plan.table
+    measured = byte_table({"a": blob, "b": blob}, [4000, 5000], small_plan[2], 10)
+    skill, total, table = measured["skill"], measured["total"], small_plan[2]
     assert skill["packed"] == len(blob) == sum(skill["parts"].values())
     assert skill["float32"] == 4500
     assert total["shared"] == table.nbytes + 10 * len(blob)
@@ -154,9 +156,9 @@ def test_copies_answer_alike_and_share_hardly_a_byte(small_plan, toy_skill):
     assert len({blob, *copies}) == 7
     assert copies[3] == copy_of(blob, np.random.default_rng(3))
     texts = [u.text for u in toy_skill] + ["", "zebras"]
-    original = PackedSkill(blob, small_plan.table).predict(texts)
+    original = PackedSkill(blob, small_plan[2]).predict(texts)
     for copy in copies:
-        said = PackedSkill(copy, small_plan.table).predict(texts)
+        said = PackedSkill(copy, small_plan[2]).predict(texts)
         assert [(p.intent, p.slots) for p in said] == [(p.intent, p.slots) for p in original]
         np.testing.assert_allclose([p.confidence for p in said], [p.confidence for p in original], atol=1e-5)
 
@@ -165,7 +167,7 @@ def test_where_the_correction_stands(small_plan, toy_skill):
     width = {"projected": 6, "generic": 8, "none": 0}
     for correction, columns in width.items():
         config = replace(SETTINGS, network=replace(SETTINGS.network, correction=correction))
-        model = DNN(small_plan.table, config).fit(toy_skill[:40], toy_skill[40:], seed=1)
+        model = DNN(small_plan[2], config).fit(toy_skill[:40], toy_skill[40:], seed=1)
         assert model.network.local.shape[2] == columns
         before = model.predict(["throw rice out of my basket"])
         model.network.local.data += 3.0
@@ -179,5 +181,5 @@ def test_percentiles():
 
 
 def _blob(small_plan, utterances) -> bytes:
-    model = fit_together({"m": small_plan.table}, utterances[:40], utterances[40:], 0, SETTINGS)["m"]
-    return pack(model.network, model.encoder, small_plan.table)
+    model = fit_together({"m": small_plan[2]}, utterances[:40], utterances[40:], 0, SETTINGS)["m"]
+    return pack(model.network, model.encoder, small_plan[2])

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from slubook.cli.shared import JsonFlag, print_json
 from slubook.experiments.table import EXPERIMENTS, PLANNED
 
-BACKENDS = ("loky", "dask")
 #: Experiments that a user's own file is nothing for, and those for which a GPU is worth while.
 NOT_CORPUS = [name for name, about in EXPERIMENTS.items() if about.not_corpus]
 ON_DEVICE = [name for name, about in EXPERIMENTS.items() if about.language_model]
@@ -22,8 +22,8 @@ ON_DEVICE = [name for name, about in EXPERIMENTS.items() if about.language_model
 
 def chapters() -> str:
     """Returns the experiments of each chapter, for the help."""
-    of = {chapter: [n for n, e in EXPERIMENTS.items() if e.chapter == chapter] for chapter in range(1, 4)}
-    return " ".join(f"Chapter {chapter}: {', '.join(names)}." for chapter, names in of.items())
+    grouped = groupby(EXPERIMENTS.values(), key=lambda about: about.chapter)
+    return " ".join(f"Chapter {chapter}: {', '.join(e.name for e in own)}." for chapter, own in grouped)
 
 
 def device_for(experiment: str, device: str) -> str:
@@ -44,12 +44,9 @@ def device_for(experiment: str, device: str) -> str:
 
 
 def run(
-    experiment: Annotated[
-        str,
-        typer.Argument(help=f"{chapters()} Not written yet: {', '.join(PLANNED)}."),
-    ],
+    experiment: Annotated[str, typer.Argument(help=f"{chapters()} Not written yet: {', '.join(PLANNED)}.")],
     profile: Annotated[
-        str, typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
+        Literal["quick", "full"], typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
     ] = "quick",
     corpus: Annotated[
         list[Path] | None,
@@ -57,7 +54,7 @@ def run(
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
-    backend: Annotated[str, typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
+    backend: Annotated[Literal["loky", "dask"], typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     device: Annotated[
         str, typer.Option(help=f"auto, cpu or cuda: for language models ({', '.join(ON_DEVICE)}).")
@@ -67,7 +64,7 @@ def run(
         float | None, typer.Option(min=0, help="Begin no cell after that long; run again to resume.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Decimals, ICER, SER and costs as well: 150 columns.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects instead of a table.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment by its protocol and print its table; a run that was stopped resumes.
 
@@ -79,17 +76,12 @@ def run(
     from slubook.experiments import runner
     from slubook.experiments.options import Options
     from slubook.experiments.report import headlines, summarise, tabulate
-    from slubook.profiles import PROFILES, RESULTS, ROOT
+    from slubook.profiles import RESULTS, ROOT
 
-    for what, given, known in (
-        ("experiment", experiment, (*EXPERIMENTS, *PLANNED)),
-        ("profile", profile, PROFILES),
-        ("backend", backend, BACKENDS),
-    ):
-        if given not in known:
-            raise typer.BadParameter(f"{what} {given!r} is unknown: choose from {', '.join(known)}")
-    if experiment in PLANNED:
-        raise typer.BadParameter(f"experiment {experiment!r} is not part of this version of the book yet")
+    if experiment not in EXPERIMENTS:
+        known = f"is unknown: choose from {', '.join(EXPERIMENTS)}"
+        why = "is not part of this version of the book yet" if experiment in PLANNED else known
+        raise typer.BadParameter(f"experiment {experiment!r} {why}")
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
     found = device_for(experiment, device)
@@ -102,8 +94,7 @@ def run(
         results = runner.run(experiment, options)
     lines, figures = summarise(results), headlines(results)
     if as_json:
-        found = [*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())]
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json([*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())])
     else:
         Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
         for name, (point, low, high) in figures.items():

@@ -34,7 +34,7 @@ class Measured:
 
     Attributes:
         rows: one a method.
-        vectors: the word vectors beneath them: name → :attr:`slubook.ch1_skills.vectors.VectorTable.stamp`.
+        vectors: the word vectors that they read: name → stamp.
         more: what else is kept with the cell, as JSON can hold it.
     """
 
@@ -130,20 +130,19 @@ def _measure_one(
     return key, content, ""
 
 
+@dataclass(frozen=True)
 class CellStore:
-    """Finished cells of a long run, one small JSON file each, so that a run that stops goes on where it was.
+    """Finished cells of a long run, one small JSON file each, from which a run that was stopped resumes.
 
     A cell that is half-written, damaged, or of another fingerprint counts as not done and is measured again.
 
-    Args:
+    Attributes:
         folder: where the cells are kept; made when the first is put.
-        fingerprint: what the cells depend on beside their key (protocol, configuration, data); cells
-            put under another one are ignored.
+        fingerprint: what the cells depend on beside their key: protocol, configuration, data.
     """
 
-    def __init__(self, folder: Path, fingerprint: str = "") -> None:
-        self.folder = folder
-        self.fingerprint = fingerprint
+    folder: Path
+    fingerprint: str = ""
 
     def _path(self, key: Sequence[object]) -> Path:
         readable = re.sub(r"[^\w.-]+", "-", "_".join(map(str, key)))[:120]
@@ -158,16 +157,16 @@ class CellStore:
             return None
 
     def has(self, key: Sequence[object]) -> bool:
-        """Whether the cell is there and whole."""
+        """Tells whether the cell is there and whole."""
         return self.get(key) is not None
 
     def get(self, key: Sequence[object]) -> Any | None:
-        """The content of a finished cell, or ``None``."""
+        """Returns the content of a finished cell, or ``None``."""
         cell = self._read(self._path(key))
         return cell["content"] if cell and cell["key"] == [str(part) for part in key] else None
 
     def put(self, key: Sequence[object], content: Any) -> None:
-        """Keep the content (anything that JSON can hold) of a finished cell."""
+        """Keeps the content of a finished cell, anything that JSON can hold."""
         content = json.loads(json.dumps(content))
         digest = hashlib.sha256(canonical(content).encode()).hexdigest()
         cell = {"key": [str(part) for part in key], "fingerprint": self.fingerprint, "sha256": digest}

@@ -165,7 +165,7 @@ class Results:
         skills: Collection[str] | None = None,
         seeds: Collection[int] | None = None,
     ) -> list[Row]:
-        """The rows whose method, size, skill and seed are among those named; ``None`` means any."""
+        """Returns the rows whose method, size, skill and seed are among those named; ``None`` means any."""
         wanted = (("method", methods), ("size", sizes), ("skill", skills), ("seed", seeds))
         return [row for row in self.rows if all(some is None or getattr(row, name) in some for name, some in wanted)]
 
@@ -185,11 +185,11 @@ class Results:
         return list(dict.fromkeys(row.skill for row in self.rows))
 
     def groups(self) -> dict[str, str]:
-        """Which corpus each skill is from, for intervals that respect shared sources."""
+        """Returns the corpus of each skill, for intervals that respect shared sources."""
         return {skill: test.corpus for skill, test in self.tests.items()}
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all, and seal it.
+        """Writes the file whole or not at all, and seals it.
 
         Raises:
             ValueError: when two rows measure the same cell, a row has no test or another truth than its test, lengths
@@ -211,7 +211,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Read a results file and check its seal.
+        """Reads a results file and checks its seal.
 
         Raises:
             FileNotFoundError: when there is none.
@@ -220,14 +220,12 @@ class Results:
         remedy = "move it away, or restore it from version control"
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
-            sealed = body["stamp"].get(SEAL)
-            if sealed != _seal(body):
-                raise RecordsError(
-                    f"{path}: the content does not match its {SEAL}, so it was changed by hand: {remedy}"
-                )
+            if body["stamp"].get(SEAL) != _seal(body):
+                raise RecordsError(f"{path}: the content does not match its {SEAL}, it was changed by hand: {remedy}")
             tests = {name: Test.from_json(test) for name, test in body["tests"].items()}
-            masks = {(s["skill"], s["size"], s["seed"]): s["masks"] for s in body.get("slices", [])}
-            rows = [Row.from_json(_with_slices(row, masks), tests) for row in body["rows"]]
+            masks = {(s["skill"], s["size"], s["seed"]): {"slices": s["masks"]} for s in body.get("slices", [])}
+            cells = ((row["skill"], row["size"], row["seed"]) for row in body["rows"])
+            rows = [Row.from_json(row | masks.get(c, {}), tests) for c, row in zip(cells, body["rows"], strict=True)]
             return cls(body["experiment"], body["stamp"], tests, rows, body["tables"])
         except RecordsError:
             raise
@@ -236,28 +234,20 @@ class Results:
 
 
 def stale(results: Results, protocol_now: int) -> bool:
-    """Whether the results were measured under another protocol number than today's."""
+    """Tells whether the results were measured under another protocol number than today's."""
     return results.stamp.get("protocol") != protocol_now
 
 
-def _cell(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    return row["skill"], row["size"], row["seed"]
-
-
 def _move_slices(rows: Sequence[dict[str, Any]], tests: Mapping[str, Test]) -> list[dict[str, Any]]:
-    """Take the slices out of the rows: one entry a (skill, size, seed) that has any beside those of its test."""
+    """Takes the slices out of the rows: one entry a (skill, size, seed) that has any beside those of its test."""
     masks: dict[tuple[str, int, int], dict[str, str]] = {}
     for row in rows:
         of_test = tests[row["skill"]].slices
         own = {name: mask for name, mask in row.pop("slices", {}).items() if name not in of_test}
-        if masks.setdefault(_cell(row), own) != own:
-            raise ValueError(f"methods of {_cell(row)} have different slices: they were not judged alike")
+        cell = row["skill"], row["size"], row["seed"]
+        if masks.setdefault(cell, own) != own:
+            raise ValueError(f"methods of {cell} have different slices: they were not judged alike")
     return [{"skill": s, "size": n, "seed": k, "masks": own} for (s, n, k), own in masks.items() if own]
-
-
-def _with_slices(row: dict[str, Any], masks: Mapping[tuple[str, int, int], dict[str, str]]) -> dict[str, Any]:
-    """The row with the slices of its cell; files of earlier versions have them in the row."""
-    return {**row, "slices": masks[_cell(row)]} if _cell(row) in masks else row
 
 
 def _seal(body: Mapping[str, Any]) -> str:

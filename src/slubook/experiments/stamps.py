@@ -22,12 +22,12 @@ def canonical(value: Any) -> str:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a configuration that JSON can hold, the same for every order of its keys."""
+    """Returns the SHA-256 of a configuration that JSON can hold, the same for every order of its keys."""
     return hashlib.sha256(canonical(dict(config)).encode()).hexdigest()
 
 
 def hardware() -> dict[str, Any]:
-    """The processor, its cores, the memory, the GPU if torch is in use and sees one, and the software beneath."""
+    """Describes the processor, its cores, the memory, the GPU if torch is in use and sees one, and the software."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
@@ -52,7 +52,7 @@ def _processor() -> str:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process ever held, in MiB; that of its largest finished child if that is more."""
+    """Returns the most memory that this process or one of its finished children ever held, in MiB."""
     if sys.platform == "win32":
         return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
     import resource
@@ -72,17 +72,17 @@ def stamp(
     memory_mb: float | None = None,
     cell_s: float | None = None,
 ) -> dict[str, Any]:
-    """What a reader must know to judge a results file or to repeat it.
+    """Returns what a reader must know to judge a results file or to repeat it.
 
     Args:
         protocol: the experiment's protocol number.
         config: profile and settings, as JSON can hold them.
         data: SHA-256 of each corpus or split by name.
-        seeds: the seeds run.
-        wall_s: seconds from start to end of this call, all workers together counted once.
+        seeds: of the draws.
+        wall_s: seconds from start to end, all workers together counted once.
         threads: processor threads in use.
         memory_mb: peak memory when the caller measured it in its workers; else that of this process.
-        cell_s: seconds of all cells added up, those of earlier sittings included; left out when not known.
+        cell_s: seconds of all cells added up, those of earlier runs included; left out when not known.
     """
     return {
         "version": slubook.__version__,
@@ -100,14 +100,11 @@ def stamp(
 
 
 def add_origins(before: Sequence[Mapping[str, Any]], contents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The distinct machines and word vectors that cells were measured on.
+    """Lists the distinct machines and word vectors that cells were measured on, with their ``cells`` and ``cell_s``.
 
     Args:
-        before: those of earlier sittings.
+        before: those of earlier runs.
         contents: the cells measured since: ``hardware``, ``vectors`` (name → stamp) and ``wall_s`` of each.
-
-    Returns:
-        One object each: ``hardware``, ``vectors``, how many ``cells``, and their seconds together, ``cell_s``.
     """
     found = {canonical([origin["hardware"], origin["vectors"]]): dict(origin) for origin in before}
     for content in contents:

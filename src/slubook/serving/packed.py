@@ -33,15 +33,10 @@ class StoreError(ValueError):
 
 
 class Rows(NamedTuple):
-    """A quantised matrix: row r is ``codes[r] * scales[r]``.
+    """A quantised matrix: row r is ``codes[r] * scales[r]``."""
 
-    Attributes:
-        codes: [..., R, C] int8, or [..., R, ceil(C / 2)] uint8 with two integers a byte.
-        scales: one a row, [..., R, 1], float16.
-    """
-
-    codes: np.ndarray
-    scales: np.ndarray
+    codes: np.ndarray  # [..., R, C] int8, or [..., R, ceil(C / 2)] uint8 with two integers a byte
+    scales: np.ndarray  # [..., R, 1] float16
 
     def decode(self, rows: np.ndarray | slice | Sequence[int] = slice(None)) -> np.ndarray:
         """Returns the ``rows`` (all by default; of the first axis) as float32; at four bits C is rounded up to even."""
@@ -87,10 +82,6 @@ def hashed(features: Iterable[str]) -> np.ndarray:
     return np.array([stable_hash("ngram", feature) for feature in features], np.uint32)
 
 
-#: The weights of a bi-LSTM layer, both directions: w_in [2, I, 4H], w_rec [2, H, 4H], bias [2, 1, 4H].
-Layer = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
 class Decoder:
     """Decodes the tensors of a blob to float32, by name; ``nbytes`` counts those of everything decoded so far."""
 
@@ -113,20 +104,20 @@ class Decoder:
         bias = self(f"{name}.bias")
         return self(name, len(bias)), bias
 
-    def layer(self, name: str) -> Layer:
+    def layer(self, name: str) -> list[np.ndarray]:
         """Returns a bi-LSTM layer with the gates input, forget and output halved, as :func:`bilstm` takes it."""
-        layer = _, w_rec, _ = self(f"{name}.w_in"), self(f"{name}.w_rec"), self(f"{name}.bias")
+        layer = [self(f"{name}.{part}") for part in ("w_in", "w_rec", "bias")]
         for part in layer:
-            part[..., : 3 * w_rec.shape[1]] *= 0.5
+            part[..., : part.shape[-1] // 4 * 3] *= 0.5
         return layer
 
 
-def bilstm(x: np.ndarray, layer: Layer) -> np.ndarray:
+def bilstm(x: np.ndarray, w_in: np.ndarray, w_rec: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Runs a bi-LSTM layer over one utterance, [T, I] → [T, 2H]; each direction may have its own input, [2, T, I].
 
-    As sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, one tanh serves all four gates.
+    As sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, one tanh serves all four gates. w_in: [2, I, 4H]; w_rec: [2, H, 4H]; bias:
+    [2, 1, 4H].
     """
-    w_in, w_rec, bias = layer
     z_in = x @ w_in + bias  # [2, T, 4H]
     z_in[1] = z_in[1, ::-1].copy()
     steps, hidden = z_in.shape[1], w_rec.shape[1]
@@ -192,7 +183,7 @@ class PackedReader:
         states = np.stack([vectors, vectors])  # of both directions, in the order of the text
         mixed = self._mix[0] * states
         for number, (layer, project) in enumerate(self._layers):
-            made = np.stack(np.split(bilstm(states, layer), 2, 1)) @ project
+            made = np.stack(np.split(bilstm(states, *layer), 2, 1)) @ project
             states = made + states if number else made
             mixed = mixed + self._mix[number + 1] * states
         weight, bias = self._context
@@ -272,7 +263,7 @@ class PackedSkill:
         states: list[np.ndarray] = []  # of each layer, [T, 2H]
         for layer in self._layers:
             source = x if not states else states[0] if self._stacked else states[-1]
-            states.append(bilstm(source, layer))
+            states.append(bilstm(source, *layer))
         weight, bias = self._tag_head
         emissions = states[1 if self._stacked else -1] @ weight + bias
         weight, bias = self._intent_head

@@ -50,22 +50,20 @@ from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import add_origins, stamp
-from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
 from slubook.profiles import cache_dir
 from slubook.serving.packed import PackedSkill
 from slubook.serving.packing import BITS, bytes_per_part, copy_of, pack
 from slubook.serving.store import PAGE, append
-from slubook.serving.traffic import answer
 
-METHODS, BASELINE = EXPERIMENTS["serving"].methods, EXPERIMENTS["serving"].baseline
+SIZE = QUICK_SIZE  # training utterances of each skill
 #: Bits of each matrix, of the methods that are packed.
 PACKINGS = {"packed": BITS, "packed_8": dict.fromkeys(BITS, 8), "packed_4": dict.fromkeys(BITS, 4)}
 #: What the chapter compares, (baseline, proposed).
 PAIRS = (
-    *((baseline, "shared_local") for baseline in ("generic_only", "local_only", BASELINE)),
+    *((baseline, "shared_local") for baseline in ("generic_only", "local_only", "private_full")),
     *(("shared_local", packing) for packing in PACKINGS),
-    (BASELINE, "packed"),
+    ("private_full", "packed"),
 )
 
 
@@ -85,35 +83,10 @@ SCALES = {
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run consists of.
+def skills_and_table(profile: str) -> tuple[Sequence[Skill], Sequence[Skill], VectorTable]:
+    """Returns the skills to compare the methods on, those that are only served, and the generic table of both.
 
-    Attributes:
-        compared: skills to compare the methods on, and to serve.
-        served: skills that are only served.
-        table: the generic table, kept in the cache.
-        size: training utterances of each.
-    """
-
-    compared: Sequence[Skill]
-    served: Sequence[Skill]
-    table: VectorTable
-    size: int = QUICK_SIZE
-
-    @property
-    def skills(self) -> dict[str, Skill]:
-        """All skills, by name."""
-        return {s.name: s for s in (*self.compared, *self.served)}
-
-    def keys(self, seeds: int) -> list[Key]:
-        """Returns every cell: the first draw of the skills that are only served, each draw of the others."""
-        drawn = [(s.name, seed) for seed in range(seeds) for s in self.compared]
-        return [(name, self.size, seed) for name, seed in [*((s.name, 0) for s in self.served), *drawn]]
-
-
-def plan(profile: str) -> Plan:
-    """Returns the skills of the profile over the FastText table that chapter 1 trains on its pool, if need be now.
+    It is the FastText table that chapter 1 trains on its pool, if need be now.
 
     Raises:
         CorpusError: when a corpus is missing.
@@ -125,7 +98,7 @@ def plan(profile: str) -> Plan:
         compared, served = quick_skills(), []
         pool = build_pool(QUICK_SOURCES, [u.text for s in compared for u in s.test])
     vectors = SkillVectors(profile, compared, pool, FastTextConfig(), MaskedLMConfig())
-    return Plan(compared, served, vectors.trained("pool", None))
+    return compared, served, vectors.trained("pool", None)
 
 
 def settings_of(kind: str) -> DNNConfig:
@@ -135,7 +108,7 @@ def settings_of(kind: str) -> DNNConfig:
 
 def config_of(kind: str, settings: DNNConfig) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
-    return {"profile": kind, "size": Plan.size, "bits": dict(BITS), **asdict(settings)}
+    return {"profile": kind, "size": SIZE, "bits": dict(BITS), **asdict(settings)}
 
 
 def prepare(options: Options, settings: DNNConfig) -> Serving:
@@ -147,29 +120,27 @@ def prepare(options: Options, settings: DNNConfig) -> Serving:
     asked = {"--minutes": options.until < math.inf, "--backend dask": options.backend != "loky"}
     if refused := [option for option, given in asked.items() if given]:
         raise CorpusError(f"experiment 'serving' runs as a whole, on the book's skills: not {', '.join(refused)}")
-    the_plan, scale = plan(options.profile), replace(SCALES[options.profile], seeds=options.draws)
-    compared, skills = {s.name for s in the_plan.compared}, the_plan.skills
+    compared, served, table = skills_and_table(options.profile)
+    scale, skills = replace(SCALES[options.profile], seeds=options.draws), {s.name: s for s in (*compared, *served)}
+    tests = {s.name: test_of(s) for s in compared}
 
     def task(key: Key) -> Task:
         name, size, seed = key
-        return measure_cell, (skills[name], size, seed, name in compared, the_plan.table.name, settings)
+        return measure_cell, (skills[name], size, seed, name in tests, table.name, settings)
 
-    tests = {s.name: test_of(s) for s in the_plan.compared}
-    data = {name: fingerprint(s) for name, s in skills.items()}
-    data[f"vectors {the_plan.table.name}"] = the_plan.table.stamp
-    return Serving(the_plan.keys(scale.seeds), task, tests, data, plan=the_plan, scale=scale)
+    drawn = [*((s, 0) for s in served), *((s, seed) for seed in range(scale.seeds) for s in compared)]
+    data = {**{name: fingerprint(s) for name, s in skills.items()}, f"vectors {table.name}": table.stamp}
+    return Serving(
+        [(s.name, SIZE, seed) for s, seed in drawn], task, tests, data, skills=skills, table=table, scale=scale
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving(Work):
-    """Networks to train, and the traffic that they serve together.
+    """Networks to train, of ``skills`` over a generic ``table``, and the traffic that they serve together."""
 
-    Attributes:
-        plan: skills and table.
-        scale: how much is served.
-    """
-
-    plan: Plan
+    skills: Mapping[str, Skill]
+    table: VectorTable
     scale: Scale
 
     def measure(self, identity: Identity, options: Options, began: float) -> Results:
@@ -180,18 +151,18 @@ class Serving(Work):
             CellsFailed: when networks could not be trained; the others are kept.
             KeptError: when the disk has no room for the store.
         """
-        earlier, scale, table, out = load_earlier(options.out, identity), self.scale, self.plan.table, options.out
+        earlier, scale, table, out = load_earlier(options.out, identity), self.scale, self.table, options.out
         if earlier and any(earlier.tables["scale"][k] > v for k, v in asdict(scale).items()):
             raise RecordsError(f"{out}: holds a larger run: move it away, or name another folder with --out")
         cells = identity.store()
         if errors := measure(self.keys, self.task, cells, options, identity.experiment):
             raise CellsFailed(errors)
         contents = {key: cells.get(key) for key in self.keys}
-        first = {name: contents[name, self.plan.size, 0] for name in self.plan.skills}
+        first = {name: contents[name, SIZE, 0] for name in self.skills}
         blobs = {name: base64.b64decode(cell["blob"]) for name, cell in first.items()}
         key = ("traffic", *asdict(scale).values())
         if not cells.has(key):
-            cells.put(key, serve_copies(blobs, [*self.plan.skills.values()], table, scale))
+            cells.put(key, serve_copies(blobs, [*self.skills.values()], table, scale))
         rows = [Row.from_json(row, self.tests) for content in contents.values() for row in content["rows"]]
         origins = add_origins((), contents.values())
         tables = {
@@ -256,11 +227,7 @@ def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: Vector
         copies: skills served.
 
     Returns:
-        ``skill`` (means over the originals: its parts, ``packed``, ``float32``, ``words``), ``table``, and
-        ``total`` for that many skills: ``shared`` (one table and all packed skills), ``private_full`` (each with
-        a table of its own, packed heads), ``private_rows`` (the same without the sub-word rows),
-        ``private_small`` (each with the generic vectors of its own words only) and ``private_folded`` (the same,
-        already projected and corrected: rows as wide and as exact as the local ones, and no projection).
+        ``skill`` (means over the originals), ``table``, and ``total`` for that many skills.
     """
     parts = [bytes_per_part(blob) for blob in blobs.values()]
     mean = {part: float(np.mean([p[part] for p in parts])) for part in parts[0]}
@@ -274,10 +241,11 @@ def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: Vector
             "bytes": table.nbytes, "per_skill": table.nbytes / copies,
         },
         "total": {
-            "shared": table.nbytes + copies * packed,
-            "private_full": copies * (table.nbytes + heads),
-            "private_rows": copies * (len(table.index) * row + heads),
-            "private_small": copies * (words * row + heads),
+            "shared": table.nbytes + copies * packed,  # one table and all packed skills
+            "private_full": copies * (table.nbytes + heads),  # each with a table of its own, packed heads
+            "private_rows": copies * (len(table.index) * row + heads),  # the same without the sub-word rows
+            "private_small": copies * (words * row + heads),  # each with the generic vectors of its own words only
+            # the same, already projected and corrected: rows as wide and exact as the local ones, and no projection
             "private_folded": copies * (packed - mean["project"]),
         },
     }  # fmt: skip
@@ -306,7 +274,7 @@ def serve_copies(
     dialogues = {}
     for skill in skills:
         said = PackedSkill(blobs[skill.name], table).predict(texts := [u.text for u in skill.test])
-        dialogues[skill.name] = [(text, answer(p.intent, p.slots)) for text, p in zip(texts, said, strict=True)]
+        dialogues[skill.name] = [(text, (p.intent, p.slots)) for text, p in zip(texts, said, strict=True)]
     order = (list(blobs)[k % len(blobs)] for k in tqdm(range(scale.copies), "copies", unit="skill", mininterval=1.0))
     copies = ((f"{name}#{k}", copy_of(blobs[name], np.random.default_rng(k))) for k, name in enumerate(order))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

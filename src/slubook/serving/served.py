@@ -79,17 +79,11 @@ def no_vectors(dim: int) -> VectorTable:
 
 @dataclass
 class Served:
-    """A model that answers from its pack.
+    """A model that answers from its pack."""
 
-    Attributes:
-        train: returns the network's model for a training set, a dev set and a seed.
-        table: the generic table that it is packed over.
-        blob: the packed skill.
-    """
-
-    train: Callable[[Sequence[Utterance], Sequence[Utterance], int], DNN]
-    table: VectorTable
-    blob: bytes = b""
+    train: Callable[[Sequence[Utterance], Sequence[Utterance], int], DNN]  # of a training set, a dev set and a seed
+    table: VectorTable  # the generic table that it is packed over
+    blob: bytes = b""  # the packed skill
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
         """Trains a network for one skill, then packs it.

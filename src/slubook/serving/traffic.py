@@ -30,8 +30,8 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.serving.store import DATA, SkillStore
 
 WATCHED = 50  # requests between two looks at the resident memory
-#: What users say to each original skill, and what it answers, as :func:`answer` writes it.
-Dialogues = Mapping[str, Sequence[tuple[str, str]]]
+#: What users say to each original skill, and what it answers: intent and slots, as JSON has them.
+Dialogues = Mapping[str, Sequence[tuple[str, list]]]
 
 
 def serve(store: str, table: str, dialogues: Dialogues, capacity: int, requests: int, seed: int = 0) -> dict[str, Any]:
@@ -62,7 +62,9 @@ def serve(store: str, table: str, dialogues: Dialogues, capacity: int, requests:
         }
         for phase, skills in draws.items():
             opened.clear()
-            dropped = phase == "first" and drop_cache(Path(store) / DATA)
+            if dropped := phase == "first" and hasattr(os, "posix_fadvise"):
+                with open(Path(store) / DATA, "rb") as file:  # asks the system to drop it from the page cache
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             read = disk_bytes()
             measured = measure(opened, [names[k] for k in skills], dialogues, rng, phase)
             wrong += measured.pop("wrong")
@@ -75,10 +77,8 @@ def measure(
     store: SkillStore, names: Sequence[str], dialogues: Dialogues, rng: np.random.Generator, phase: str
 ) -> dict[str, Any]:
     """Sends one request to each of ``names``, in order, and times it; answers are checked after the clock stops."""
-    seconds, warm = np.empty(len(names)), np.empty(len(names), bool)
-    which = rng.random(len(names))
-    wrong = peak = 0
-    process, start = psutil.Process(), time.perf_counter()
+    seconds, warm, which = np.empty(len(names)), np.empty(len(names), bool), rng.random(len(names))
+    process, start, wrong, peak = psutil.Process(), time.perf_counter(), 0, 0
     for i, name in enumerate(tqdm(names, desc=phase, unit="request", mininterval=1.0)):
         said_to_it = dialogues[name.rpartition("#")[0]]
         text, expected = said_to_it[int(which[i] * len(said_to_it))]
@@ -86,7 +86,7 @@ def measure(
         said = store.skill(name).predict([text])[0]
         seconds[i] = time.perf_counter() - begun
         warm[i] = store.hits > hits
-        wrong += answer(said.intent, said.slots) != expected
+        wrong += [said.intent, [*map(list, said.slots)]] != expected
         if i % WATCHED == 0:
             peak = max(peak, process.memory_info().rss)
     return {
@@ -100,11 +100,6 @@ def measure(
         "peak_resident": peak,
         "wrong": wrong,
     }
-
-
-def answer(intent: str, slots: Sequence[tuple[str, int, int]]) -> str:
-    """Returns an answer in one line, to be compared."""
-    return json.dumps([intent, *map(list, slots)], ensure_ascii=False)
 
 
 def percentiles(seconds: np.ndarray) -> dict[str, float] | None:
@@ -131,15 +126,6 @@ def memory(table: VectorTable, folder: Path, store: SkillStore) -> dict[str, Any
         found["proportional"] = full.pss
         found["table"] = {"bytes": table.nbytes, "resident": resident, "proportional": proportional}
     return {**found, "open_skills": store.open_bytes, "opened": len(store.opened)}
-
-
-def drop_cache(path: Path) -> bool:
-    """Asks the system to drop a file from its page cache; returns whether it could be asked."""
-    if not hasattr(os, "posix_fadvise"):
-        return False
-    with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return True
 
 
 def disk_bytes() -> int:
