@@ -16,7 +16,7 @@ BLOCK = re.compile(r"(?<=<!-- measured: begin -->\n).*?(?=<!-- measured: end -->
 
 
 def measured() -> str:
-    """The headline claims that were measured, as a table in Markdown; then their controls, and what was not measured."""
+    """The headline claims that were measured, as a table in Markdown; then the controls in view."""
     rows = ledger.assess(load_claims()[1], progress=False)
     heads = [head for head, _ in ledger.in_view(rows) if head.interval is not None]
     lines = ["| the claim | claimed | measured | verdict | because |", "|---|---|---|---|---|"]

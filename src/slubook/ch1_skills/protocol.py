@@ -1,6 +1,6 @@
 """Chapter 1's experiment: MaxEnt-CRF against DNN on many skills with little data.
 
-Protocol (the second one. It was decided before any of its own test figures was looked at, but those of the first, on the
+Protocol (the second. It was decided before any of its own test figures was looked at, but those of the first, on the
 same test sets, were known. Raise its number in the table when its meaning changes):
 
 - *Skills*: services, scenarios and domains of public corpora (quick: embedded ones; ``--corpus``: each domain
