@@ -51,7 +51,7 @@ def test_a_card_for_each_headline():
     assert "20.0 % [10.0, 30.0]" in first.text and "better in 3 of 4" in first.text and "why a" in first.text
     assert "without sgd 7.0 %; with the corpora held fixed 8.0 % to 12.0 %" in first.text
     assert "mean of the corpora's own figures 10.0 %" in first.text and "b-control" not in first.text
-    assert first.summary.text == "a <errs>" and second.find_all("summary")[1].text == "3 beneath it"
+    assert first.summary.text == "a <errs>" and second.find_all("summary")[1].text == "3 more rows"
     assert [li["id"] for li in second.find_all("li")] == ["b-late", "b-control", "b-part"], "by their roles"
     assert second.find(class_="added").text == ADDED and "Mind it." in second.text
     heads = [p.text for p in second.find_all("details")[1].find_all("p")]

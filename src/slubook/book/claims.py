@@ -108,7 +108,7 @@ class Claim(_Strict):
 
     @property
     def headline(self) -> bool:
-        """Tells whether the claim stands in view; the others fold out beneath the headline ``of`` which they are."""
+        """Tells whether the claim stands in view; the others fold out of the headline ``of`` which they are."""
         return self.of is None
 
     @property

@@ -186,7 +186,7 @@ def _with_controls(assessed: Sequence[Assessed]) -> list[Assessed]:
 
 
 def families(assessed: Sequence[Assessed]) -> list[tuple[Assessed, list[Assessed]]]:
-    """Gathers beneath each headline what folds out; a row whose headline is not there stands for itself."""
+    """Gathers with each headline the rows that fold out of it; a row whose headline is not there stands for itself."""
     there = {row.claim.id for row in assessed}
     heads = [row for row in assessed if row.claim.of not in there]
     return [(head, [row for row in assessed if row.claim.of == head.claim.id]) for head in heads]
@@ -194,7 +194,7 @@ def families(assessed: Sequence[Assessed]) -> list[tuple[Assessed, list[Assessed
 
 def in_view(assessed: Sequence[Assessed]) -> list[tuple[Assessed, list[Assessed]]]:
     """Gathers the families whose headline is not still to be run."""
-    return [(head, beneath) for head, beneath in families(assessed) if head.verdict != NOT_RUN]
+    return [(head, rest) for head, rest in families(assessed) if head.verdict != NOT_RUN]
 
 
 def show(value: float | None, unit: str) -> str:

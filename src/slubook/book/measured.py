@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from slubook.book.claims import Claim, OfComparison, OfSlices, OfTable
 from slubook.evaluation import intervals
@@ -62,19 +63,14 @@ class Found:
         by_corpus: for headline comparisons over several corpora.
     """
 
-    missing: str = ""
-    interval: Interval | None = None
+    missing: str
+    interval: Comparison | Interval | None = None
     broken: tuple[str, ...] = ()
     protocol: int | None = None
     by_corpus: ByCorpus | None = None
 
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Found:
-        """Returns what ``asdict`` made JSON of."""
-        interval, by = kept["interval"], kept["by_corpus"]
-        kind = Comparison if interval and "wins" in interval else Interval
-        parts = {"interval": interval and kind(**interval), "by_corpus": by and ByCorpus(**by)}
-        return cls(**{**kept, **parts, "broken": tuple(kept["broken"])})
+
+_FOUND = TypeAdapter(Found)
 
 
 def published(experiment: str, folder: Path = RESULTS) -> Results | None:
@@ -107,8 +103,8 @@ class Measurements:
         asked = [claim.metric, claim.measure.model_dump(mode="json"), claim.headline, self.replicates]
         key = hashlib.sha256(json.dumps([self._digest(path), _code(), asked]).encode()).hexdigest()
         kept = cache_dir() / "ledger" / f"{key}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return Found.from_json(json.loads(kept.read_text("utf-8")))
+        with suppress(OSError, ValueError):
+            return _FOUND.validate_python(json.loads(kept.read_text("utf-8")))
         found = _found(claim, self._load(path), self.replicates)
         with suppress(OSError):  # verdicts are worth having where the cache cannot be written
             write_atomically(kept, json.dumps(asdict(found)))

@@ -1,6 +1,6 @@
 """Shows verdicts: as cards on pages, and as blocks of text in a terminal.
 
-Headlines are in view, and what belongs to them folds out beneath.
+Headlines are in view, and what belongs to them folds out.
 """
 
 from __future__ import annotations
@@ -68,34 +68,34 @@ def ledger_cards(assessed: Sequence[Assessed], caption: str = "") -> Any:
     families = ledger.families(assessed)
     rows = [
         {
-            "claim": _told(head, beneath),
+            "claim": _told(head, rest),
             "claimed": escape(ledger.show_claimed(head.claim.claimed)),
             "measured [interval]": _small(ledger.show_measured(head), *_facts(head)),
             "skills": escape(ledger.show_n(head) or "–"),
             "verdict": _small(f"<b>{_badge(head)}</b>", escape(head.reason)),
         }
-        for head, beneath in families
+        for head, rest in families
     ]
     return cards(rows, caption, [head.claim.id for head, _ in families])
 
 
-def _small(said: str, *beneath: str) -> str:
-    return "".join((said, *(f"<br><small>{line}</small>" for line in beneath if line)))
+def _small(said: str, *lines: str) -> str:
+    return "".join((said, *(f"<br><small>{line}</small>" for line in lines if line)))
 
 
 def _badge(row: Assessed) -> str:
     return f'<span class="added">{verdict(row)}</span>' if row.claim.added else verdict(row)
 
 
-def _told(head: Assessed, beneath: Sequence[Assessed]) -> str:
-    """Writes a headline's claim, which unfolds to what is known of it, and beneath it the rows that belong to it."""
+def _told(head: Assessed, rest: Sequence[Assessed]) -> str:
+    """Writes a headline's claim, which unfolds to what is known of it, and then to the rows of it."""
     claim = head.claim
     how = " · ".join(filter(None, (claim.role, claim.metric, claim.protocol)))
     told = f"<details><summary>{escape(claim.claim)}</summary>"
     told += "".join(f"<p>{escape(text)}</p>" for text in (claim.stated, how, claim.caveat) if text) + "</details>"
-    groups = {what: [row for row in beneath if row.claim.role == role] for role, what in ROLES.items()}
+    groups = {what: [row for row in rest if row.claim.role == role] for role, what in ROLES.items()}
     lists = "".join(f"<p>{what}:</p><ul>{''.join(map(_item, rows))}</ul>" for what, rows in groups.items() if rows)
-    return told + (f"<details><summary>{len(beneath)} beneath it</summary>{lists}</details>" if beneath else "")
+    return told + (f"<details><summary>{len(rest)} more rows</summary>{lists}</details>" if rest else "")
 
 
 def _item(row: Assessed) -> str:
@@ -109,8 +109,8 @@ def _item(row: Assessed) -> str:
 
 def blocks(assessed: Sequence[Assessed]) -> Iterator[str]:
     """Writes verdicts as text of 80 columns: a block each headline, then what is still to be run, then the counts."""
-    for head, beneath in ledger.in_view(assessed):
-        yield "\n".join([*_block(head), *(line for row in beneath for line in _line(row))]) + "\n"
+    for head, rest in ledger.in_view(assessed):
+        yield "\n".join([*_block(head), *(line for row in rest for line in _line(row))]) + "\n"
     if waiting := [row.claim.id for row in assessed if row.verdict == ledger.NOT_RUN]:
         yield wrapped(f"{ledger.NOT_RUN}: {', '.join(waiting)}", "") + "\n"
     counts = Counter(row.verdict for row in assessed)
