@@ -20,8 +20,8 @@ from pydantic import TypeAdapter
 
 from slubook.book.claims import Claim, OfComparison, OfSlices, OfTable
 from slubook.evaluation import intervals
-from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare, ends, skill_errors
-from slubook.evaluation.resampling import bootstrap, collect
+from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare, ends
+from slubook.evaluation.resampling import bootstrap, collect, measured_error
 from slubook.experiments import records
 from slubook.experiments.records import Results
 from slubook.files import write_atomically
@@ -147,7 +147,8 @@ def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int
     With the corpora held fixed, each keeps its share of the skills: its own are drawn, domains first, then skills.
     """
     pair, corpus_of, of = [how.baseline, how.proposed], results.groups(), STATISTICS[how.statistic]
-    errors = skill_errors(results.rows, metric, pair, how.sizes, how.slice)
+    cells = collect(results.rows, metric, pair, how.sizes, how.slice)
+    errors = {skill: measured_error(own) for skill, own in cells.items()}
     corpora = {c: [s for s in errors if corpus_of[s] == c] for c in sorted({corpus_of[s] for s in errors})}
     if len(corpora) < 2:
         return None
@@ -157,7 +158,6 @@ def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int
 
     without = {c: figure([s for s in errors if s not in own]) for c, own in corpora.items()}
     best = min(without, key=without.get)
-    cells = collect(results.rows, metric, pair, how.sizes, how.slice)
     drawn = [
         len(own) / len(errors) * bootstrap({s: cells[s] for s in own}, corpus_of, replicates, seed)[1]
         for seed, own in enumerate(corpora.values())
