@@ -26,7 +26,7 @@ BUDGETS = {
     "corpora": 2200,
     "evaluation": 800,
     "experiments": 1450,
-    "book": 1200,
+    "book": 1560,
     "ch1_skills": 2200 * 6 // 5,
     "ch2_transfer": 2200 * 6 // 5,
     "ch3_elmol": 2800 * 6 // 5,

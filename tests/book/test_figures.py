@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from slubook.book import figures
+from slubook.book import figures, ledger
 from slubook.book.claims import Claim
 from slubook.book.figure_style import legend_rows, to_div
 from slubook.book.ledger import Assessed
@@ -31,9 +31,10 @@ def drawn(figure, name="figure-a"):
 def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduction", upper=None):
     claim = Claim(
         id=id,
+        name=f"What {id}",
         article="a",
         chapter=1,
-        role="primary",
+        role="claim",
         claim="Networks <err> less.",
         stated="There.",
         metric="irer",
@@ -45,7 +46,7 @@ def assessed(id, verdict, interval=None, value=0.15, unit="relative error reduct
 
 LEDGER = [
     assessed("won", "exceeded", (0.2, 0.16, 0.25)),
-    assessed("lost", "not reproduced", (0.01, -0.02, 0.04)),
+    assessed("lost", "not reproduced", (0.01, -0.02, 0.04), upper=0.2),
     assessed("waits", "not run yet", upper=0.2),
     assessed("unstated", "not run yet", value=None),
     assessed("fast", "reproduced", (5, 4, 6), value=5, unit="ratio"),
@@ -190,18 +191,25 @@ def test_long_names_on_axes_wrap():
 
 
 def test_forest():
-    traces, _ = drawn(figures.forest(LEDGER))
+    traces, layout = drawn(figures.forest(LEDGER))
     by_name = {t["name"]: t for t in traces}
     assert set(by_name) == {"exceeded", "not reproduced", "claimed"}
-    assert by_name["claimed"]["y"] == ["won", "lost", "waits"] and by_name["claimed"]["x"] == [15.0] * 3
-    assert by_name["claimed"]["error_x"]["array"] == [0, 0, 5.0]  # a range is a bar from its lower to its upper end
-    assert by_name["claimed"]["error_x"]["arrayminus"] == [0, 0, 0]
+    assert by_name["claimed"]["y"] == ["What won", "What lost"], "names in words, and of what was measured"
+    assert by_name["claimed"]["x"] == [15.0, 15.0] and layout["yaxis"]["categoryarray"] == ["What won", "What lost"]
+    assert by_name["claimed"]["error_x"]["array"] == [0, 5.0]  # a range is a bar from its lower to its upper end
+    assert by_name["claimed"]["error_x"]["arrayminus"] == [0, 0]
     won = by_name["exceeded"]
-    assert (won["x"], won["y"]) == ([20.0], ["won"])
+    assert (won["x"], won["y"]) == ([20.0], ["What won"])
     assert won["error_x"]["array"] == [5.0] and won["error_x"]["arrayminus"] == [4.0]
-    assert "&lt;err&gt;" in won["text"][0]
+    assert "&lt;err&gt;" in won["text"][0] and layout["xaxis"]["type"] == "linear"
     traces, layout = drawn(figures.forest(LEDGER, ratios=True))
-    assert [t["y"] for t in traces] == [["fast"], ["fast"]] and layout["shapes"][0]["x0"] == 1
+    assert [t["y"] for t in traces] == [["What fast"], ["What fast"]] and layout["shapes"][0]["x0"] == 1
+    assert layout["xaxis"]["type"] == "log"
+
+
+def test_every_verdict_has_a_look_of_its_own():
+    looks = [figures.forest([assessed("a", v, (0.2, 0.1, 0.3))]).data[0].marker for v in ledger.VERDICTS[:6]]
+    assert len({look.symbol for look in looks}) == len({look.color for look in looks}) == 6
 
 
 def test_learning_curves():

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from slubook import profiles
 from slubook.book import claims as claims_module
-from slubook.book import ledger
+from slubook.book import ledger, measured
 from slubook.book.claims import Claim, LedgerError, load_claims
 from slubook.book.ledger import assess, judge, protocol_now, show, show_claimed, show_measured
 from slubook.cli.main import app
@@ -20,9 +20,10 @@ from slubook.experiments.table import EXPERIMENTS
 
 CLAIM = {
     "id": "skills-a",
+    "name": "A over B",
     "article": "art",
     "chapter": 1,
-    "role": "primary",
+    "role": "claim",
     "claim": "Networks err less.",
     "stated": "The article.",
     "experiment": "skills",
@@ -42,8 +43,18 @@ def claimed(value, unit="relative error reduction", **more):
     return {"value": value, "unit": unit, **more}
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache of the test's own, so that nothing is found there but what the test has put there."""
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 AT_CLAIM, ABOVE = "the interval lies at or above the claim", "the interval lies above zero"
 FALLS_SHORT = f"{ABOVE} and falls short of the claim"
+REACHES = f"{ABOVE}, and the point reaches the claim"
+COVERS = f"{ABOVE} and covers the claim, the point falls short of it"
+MARGIN = "the margin, a loss of 1.0 points"
+UNKNOWN = {"claimed": {"value": None, "unit": "relative error reduction"}}
 LOSS = {"claimed": claimed(0, "points of accuracy"), "rule": "no_loss", "margin": 0.01}
 DIRECTION = {"claimed": claimed(None), "rule": "direction"}
 RANGE = {"claimed": claimed(0.078, upper=0.156)}
@@ -59,25 +70,41 @@ SERVED = {
     ("changes", "interval", "expected", "reason"),
     [
         ({}, (0.20, 0.15, 0.25), "exceeded", AT_CLAIM),
-        ({}, (0.16, 0.05, 0.25), "reproduced", "the point reaches the claim"),
-        ({}, (0.12, 0.05, 0.16), "reproduced", "the interval reaches the claim, the point falls short of it"),
+        ({}, (0.16, 0.05, 0.25), "reproduced", REACHES),
+        ({}, (0.15, 0.05, 0.25), "reproduced", REACHES),  # exactly
+        ({}, (0.12, 0.05, 0.16), "compatible", COVERS),
+        ({}, (0.12, 0.05, 0.15), "compatible", COVERS),  # just
         ({}, (0.10, 0.05, 0.14), "direction only", FALLS_SHORT),
-        ({}, (0.20, 0.00, 0.40), "not reproduced", "the interval includes zero"),  # touches it
+        ({}, (0.20, 0.00, 0.40), "inconclusive", "the interval covers zero and the claim"),  # touches zero
+        ({}, (0.03, -0.07, 0.15), "inconclusive", "the interval covers zero and the claim"),
+        ({}, (0.03, -0.07, 0.14), "not reproduced", "the interval covers zero and excludes the claim"),
         ({}, (-0.2, -0.3, -0.1), "not reproduced", "the interval lies below zero"),
-        ({}, (0.0, float("nan"), float("nan")), "not reproduced", "nothing to compare"),
-        (RANGE, (0.12, 0.10, 0.15), "reproduced", "the point reaches the claim"),
+        ({}, (0.0, float("nan"), float("nan")), "inconclusive", "nothing to compare"),
+        ({}, (0.15, 0.15, 0.15), "exceeded", "the figure lies at or above the claim"),  # the point decides
+        ({}, (0.10, 0.10, 0.10), "direction only", "the figure lies above zero and falls short of the claim"),
+        ({}, (0.0, 0.0, 0.0), "not reproduced", "the figure is zero"),
+        ({}, (-0.1, -0.1, -0.1), "not reproduced", "the figure lies below zero"),
+        (RANGE, (0.12, 0.10, 0.15), "reproduced", REACHES),
+        (RANGE, (0.07, 0.01, 0.10), "compatible", COVERS),
+        (RANGE, (0.07, -0.01, 0.10), "inconclusive", "the interval covers zero and the claim"),
         (RANGE, (0.18, 0.16, 0.20), "exceeded", AT_CLAIM),
         (TIMES, (1.6, 1.2, 2.0), "direction only", "the interval lies above one and falls short of the claim"),
-        (TIMES, (1.2, 0.9, 2.0), "not reproduced", "the interval includes one"),  # no effect is a ratio of one
+        (TIMES, (1.2, 0.9, 2.0), "not reproduced", "the interval covers one and excludes the claim"),
+        (TIMES, (2.2, 0.9, 5.0), "inconclusive", "the interval covers one and the claim"),
         (TIMES, (6.0, 5.0, 7.0), "exceeded", AT_CLAIM),
         (TIMES, (6.0, 6.0, 6.0), "exceeded", "the figure lies at or above the claim"),
-        ({"claimed": claimed(None)}, (0.5, 0.4, 0.6), "direction only", f"{ABOVE}; no figure to reach is known"),
+        (UNKNOWN, (0.5, 0.4, 0.6), "direction only", f"{ABOVE}; no figure to reach is known"),
+        (UNKNOWN, (0.5, -0.4, 0.6), "inconclusive", "the interval covers zero"),
+        (UNKNOWN, (-0.5, -0.6, -0.4), "not reproduced", "the interval lies below zero"),
         (DIRECTION, (0.5, 0.4, 0.6), "reproduced", f"{ABOVE}; only the direction is claimed"),
-        (DIRECTION, (0.5, -0.1, 0.6), "not reproduced", "the interval includes zero"),
-        (LOSS, (0.0, -0.009, 0.01), "reproduced", "the interval stays within the margin, a loss of 1.0 points"),
-        (LOSS, (0.0, -0.011, 0.01), "not reproduced", "the interval reaches beyond the margin, a loss of 1.0 points"),
-        (LOSS, (-0.02, -0.03, -0.011), "not reproduced", "the interval lies beyond the margin, a loss of 1.0 points"),
+        (DIRECTION, (0.5, -0.1, 0.6), "inconclusive", "the interval covers zero"),
+        (DIRECTION, (-0.1, -0.2, 0.0), "inconclusive", "the interval covers zero"),
+        (DIRECTION, (-0.1, -0.2, -0.04), "not reproduced", "the interval lies below zero"),
         (LOSS, (0.02, 0.0, 0.04), "exceeded", "the interval excludes a loss"),
+        (LOSS, (0.0, -0.009, 0.01), "reproduced", f"the interval stays within {MARGIN}"),
+        (LOSS, (0.0, -0.01, 0.01), "inconclusive", f"the interval covers {MARGIN}"),
+        (LOSS, (-0.02, -0.03, -0.011), "not reproduced", f"the interval lies beyond {MARGIN}"),
+        (LOSS, (-0.02, -0.02, -0.02), "not reproduced", f"the figure lies beyond {MARGIN}"),
         (SERVED, (8, 8, 8), "not reproduced", "fewer than claimed were tried"),
         (SERVED, (9, 9, 9), "reproduced", "as many as claimed were tried, and every limit held"),
         (SERVED, (99, 99, 99), "reproduced", "as many as claimed were tried, and every limit held"),  # never exceeded
@@ -98,16 +125,7 @@ def make_results(folder, reduction=0.5, methods=("old", "new"), protocol=1, prof
             for method in methods:
                 seen = wrong if method == "old" else wrong * (rng.random(60) > reduction)
                 outcomes = Outcomes(1 - seen, gold, gold, gold, 0 * gold)
-                rows.append(
-                    Row(
-                        f"s{k}",
-                        method,
-                        100,
-                        seed,
-                        outcomes,
-                        slices=slices,
-                    )
-                )
+                rows.append(Row(f"s{k}", method, 100, seed, outcomes, slices=slices))
     stamp = {"protocol": protocol, "config": {"profile": profile}}
     made = Results("skills", stamp, tests, rows, {"speed": {"point": 2, "low": 1.5, "high": 3, "n": 4}})
     made.save(folder / "skills.json")
@@ -146,7 +164,11 @@ def test_assess(tmp_path):
     ]
     assert rows[7].verdict == "not testable here" and rows[7].reason == "Not public."
     assert not any(r.stale for r in rows)
-    assert [r.reason for r in rows[:3]] == [AT_CLAIM, AT_CLAIM, "the point reaches the claim"]
+    assert [r.reason for r in rows[:3]] == [
+        AT_CLAIM,
+        AT_CLAIM,
+        "the interval lies above one, and the point reaches the claim",
+    ]
 
 
 def test_slices(tmp_path):
@@ -156,8 +178,101 @@ def test_slices(tmp_path):
     expected = compare(
         made.rows, "irer", "old", "new", [100], slice="unseen", against="seen", groups=made.groups(), replicates=100
     )
-    assert row.interval == expected and row.verdict == "not reproduced"  # the gain is the same in both
+    assert row.interval == expected and row.verdict == "inconclusive"  # the gain is the same in both
     assert show_measured(row) == expected.percent(" points")
+
+
+CONTROL = {"id": "skills-control", "name": "C over B", "role": "control", "of": "skills-a", **DIRECTION}
+
+
+@pytest.mark.parametrize(
+    ("how", "verdicts"),
+    [
+        ({"baseline": "new", "proposed": "old"}, ["not reproduced", "not reproduced"]),  # it contradicts the claim
+        ({}, ["exceeded", "reproduced"]),
+        ({"kind": "slices", "slice": "unseen", "against": "seen"}, ["exceeded", "inconclusive"]),  # it does not
+    ],
+)
+def test_claims_are_judged_together_with_their_controls(tmp_path, how, verdicts):
+    make_results(tmp_path)
+    measure = {**CLAIM["measure"], **how}
+    found = judge_all([claim(judged_with="skills-control"), claim(**CONTROL, measure=measure)], tmp_path)
+    assert [row.verdict for row in found] == verdicts
+    contradicted = "its control contradicts it (C over B): the interval lies below zero"
+    assert found[0].reason == (contradicted if verdicts[0] == "not reproduced" else AT_CLAIM)
+
+
+def test_what_was_added_afterwards_has_a_figure_and_no_verdict(tmp_path):
+    make_results(tmp_path)
+    (row,) = judge_all([claim(added="when the curves had been seen")], tmp_path)
+    assert row.verdict == ledger.ADDED not in ledger.VERDICTS and row.interval.point > 0.4
+    assert row.reason == "added when the curves had been seen, so it gets no verdict"
+
+
+def test_headline_comparisons_say_how_much_they_hang_on_a_corpus(tmp_path):
+    made = make_results(tmp_path)
+    slices = {**CLAIM["measure"], "kind": "slices", "slice": "unseen", "against": "seen"}
+    head, beneath, alone, sliced = judge_all(
+        [claim(), claim(of="skills-a"), claim(measure={**CLAIM["measure"], "groups": None}), claim(measure=slices)],
+        tmp_path,
+    )
+    assert beneath.by_corpus is None and alone.by_corpus is None and sliced.by_corpus is None
+    by, pair = head.by_corpus, ("irer", "old", "new", [100])
+    own = {c: [r for r in made.rows if made.tests[r.skill].corpus == c] for c in ("corpus0", "corpus1")}
+    gains = {c: compare(rows, *pair, replicates=10).point for c, rows in own.items()}
+    worst = min(gains, key=gains.get)
+    assert by.best != worst and by.without_best == pytest.approx(gains[worst])
+    assert by.equal_weight == pytest.approx(np.mean(list(gains.values())))
+    assert by.fixed_low < head.interval.point < by.fixed_high
+    shown = ledger.show_by_corpus(head)
+    assert shown.startswith(f"without {by.best} {show(by.without_best, 'share')}; with the corpora held fixed ")
+    row = head.to_json()
+    assert (row["without_best"], row["equal_weight"]) == (by.without_best, by.equal_weight)
+    assert head.to_json()["headline"] and not beneath.to_json()["headline"]
+
+
+def test_corpora_that_are_held_fixed_are_not_drawn(tmp_path):
+    """Two corpora that differ, each of skills that are alike: only drawing the corpora makes the interval wide."""
+    made = make_results(tmp_path)
+    exact = [replace(r, outcomes=half(r, made.tests[r.skill].corpus == "corpus0")) for r in made.rows]
+    replace(made, rows=exact).save(tmp_path / "skills.json")
+    (row,) = judge_all([claim()], tmp_path)
+    assert row.by_corpus.fixed_high - row.by_corpus.fixed_low < (row.interval.high - row.interval.low) / 2
+
+
+def half(row, helped):
+    """Mistakes in the first half of the test, of which the proposal leaves a quarter where it helps."""
+    wrong = np.arange(60) < (30 if row.method == "old" or not helped else 8)
+    gold = np.ones(60, dtype=int)
+    return Outcomes(1 - wrong.astype(int), gold, gold, gold, 0 * gold)
+
+
+def test_figures_are_kept_until_the_records_the_measure_or_the_code_change(tmp_path, monkeypatch):
+    made, computed = make_results(tmp_path), []
+    real = measured.compare
+    monkeypatch.setattr(measured, "compare", lambda *a, **k: computed.append(1) or real(*a, **k))
+    speed = claim(measure={"kind": "table", "table": "speed"}, metric="time", claimed=claimed(1.6, "ratio"))
+    first, again = (judge_all([claim(), speed], tmp_path) for _ in range(2))
+    assert first == again and len(computed) == 1 and type(again[0].interval) is type(first[0].interval)
+    judge_all([claim(metric="icer")], tmp_path)
+    assert len(computed) == 2
+    replace(made, tables={}).save(tmp_path / "skills.json")
+    judge_all([claim()], tmp_path)
+    assert len(computed) == 3
+    monkeypatch.setattr(measured, "_code", lambda: "other")
+    judge_all([claim()], tmp_path)
+    assert len(computed) == 4
+
+
+def test_a_damaged_or_unwritable_cache_is_no_obstacle(tmp_path, monkeypatch):
+    make_results(tmp_path)
+    first = judge_all([claim()], tmp_path)
+    (kept,) = (profiles.cache_dir() / "ledger").glob("*.json")
+    kept.write_text("{}")
+    assert judge_all([claim()], tmp_path) == first
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "file"))
+    assert judge_all([claim()], tmp_path) == first
 
 
 def test_sources_are_drawn_before_skills_unless_said_otherwise(tmp_path):
@@ -266,10 +381,11 @@ def write(path, claims, articles=None):
         ({"measure": {**CLAIM["measure"], "kind": "slices", "slice": "unseen"}}, "against: Field required"),
         ({"rule": "feasible"}, "the rule feasible, and no other, needs limits"),
         ({"measure": SERVED["measure"]}, "the rule feasible, and no other, needs limits"),
+        ({"role": "primary"}, "role: Input should be"),
     ],
 )
 def test_faults_are_named_with_their_line(tmp_path, changes, message):
-    path = write(tmp_path / "claims.yml", [{**CLAIM, "id": "first"}, {**CLAIM, **changes}])
+    path = write(tmp_path / "claims.yml", [{**CLAIM, "id": "first", "name": "One"}, {**CLAIM, **changes}])
     with pytest.raises(LedgerError, match=message) as caught:
         load_claims(path)
     line = int(str(caught.value).split("claims.yml:")[1].split(":")[0])
@@ -281,7 +397,17 @@ def test_all_faults_at_once(tmp_path):
     with pytest.raises(LedgerError) as caught:
         load_claims(path)
     assert "cite: Field required" in str(caught.value)
-    assert "rule: Input" in str(caught.value) and "'skills-a' is used twice" in str(caught.value)
+    assert "rule: Input" in str(caught.value) and "the id 'skills-a' is used twice" in str(caught.value)
+    assert "the name 'A over B' is used twice" in str(caught.value)
+
+
+def test_what_is_named_has_to_be_there(tmp_path):
+    folded = {**CLAIM, "id": "b", "name": "B", "of": "skills-a", "judged_with": "skills-a"}
+    path = write(tmp_path / "claims.yml", [CLAIM, folded, {**CLAIM, "id": "c", "name": "C", "of": "b"}])
+    with pytest.raises(LedgerError) as caught:
+        load_claims(path)
+    assert "c: of: 'b' is no headline" in str(caught.value) and "b: of:" not in str(caught.value)
+    assert "b: judged_with: 'skills-a' is no control" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["claims: [", "", "- 1", "articles: {}\n", "articles: {}\nclaims: {}\n"])
@@ -297,8 +423,14 @@ def test_not_a_claims_file(tmp_path, text):
 def test_the_books_claims():
     articles, claims = load_claims()
     assert len(articles) == 5 and {c.chapter for c in claims} == set(range(1, 7))
-    primary = {c.id for c in claims if c.role == "primary"}
-    assert {"skills-accuracy", "transfer-skills", "elmol-fasttext", "bootstrapping-wer", "contextual-errors"} <= primary
+    heads = {c.id for c in claims if c.headline}
+    assert {"skills-accuracy", "transfer-skills", "elmol-fasttext", "bootstrapping-wer", "contextual-errors"} <= heads
+    assert len(heads) <= 25, "a ledger that can be read: the rest folds out beneath a headline"
+    assert {c.role for c in claims if c.headline} == {"claim", "control"}
+    assert not [c.id for c in claims if c.headline and c.added], "what is in view has a verdict"
+    assert not [c.id for c in claims if "dded when" in c.caveat or "dded after" in c.caveat], "say it in `added`"
+    ablated = {c.id for c in claims if c.experiment == "ablation"}
+    assert ablated == {c.id for c in claims if c.role == "ablation" and c.claimed.value is None}
     references = (profiles.ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     for article in articles.values():
         assert f"{{{article.cite}," in references
@@ -321,13 +453,35 @@ def test_command_json(here):
     done = CliRunner().invoke(app, ["claims", "--json"])
     assert done.exit_code == 0
     (row,) = json.loads(done.stdout)
-    assert ",".join(row) == "id,article,experiment,metric,claimed,measured,low,high,n,counts,verdict,protocol,stale"
+    assert ",".join(row) == (
+        "id,article,experiment,metric,claimed,measured,low,high,n,counts,verdict,reason,protocol,stale,headline,name,role,"
+        "of,without_best,fixed_low,fixed_high,equal_weight"
+    )
     assert row["verdict"] == "exceeded" and row["low"] < row["measured"] < row["high"] and row["claimed"] == 0.15
 
 
 def test_command_before_any_run(here):
     done = CliRunner().invoke(app, ["claims"])
     assert done.exit_code == 0 and "not run yet" in done.stdout
+
+
+def test_command_prints_blocks_of_80_columns_and_cuts_no_word(here):
+    make_results(here)
+    words = "unabridged " * 20
+    beneath = {**CLAIM, "id": "skills-beneath-it", "name": "B", "of": "skills-a", "role": "reading"}
+    late = {**beneath, "id": "skills-late", "name": "L", "added": "when the figures were known"}
+    waiting = {**CLAIM, "id": "transfer-a", "name": "T", "experiment": "transfer"}
+    write(here / "claims.yml", [{**CLAIM, "claim": words}, beneath, late, waiting])
+    done = CliRunner().invoke(app, ["claims"])
+    assert done.exit_code == 0 and max(map(len, done.stdout.splitlines())) <= 80 and "…" not in done.stdout
+    assert done.stdout.split().count("unabridged") == 20
+    said = " ".join(done.stdout.split())
+    assert (
+        said.startswith("skills-a: exceeded unabridged")
+        and f"because: {AT_CLAIM} - skills-beneath-it (reading): " in said
+    )
+    assert "- skills-late (reading): 4" in said and "], added afterwards not run yet: transfer-a" in said
+    assert said.endswith("2 exceeded, 1 not run yet, 1 added afterwards")
 
 
 def test_command_fails_on_stale_results(here):

@@ -127,9 +127,9 @@ def test_while_the_run_lasts_there_are_figures_and_no_verdict(shown, tmp_path):
     assert glued["state"] == "The run lasts (4 of 5 cells; figures are provisional): 5 skills, 5 draws."
     assert "*Provisional, from 4 of 5 cells.*" in text and "ELMoL against FastText of general text: 45.5 %" in text
     assert "ELMoL against FastText of the same requests: 25.0 %" in text
-    assert "<td>provisional</td>" in text and "provisional." in text
+    assert "<b>provisional</b>" in text and "provisional." in text
     assert "There is no verdict yet." in text and "The interval holds" not in text
-    assert "Not run yet." not in text and "**exceeded**" not in text and "<td>exceeded</td>" not in text
+    assert "Not run yet." not in text and "**exceeded**" not in text and "<b>exceeded</b>" not in text
 
 
 def test_when_the_run_is_over_every_figure_and_verdict_is_there(shown, tmp_path):

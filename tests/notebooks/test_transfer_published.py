@@ -96,8 +96,8 @@ def test_while_runs_last_there_are_figures_and_no_verdict(shown, tmp_path):
     text, glued = shown()
     assert glued["state"].startswith("transfer: lasts (4 of 5 cells; figures are provisional), 4 skills, 5 draws")
     assert "*Provisional, from 4 of 5 cells.*" in text and "So far, transfer leaves" in text
-    assert "Every claim has its figure." in text and "<td>provisional</td>" in text
-    assert "Not run yet." not in text and "**exceeded**" not in text and "<td>exceeded</td>" not in text
+    assert "Every claim has its figure." in text and "<b>provisional</b>" in text
+    assert "Not run yet." not in text and "**exceeded**" not in text and "<b>exceeded</b>" not in text
 
 
 def test_when_runs_are_over_every_figure_and_verdict_is_there(shown, tmp_path):

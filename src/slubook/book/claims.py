@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,9 +87,13 @@ class Claim(_Strict):
     """One claim; the fields are explained at the head of ``book/claims.yml``."""
 
     id: str
+    name: str
     article: str
     chapter: int
-    role: Literal["primary", "secondary", "reading", "control", "goal"]
+    role: Literal["claim", "variant", "reading", "control", "goal", "ablation"]
+    of: str | None = None
+    judged_with: str | None = None
+    added: str = ""
     claim: str
     stated: str
     metric: str
@@ -100,6 +105,11 @@ class Claim(_Strict):
     measure: Annotated[OfComparison | OfSlices | OfTable, Field(discriminator="kind")] | None = None
     caveat: str = ""
     not_testable: str | None = None
+
+    @property
+    def headline(self) -> bool:
+        """Tells whether the claim stands in view; the others fold out of the headline ``of`` which they are."""
+        return self.of is None
 
     @property
     def counts(self) -> str:
@@ -151,12 +161,23 @@ def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
             continue
         if claim.article not in body["articles"]:
             faults.append(f"{path}:{line}: article {claim.article!r} is not listed under `articles:`")
-        if claim.id in {other.id for other in claims}:
-            faults.append(f"{path}:{line}: the id {claim.id!r} is used twice: rename one")
+        for field in ("id", "name"):
+            if getattr(claim, field) in {getattr(other, field) for other in claims}:
+                faults.append(f"{path}:{line}: the {field} {getattr(claim, field)!r} is used twice: rename one")
         claims.append(claim)
+    faults += _dangling(claims, path)
     if faults:
         raise LedgerError("\n".join(faults))
     return articles, claims
+
+
+def _dangling(claims: Sequence[Claim], path: Path) -> list[str]:
+    """Lists what claims name that is not there: headlines, and controls."""
+    headlines = {claim.id for claim in claims if claim.headline}
+    controls = {claim.id for claim in claims if claim.role == "control"}
+    faults = [f"{path}: {c.id}: of: {c.of!r} is no headline" for c in claims if c.of and c.of not in headlines]
+    wrong = [c for c in claims if c.judged_with and c.judged_with not in controls]
+    return faults + [f"{path}: {c.id}: judged_with: {c.judged_with!r} is no control" for c in wrong]
 
 
 def _checked(schema: type[BaseModel], value: object, where: str, faults: list[str]) -> Any:

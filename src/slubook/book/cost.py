@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from slubook.book.verdicts import wrapped
 from slubook.corpora.sources import sources
 from slubook.experiments.records import Results
 from slubook.experiments.table import EXPERIMENTS
@@ -14,9 +17,9 @@ LABELS = {
     "profile": "profile",
     "seeds": "seeds",
     "cells": "cells",
-    "training_minutes": "training, min",
-    "peak_memory_mb": "peak memory, MiB",
-    "download_mb": "download, MB",
+    "training_minutes": "min of training",
+    "peak_memory_mb": "MiB of memory at most",
+    "download_mb": "MB to download",
     "processor": "processor",
 }
 
@@ -48,3 +51,10 @@ def costs(folder: Path = RESULTS) -> list[dict]:
             }
         )
     return found
+
+
+def blocks(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Writes what :func:`costs` gives as text of 80 columns: a block each experiment."""
+    for line in lines:
+        said = ", ".join(f"{line[key]} {label}" for key, label in LABELS.items() if key != "processor")
+        yield f"{line['experiment']}\n{wrapped(said, '  ')}\n{wrapped(line['processor'], '  ')}\n"

@@ -17,9 +17,11 @@ __all__ = ["forest", "learning_curves", "show"]
 _VERDICT_LOOKS = {
     ledger.EXCEEDED: (PALETTE[2], "star"),
     ledger.REPRODUCED: (PALETTE[0], "circle"),
-    ledger.DIRECTION_ONLY: (PALETTE[5], "circle-open"),
+    ledger.COMPATIBLE: (PALETTE[4], "circle-open"),
+    ledger.DIRECTION_ONLY: (PALETTE[5], "triangle-right-open"),
+    ledger.INCONCLUSIVE: (PALETTE[6], "diamond-open"),
     ledger.NOT_REPRODUCED: (PALETTE[1], "x"),
-    ledger.NOT_RUN: (PALETTE[6], "line-ns-open"),
+    ledger.ADDED: (PALETTE[3], "cross-open"),
 }
 
 
@@ -29,31 +31,32 @@ def forest(assessed: Sequence[ledger.Assessed], *, ratios: bool = False) -> go.F
     A bar runs from the lower to the upper end where a range is claimed.
 
     Args:
-        assessed: rows of the ledger; those with neither a measurement nor a claimed figure are left out.
-        ratios: draw the claims of speed and size, in times; else those in percent. Counts are never drawn.
+        assessed: rows of the ledger; those without a measurement are left out.
+        ratios: draw the claims of speed and size, in times, on a logarithmic axis; else those in percent. Counts are
+            never drawn.
     """
     scale = 1 if ratios else 100
-    rows = [row for row in assessed if row.claim.claimed.unit != "count"]
+    rows = [row for row in assessed if row.claim.claimed.unit != "count" and row.interval is not None]
     rows = [row for row in rows if (row.claim.claimed.unit == "ratio") == ratios]
-    rows = [row for row in rows if row.interval is not None or row.claim.claimed.value is not None]
-    figure = blank(
-        style.SMALL, height=110 + 28 * len(rows), yaxis={"autorange": "reversed", "type": "category"}, showlegend=True
-    )
-    figure.update_xaxes(title="times as good (×)" if ratios else "improvement (%)")
+    name = {row.claim.id: wrap(row.claim.name, 26) for row in rows}
+    height = 110 + sum(18 + 16 * (name[row.claim.id].count("<br>") + 1) for row in rows)
+    figure = blank(style.SMALL, height=height, yaxis={"autorange": "reversed", "type": "category"}, showlegend=True)
+    figure.update_xaxes(title="times as good (×)" if ratios else "improvement (%)", type="log" if ratios else "linear")
+    figure.update_yaxes(categoryorder="array", categoryarray=list(name.values()), tickfont={"size": 12})
     figure.add_vline(x=1 if ratios else 0, line={"color": TEXT, "width": 1})
     for verdict, (colour, symbol) in _VERDICT_LOOKS.items():
-        measured = [row for row in rows if row.verdict == verdict and row.interval is not None]
+        measured = [row for row in rows if row.verdict == verdict]
         if not measured:
             continue
         low, point, high = style.percentages((row.interval for row in measured), scale)
         figure.add_scatter(
-            x=point, y=[row.claim.id for row in measured], mode="markers", name=verdict,
+            x=point, y=[name[row.claim.id] for row in measured], mode="markers", name=verdict,
             error_x=style.bars(low, point, high),
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
             text=[f"{wrap(r.claim.claim)}<br><b>{ledger.show_measured(r)}</b>" for r in measured],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    stated = {row.claim.id: row.claim for row in rows if row.claim.claimed.value is not None}
+    stated = {name[row.claim.id]: row.claim for row in rows if row.claim.claimed.value is not None}
     style.add_claimed(
         figure, [(c.claimed.value, c.claimed.upper) for c in stated.values()], list(stated), "claimed", scale,
         text=[f"{wrap(c.claim)}<br>claimed: <b>{ledger.show_claimed(c.claimed)}</b>" for c in stated.values()],

@@ -7,100 +7,126 @@ Claims stand in ``book/claims.yml``, measurements in ``results/``. Verdicts are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from slubook.book.claims import Claim, Claimed, OfComparison, OfSlices, OfTable
-from slubook.evaluation.intervals import Comparison, Interval, compare, holm
-from slubook.experiments.records import Results, stale
+from slubook.book.claims import Claim, Claimed, OfSlices
+from slubook.book.measured import ByCorpus, Measurements
+from slubook.book.measured import table_interval as table_interval  # pages take it from here
+from slubook.evaluation.intervals import Comparison, Interval, holm
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
 
-EXCEEDED, REPRODUCED, DIRECTION_ONLY = "exceeded", "reproduced", "direction only"
-NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN = "not reproduced", "not testable here", "not run yet"
-#: Seeds that a comparison needs before it is judged.
-LEAST_SEEDS = 5
-VERDICTS = (EXCEEDED, REPRODUCED, DIRECTION_ONLY, NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN)
+EXCEEDED, REPRODUCED, COMPATIBLE, DIRECTION_ONLY = "exceeded", "reproduced", "compatible", "direction only"
+INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTABLE = "inconclusive", "not reproduced", "not testable here"
+NOT_RUN = "not run yet"
+VERDICTS = (
+    EXCEEDED, REPRODUCED, COMPATIBLE, DIRECTION_ONLY, INCONCLUSIVE, NOT_REPRODUCED, NOT_TESTABLE, NOT_RUN,
+)  # fmt: skip
+#: What stands in place of a verdict where a claim was added when its figures had been seen.
+ADDED = "added afterwards"
+#: Verdicts in favour of a claim, which do not stand against its own control.
+_IN_FAVOUR = (EXCEEDED, REPRODUCED, COMPATIBLE, DIRECTION_ONLY)
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """A claim with its measurement (``None`` where nothing was measured), its verdict and the reason of the verdict."""
+    """A claim with its measurement (``None`` where nothing was measured), its verdict and the reason of the verdict.
+
+    ``by_corpus`` says of a headline comparison how much its figure hangs on the corpora.
+    """
 
     claim: Claim
     verdict: str
     interval: Interval | None = None
     stale: bool = False
     reason: str = ""
+    by_corpus: ByCorpus | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the row that ``slubook claims --json`` prints."""
-        claim, i = self.claim, self.interval
+        claim, i, by = self.claim, self.interval, self.by_corpus
         ends = {"measured": i.point, "low": i.low, "high": i.high} if i else dict.fromkeys(("measured", "low", "high"))
+        more = {name: getattr(by, name) if by else None for name in ByCorpus.FIGURES}
+        known = {name: end if end is not None and math.isfinite(end) else None for name, end in (ends | more).items()}
         return {
             **{field: getattr(claim, field) for field in ("id", "article", "experiment", "metric")},
             "claimed": claim.claimed.value,
-            **{name: end if end is not None and math.isfinite(end) else None for name, end in ends.items()},
+            **{name: known[name] for name in ends},
             "n": i.n_skills if i else None,
             "counts": claim.counts,
             "verdict": self.verdict,
+            "reason": self.reason,
             "protocol": claim.protocol,
             "stale": self.stale,
+            **{field: getattr(claim, field) for field in ("headline", "name", "role", "of")},
+            **{name: known[name] for name in more},
         }
 
 
 def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple[str, str]:
     """Returns the verdict on a testable claim, and its reason.
 
-    *exceeded*: the whole interval at or above the claim (its upper end where a range is claimed).
-    *reproduced*: the interval excludes no effect in the claim's direction, and reaches the claim.
-    *direction only*: it excludes no effect but falls short of the claim, or no figure is known to reach.
-    *not reproduced*: anything else.
+    *exceeded*: the whole interval lies at or above the claim (its upper end where a range is claimed).
+    *reproduced*: the interval excludes no effect in the claim's direction, and the point reaches the claim.
+    *compatible*: it excludes no effect, the point falls short of the claim, and the interval covers the claim.
+    *direction only*: it excludes no effect and lies below the claim, or no figure is known to reach.
+    *inconclusive*: it covers both no effect and the claim.
+    *not reproduced*: it excludes the claim, and does not exclude no effect in the claim's direction.
 
-    No effect is 1 for ratios, else 0. A claimed direction is reproduced when the interval excludes no effect, and a
-    claim of no loss when the interval lies above minus the margin. Of a claim that something is feasible, we chose the
-    figure: reaching it within all limits reproduces the claim, and nothing exceeds it.
+    No effect is 1 for ratios, else 0. Of a claimed direction, an interval that excludes no effect is *reproduced*, one
+    that covers it *inconclusive*, one on the other side *not reproduced*. A claim of no loss is *reproduced* when the
+    interval lies above minus the margin, and *not reproduced* when it lies below. Of a claim that something is
+    feasible, we chose the figure: reaching it within all limits reproduces the claim, and nothing exceeds it. Where
+    there is no interval, the point decides.
 
     Args:
         claim: a testable one.
         measured: the figure.
         broken: for the rule ``feasible``, the limits that did not hold, in words.
     """
-    value, unit = claim.claimed.value, claim.claimed.unit
+    value, unit, low, high = claim.claimed.value, claim.claimed.unit, measured.low, measured.high
     no_effect, none = (1, "one") if unit == "ratio" else (0, "zero")
-    it = "the figure" if measured.low == measured.high else "the interval"
-    match claim.rule:
-        case "feasible" if measured.point < value:
+    it = "the figure" if low == high else "the interval"
+    if claim.rule == "feasible":
+        if measured.point < value:
             return NOT_REPRODUCED, "fewer than claimed were tried"
-        case "feasible" if broken:
-            return NOT_REPRODUCED, "; ".join(broken)
-        case "feasible":
-            return REPRODUCED, "as many as claimed were tried, and every limit held"
-        case "no_loss" if measured.low >= 0:
+        held = REPRODUCED, "as many as claimed were tried, and every limit held"
+        return (NOT_REPRODUCED, "; ".join(broken)) if broken else held
+    if math.isnan(low):
+        return INCONCLUSIVE, "nothing to compare"
+    if claim.rule == "no_loss":
+        margin = f"the margin, a loss of {show(claim.margin, unit)}"
+        if low >= 0:
             return EXCEEDED, f"{it} excludes a loss"
-        case "no_loss":
-            margin = f"the margin, a loss of {show(claim.margin, unit)}"
-            held = measured.low > -claim.margin
-            beyond = "lies beyond" if measured.high < -claim.margin else "reaches beyond"
-            return (REPRODUCED, f"{it} stays within {margin}") if held else (NOT_REPRODUCED, f"{it} {beyond} {margin}")
-    if not measured.low > no_effect:
-        where = f"lies below {none}" if measured.high < no_effect else f"includes {none}"
-        return NOT_REPRODUCED, "nothing to compare" if math.isnan(measured.low) else f"{it} {where}"
+        if low > -claim.margin:
+            return REPRODUCED, f"{it} stays within {margin}"
+        beyond = high < -claim.margin
+        return (NOT_REPRODUCED, f"{it} lies beyond {margin}") if beyond else (INCONCLUSIVE, f"{it} covers {margin}")
     if claim.rule == "direction":
-        return REPRODUCED, f"{it} lies above {none}; only the direction is claimed"
+        value = None
+    if low > no_effect:
+        above = f"{it} lies above {none}"
+        if value is None:
+            known = REPRODUCED, f"{above}; only the direction is claimed"
+            return known if claim.rule == "direction" else (DIRECTION_ONLY, f"{above}; no figure to reach is known")
+        if low >= (value if claim.claimed.upper is None else claim.claimed.upper):
+            return EXCEEDED, f"{it} lies at or above the claim"
+        if measured.point >= value:
+            return REPRODUCED, f"{above}, and the point reaches the claim"
+        if high >= value:
+            return COMPATIBLE, f"{above} and covers the claim, the point falls short of it"
+        return DIRECTION_ONLY, f"{above} and falls short of the claim"
+    if high < no_effect or low == high:
+        return NOT_REPRODUCED, f"{it} lies below {none}" if high < no_effect else f"{it} is {none}"
     if value is None:
-        return DIRECTION_ONLY, f"{it} lies above {none}; no figure to reach is known"
-    if measured.low >= (value if claim.claimed.upper is None else claim.claimed.upper):
-        return EXCEEDED, f"{it} lies at or above the claim"
-    if measured.point >= value:
-        return REPRODUCED, "the point reaches the claim"
-    if measured.high >= value:
-        return REPRODUCED, "the interval reaches the claim, the point falls short of it"
-    return DIRECTION_ONLY, f"{it} lies above {none} and falls short of the claim"
+        return INCONCLUSIVE, f"{it} covers {none}"
+    covers = f"{it} covers {none} and"
+    return (INCONCLUSIVE, f"{covers} the claim") if high >= value else (NOT_REPRODUCED, f"{covers} excludes the claim")
 
 
 def protocol_now(experiment: str) -> int | None:
@@ -129,92 +155,46 @@ def assess(
         RecordsError: when a results file is damaged or was edited by hand.
         ValueError: when the records allow no comparison, as in a half-finished run.
     """
-    loaded, assessed = {}, []
+    figures, assessed = Measurements(folder, replicates), []
     for claim in tqdm(claims, desc="claims", unit="claim", leave=False, disable=None if progress else True):
         if claim.not_testable is not None:
             assessed.append(Assessed(claim, NOT_TESTABLE, reason=claim.not_testable))
             continue
-        if claim.experiment not in loaded:
-            loaded[claim.experiment] = published(claim.experiment, folder)
-        results = loaded[claim.experiment]
-        if missing := _missing(claim.measure, results):
-            assessed.append(Assessed(claim, NOT_RUN, reason=missing))
+        found = figures.of(claim)
+        if found.missing:
+            assessed.append(Assessed(claim, NOT_RUN, reason=found.missing))
             continue
-        measured = _measure(claim, results, replicates)
-        now = protocol(claim.experiment)
-        said, why = judge(claim, measured, _broken(claim.measure, results))
-        assessed.append(Assessed(claim, said, measured, now is None or stale(results, now), why))
-    return assessed
+        said, why = judge(claim, found.interval, found.broken)
+        if claim.added:
+            said, why = ADDED, f"added {claim.added}, so it gets no verdict"
+        old = found.protocol is None or found.protocol != protocol(claim.experiment)
+        assessed.append(Assessed(claim, said, found.interval, old, why, found.by_corpus))
+    return _with_controls(assessed)
 
 
-def published(experiment: str, folder: Path = RESULTS) -> Results | None:
-    """Loads the published results of an experiment; ``None`` where the full profile has not been run yet.
-
-    Raises:
-        RecordsError: when the file is damaged or was edited by hand.
-    """
-    path = folder / f"{experiment}.json"
-    return Results.load(path) if path.is_file() else None
-
-
-def _missing(measure: OfComparison | OfTable, results: Results | None) -> str:
-    """Says what the results lack for a measurement; empty when nothing."""
-    if results is None:
-        return "there are no published results of this experiment"
-    if (profile := results.stamp.get("config", {}).get("profile")) != "full":
-        return f"the results are of the {profile} profile: a verdict takes the full one"
-    cells = results.tables.get("cells", {"done": 1, "planned": 1})
-    if cells["done"] < cells["planned"]:
-        return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured"
-    if isinstance(measure, OfTable):
-        lacking = [f"a table {measure.table!r}"] if measure.table not in results.tables else []
-        rows = results.rows
-    else:
-        lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
-        lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
-        rows = results.select([measure.baseline, measure.proposed], measure.sizes)
-    if lacking:
-        return f"the results lack {', '.join(lacking)}"
-    seeds = {row.seed for row in rows}
-    return f"the results have {len(seeds)} seeds: a verdict takes {LEAST_SEEDS}" if len(seeds) < LEAST_SEEDS else ""
+def _with_controls(assessed: Sequence[Assessed]) -> list[Assessed]:
+    """Judges claims together with their own controls: what its control contradicts is not reproduced."""
+    of = {row.claim.id: row for row in assessed}
+    found = []
+    for row in assessed:
+        control = of.get(row.claim.judged_with)
+        if control and control.verdict == NOT_REPRODUCED and row.verdict in _IN_FAVOUR:
+            why = f"its control contradicts it ({control.claim.name}): {control.reason}"
+            row = replace(row, verdict=NOT_REPRODUCED, reason=why)
+        found.append(row)
+    return found
 
 
-def _measure(claim: Claim, results: Results, replicates: int) -> Interval:
-    how = claim.measure
-    if isinstance(how, OfTable):
-        figure = _entry(results, how.table, how.entry)
-        return table_interval(figure / _entry(results, how.table, how.over) if how.over else figure)
-    groups = results.groups() if how.groups else None
-    pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
-    shared = {"statistic": how.statistic, "slice": how.slice, "groups": groups, "replicates": replicates}
-    if isinstance(how, OfSlices):
-        return compare(*pair, **shared, against=how.against)
-    return compare(*pair, **shared)
+def families(assessed: Sequence[Assessed]) -> list[tuple[Assessed, list[Assessed]]]:
+    """Gathers with each headline the rows that fold out of it; a row whose headline is not there stands for itself."""
+    there = {row.claim.id for row in assessed}
+    heads = [row for row in assessed if row.claim.of not in there]
+    return [(head, [row for row in assessed if row.claim.of == head.claim.id]) for head in heads]
 
 
-def _entry(results: Results, table: str, path: str) -> Any:
-    """Returns the entry of a table under a dotted path; without a path, the table itself."""
-    value = results.tables[table]
-    for key in filter(None, path.split(".")):
-        if not isinstance(value, Mapping) or key not in value:
-            raise ValueError(f"the table {table!r} of experiment {results.experiment!r} has no entry {path!r}")
-        value = value[key]
-    return value
-
-
-def _broken(measure: OfComparison | OfTable, results: Results) -> list[str]:
-    """Lists the limits of a measurement that did not hold, in words."""
-    limits = measure.most if isinstance(measure, OfTable) else {}
-    found = {entry: _entry(results, measure.table, entry) for entry in limits}
-    return [f"{e} is {found[e]:,.0f}, at most {most:,.0f} was allowed" for e, most in limits.items() if found[e] > most]
-
-
-def table_interval(figure: float | dict[str, float]) -> Interval:
-    """Turns a tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, into an interval."""
-    if not isinstance(figure, dict):
-        figure = {"point": figure}
-    point = float(figure["point"])
-    return Interval(point, float(figure.get("low", point)), float(figure.get("high", point)), int(figure.get("n", 1)))
+def in_view(assessed: Sequence[Assessed]) -> list[tuple[Assessed, list[Assessed]]]:
+    """Gathers the families whose headline is not still to be run."""
+    return [(head, rest) for head, rest in families(assessed) if head.verdict != NOT_RUN]
 
 
 def show(value: float | None, unit: str) -> str:
@@ -252,6 +232,24 @@ def show_n(row: Assessed) -> str:
     """Formats how many skills, or other things counted, a figure rests on; empty where nothing was measured."""
     n, counts = str(row.interval.n_skills) if row.interval else "", row.claim.counts
     return f"{n} {counts}" if n and counts != "skills" else n
+
+
+def wins(comparison: Comparison) -> str:
+    """Says in how many skills the proposal is better, and in how many it is as good."""
+    tied = f", {comparison.ties} tied" if comparison.ties else ""
+    return f"{comparison.wins} of {comparison.n_skills}{tied}"
+
+
+def show_by_corpus(row: Assessed) -> str:
+    """Formats how much a figure hangs on its corpora; empty where that is not computed."""
+    if (by := row.by_corpus) is None:
+        return ""
+    unit = row.claim.claimed.unit
+    without, fixed_low, fixed_high, alike = (show(getattr(by, name), unit) for name in ByCorpus.FIGURES)
+    return (
+        f"without {by.best} {without}; with the corpora held fixed {fixed_low} to {fixed_high}; "
+        f"mean of the corpora's own figures {alike}"
+    )
 
 
 def rank_tests(assessed: Sequence[Assessed]) -> dict[str, float]:

@@ -14,11 +14,14 @@ import pandas as pd
 
 from slubook.book import ledger
 from slubook.book.claims import OfTable
-from slubook.book.ledger import published as published  # pages take it from here
+from slubook.book.ledger import wins as wins  # pages take it from here, and published
+from slubook.book.measured import published as published
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
 
 Sizes = int | Collection[int] | None
+#: What stands in place of a verdict while a run lasts.
+PROVISIONAL = "provisional"
 
 
 def how_far(results: Results | None) -> str:
@@ -28,18 +31,20 @@ def how_far(results: Results | None) -> str:
 
 
 def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
-    """Adds to a row of the ledger what an unfinished run measures so far, without a verdict; keeps other rows."""
-    how = row.claim.measure
+    """Adds to a row of the ledger what an unfinished run measures so far, as provisional; keeps other rows."""
+    how, row_so_far = row.claim.measure, replace(row, verdict=PROVISIONAL)
     if not how_far(results) or not results.rows:
         return row
     if isinstance(how, OfTable):
         figure = None if how.entry else results.tables.get(how.table)
-        return replace(row, interval=ledger.table_interval(figure)) if figure else row
+        return replace(row_so_far, interval=ledger.table_interval(figure)) if figure else row
     names = {name: getattr(how, name, None) for name in ("slice", "against")}
     sizes = sorted({*results.sizes} & {*(how.sizes or results.sizes)})
     has = {how.baseline, how.proposed} <= {*results.methods} and has_slices(results, *filter(None, names.values()))
     names |= {"metric": row.claim.metric, "statistic": how.statistic}
-    return replace(row, interval=gain(results, how.baseline, how.proposed, sizes, **names)) if has and sizes else row
+    if not has or not sizes:
+        return row
+    return replace(row_so_far, interval=gain(results, how.baseline, how.proposed, sizes, **names))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -106,12 +111,6 @@ def side(better: Interval) -> str:
     if better.low > 0:
         return "fewer mistakes, the interval lies right of zero"
     return "more mistakes, the interval lies left of zero" if better.high < 0 else "the interval holds zero"
-
-
-def wins(comparison: Comparison) -> str:
-    """Says in how many skills the proposal is better, and in how many it is as good."""
-    tied = f", {comparison.ties} tied" if comparison.ties else ""
-    return f"{comparison.wins} of {comparison.n_skills}{tied}"
 
 
 def method_line(results: Results, method: str, name: str, slots: bool = True) -> dict[str, str]:
@@ -201,18 +200,6 @@ def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -
 def near_repeats(results: Results | None) -> float | None:
     """Computes the share of test utterances that nearly repeat a training utterance; ``None`` if not recorded."""
     return 1 - share(results.rows, "fresh") if has_slices(results, "fresh") else None
-
-
-def verdict_line(row: ledger.Assessed) -> dict[str, str]:
-    """Makes a row of a chapter's table of verdicts."""
-    return {
-        "claim": f"{row.claim.claim.rstrip('.')} ({row.claim.role})",
-        "claimed": ledger.show_claimed(row.claim.claimed),
-        "measured": ledger.show_measured(row),
-        "skills won": wins(row.interval) if isinstance(row.interval, Comparison) else "–",
-        "verdict": row.verdict + (" (stale)" if row.stale else ""),
-        "because": row.reason,
-    }
 
 
 def sentence(row: ledger.Assessed, start: str) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from slubook.cli.own import elmol, skill
 from slubook.cli.run import run
-from slubook.cli.shared import Commands, JsonFlag, print_rows, told
+from slubook.cli.shared import Commands, JsonFlag, print_blocks, print_rows, told
 from slubook.cli.tune import tune
 from slubook.corpora.errors import DownloadError
 
@@ -36,7 +36,8 @@ def claims(as_json: JsonFlag = False) -> None:
     Exits with 1 when a result is stale, damaged or was changed by hand.
     """
     from slubook.book.claims import LedgerError, load_claims
-    from slubook.book.ledger import assess, show_claimed, show_measured, show_n
+    from slubook.book.ledger import assess
+    from slubook.book.verdicts import blocks
 
     try:
         assessed = assess(load_claims()[1])
@@ -44,12 +45,7 @@ def claims(as_json: JsonFlag = False) -> None:
         raise told(error, 2) from error
     except ValueError as error:
         raise told(error, 1) from error
-    rows = (
-        (r.claim.id, show_claimed(r.claim.claimed), show_measured(r), show_n(r), r.verdict + " (stale)" * r.stale)
-        for r in assessed
-    )
-    heads = ("claim", "claimed", "measured [95 % interval]", "skills", "verdict")
-    print_rows([row.to_json() for row in assessed], heads, rows, as_json)
+    print_blocks([row.to_json() for row in assessed], blocks(assessed), as_json)
     if stale := [row.claim.id for row in assessed if row.stale]:
         typer.echo(f"stale: {', '.join(stale)}: run their experiments again under today's protocol", err=True)
         raise typer.Exit(1)
@@ -61,7 +57,7 @@ def cost(as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a results file is damaged.
     """
-    from slubook.book.cost import LABELS, costs
+    from slubook.book.cost import blocks, costs
     from slubook.experiments.records import RecordsError
 
     try:
@@ -71,8 +67,7 @@ def cost(as_json: JsonFlag = False) -> None:
     if not lines and not as_json:
         typer.echo("nothing is published yet", err=True)
         return
-    rows = ((label, *(str(line[key]) for line in lines)) for key, label in LABELS.items())
-    print_rows(lines, ("experiment", *(line["experiment"] for line in lines)), rows, as_json)
+    print_blocks(lines, blocks(lines), as_json)
 
 
 @data.command("list")

@@ -55,6 +55,14 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_blocks(objects: Any, blocks: Iterable[str], as_json: bool) -> None:
+    """Prints objects as JSON, or blocks of text about them."""
+    if as_json:
+        return print_json(objects)
+    for block in blocks:
+        typer.echo(block)
+
+
 def print_rows(objects: Any, heads: Sequence[str], rows: Iterable[Sequence[str]], as_json: bool) -> None:
     """Prints objects as JSON, or their table, whose first column is never wrapped."""
     if as_json:

@@ -1,8 +1,8 @@
 """Says how sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
 
 The draws are those of :mod:`slubook.evaluation.resampling`. An interval counts the luck of seeds and utterances twice,
-once as it shows in the differences between skills and once as it is drawn again, so it is rather too wide than too
-narrow. Taught in notebook 01, *The evidence*.
+which makes it too wide; with few sources, a percentile interval can be too narrow as well (Cameron, Gelbach and Miller,
+2008). Taught in notebook 01, *The evidence*.
 """
 
 from __future__ import annotations

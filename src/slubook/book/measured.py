@@ -1,0 +1,213 @@
+"""Measures what a claim asks of its results file, and keeps the figures in the cache.
+
+A bootstrap takes seconds, and the ledger has dozens. A kept figure is found again by the bytes of the results file,
+what is asked of them, and the code that computes it; so nothing kept outlives a change of any of these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from slubook.book.claims import Claim, OfComparison, OfSlices, OfTable
+from slubook.evaluation import intervals
+from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare, ends
+from slubook.evaluation.resampling import bootstrap, collect, measured_error
+from slubook.experiments import records
+from slubook.experiments.records import Results
+from slubook.files import write_atomically
+from slubook.profiles import RESULTS, cache_dir
+
+#: Seeds that a comparison needs before it is judged.
+LEAST_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class ByCorpus:
+    """How much a comparison hangs on the corpora that its skills are from.
+
+    Attributes:
+        best: the corpus without which the figure is smallest.
+        without_best: the figure without it.
+        fixed_low, fixed_high: the interval when each corpus's own skills are drawn, and the corpora are not.
+        equal_weight: the mean of the corpora's own figures, each of which weighs the same.
+    """
+
+    FIGURES: ClassVar[tuple[str, ...]] = ("without_best", "fixed_low", "fixed_high", "equal_weight")
+
+    best: str
+    without_best: float
+    fixed_low: float
+    fixed_high: float
+    equal_weight: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a results file says of a claim.
+
+    Attributes:
+        missing: what it lacks, in words; then the rest is empty.
+        interval: the figure.
+        broken: the limits that did not hold, in words.
+        protocol: the number under which the figure was measured.
+        by_corpus: for headline comparisons over several corpora.
+    """
+
+    missing: str
+    interval: Comparison | Interval | None = None
+    broken: tuple[str, ...] = ()
+    protocol: int | None = None
+    by_corpus: ByCorpus | None = None
+
+
+_FOUND = TypeAdapter(Found)
+
+
+def published(experiment: str, folder: Path = RESULTS) -> Results | None:
+    """Loads the published results of an experiment; ``None`` where the full profile has not been run yet.
+
+    Raises:
+        RecordsError: when the file is damaged or was edited by hand.
+    """
+    path = folder / f"{experiment}.json"
+    return Results.load(path) if path.is_file() else None
+
+
+class Measurements:
+    """The figures of a folder of results, each computed once and kept in the cache."""
+
+    def __init__(self, folder: Path = RESULTS, replicates: int = 2000) -> None:
+        self.folder, self.replicates = folder, replicates
+        self._digest, self._load = cache(_digest), cache(Results.load)  # each file is read once
+
+    def of(self, claim: Claim) -> Found:
+        """Returns what the results say of a testable claim.
+
+        Raises:
+            RecordsError: when the file is damaged or was edited by hand.
+            ValueError: when the records allow no comparison, as in a half-finished run.
+        """
+        path = self.folder / f"{claim.experiment}.json"
+        if not path.is_file():
+            return Found("there are no published results of this experiment")
+        asked = [claim.metric, claim.measure.model_dump(mode="json"), claim.headline, self.replicates]
+        key = hashlib.sha256(json.dumps([self._digest(path), _code(), asked]).encode()).hexdigest()
+        kept = cache_dir() / "ledger" / f"{key}.json"
+        with suppress(OSError, ValueError):
+            return _FOUND.validate_python(json.loads(kept.read_text("utf-8")))
+        found = _found(claim, self._load(path), self.replicates)
+        with suppress(OSError):  # verdicts are worth having where the cache cannot be written
+            write_atomically(kept, json.dumps(asdict(found)))
+        return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Returns a hash of the code that turns records into figures."""
+    files = [*sorted(Path(intervals.__file__).parent.glob("*.py")), Path(records.__file__), Path(__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _found(claim: Claim, results: Results, replicates: int) -> Found:
+    how = claim.measure
+    if missing := _missing(how, results):
+        return Found(missing)
+    protocol = results.stamp.get("protocol")
+    if isinstance(how, OfTable):
+        figure = _entry(results, how.table, how.entry)
+        interval = table_interval(figure / _entry(results, how.table, how.over) if how.over else figure)
+        return Found("", interval, tuple(_broken(how, results)), protocol)
+    pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
+    shared = {"slice": how.slice, "groups": results.groups() if how.groups else None, "replicates": replicates}
+    against = how.against if isinstance(how, OfSlices) else None
+    interval = compare(*pair, **shared, statistic=how.statistic, against=against)
+    by_corpus = None
+    if claim.headline and how.groups and not against:
+        by_corpus = by_corpora(results, claim.metric, how, replicates)
+    return Found("", interval, (), protocol, by_corpus)
+
+
+def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int) -> ByCorpus | None:
+    """Computes how much a comparison hangs on its corpora; ``None`` where all skills are from one.
+
+    With the corpora held fixed, each keeps its share of the skills: its own are drawn, domains first, then skills.
+    """
+    pair, corpus_of, of = [how.baseline, how.proposed], results.groups(), STATISTICS[how.statistic]
+    cells = collect(results.rows, metric, pair, how.sizes, how.slice)
+    errors = {skill: measured_error(own) for skill, own in cells.items()}
+    corpora = {c: [s for s in errors if corpus_of[s] == c] for c in sorted({corpus_of[s] for s in errors})}
+    if len(corpora) < 2:
+        return None
+
+    def figure(skills: list[str]) -> float:
+        return float(of(*np.mean([errors[skill] for skill in skills], axis=0)))
+
+    without = {c: figure([s for s in errors if s not in own]) for c, own in corpora.items()}
+    best = min(without, key=without.get)
+    drawn = [
+        len(own) / len(errors) * bootstrap({s: cells[s] for s in own}, corpus_of, replicates, seed)[1]
+        for seed, own in enumerate(corpora.values())
+    ]  # of each corpus, [replicates, 2]
+    least = min(map(len, drawn))  # a replicate without an utterance of the slice is left out
+    mean = np.sum([one[:least] for one in drawn], axis=0)
+    alike = float(np.mean([figure(own) for own in corpora.values()]))
+    return ByCorpus(best, without[best], *ends(of(mean[:, 0], mean[:, 1])), alike)
+
+
+def _missing(measure: OfComparison | OfTable, results: Results) -> str:
+    """Says what the results lack for a measurement; empty when nothing."""
+    if (profile := results.stamp.get("config", {}).get("profile")) != "full":
+        return f"the results are of the {profile} profile: a verdict takes the full one"
+    cells = results.tables.get("cells", {"done": 1, "planned": 1})
+    if cells["done"] < cells["planned"]:
+        return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured"
+    if isinstance(measure, OfTable):
+        lacking = [f"a table {measure.table!r}"] if measure.table not in results.tables else []
+        rows = results.rows
+    else:
+        lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
+        lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
+        rows = results.select([measure.baseline, measure.proposed], measure.sizes)
+    if lacking:
+        return f"the results lack {', '.join(lacking)}"
+    seeds = {row.seed for row in rows}
+    return f"the results have {len(seeds)} seeds: a verdict takes {LEAST_SEEDS}" if len(seeds) < LEAST_SEEDS else ""
+
+
+def _entry(results: Results, table: str, path: str) -> Any:
+    """Returns the entry of a table under a dotted path; without a path, the table itself."""
+    value = results.tables[table]
+    for key in filter(None, path.split(".")):
+        if not isinstance(value, Mapping) or key not in value:
+            raise ValueError(f"the table {table!r} of experiment {results.experiment!r} has no entry {path!r}")
+        value = value[key]
+    return value
+
+
+def _broken(measure: OfTable, results: Results) -> list[str]:
+    """Lists the limits of a measurement that did not hold, in words."""
+    found = {entry: _entry(results, measure.table, entry) for entry in measure.most}
+    limits = measure.most.items()
+    return [f"{e} is {found[e]:,.0f}, at most {most:,.0f} was allowed" for e, most in limits if found[e] > most]
+
+
+def table_interval(figure: float | dict[str, float]) -> Interval:
+    """Turns a tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, into an interval."""
+    if not isinstance(figure, dict):
+        figure = {"point": figure}
+    point = float(figure["point"])
+    return Interval(point, float(figure.get("low", point)), float(figure.get("high", point)), int(figure.get("n", 1)))
