@@ -8,7 +8,7 @@ text again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -73,11 +73,6 @@ def count(reference: str, hypothesis: str, biased: Collection[str] = ()) -> np.n
     return counts
 
 
-def count_all(utterances: Iterable[tuple[str, str, Collection[str]]]) -> np.ndarray:
-    """Counts utterances, given as for :func:`count`; [utterances, 2, 4]."""
-    return np.array([count(*utterance) for utterance in utterances])
-
-
 def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Computes the error rates of summed counts.
 
@@ -95,9 +90,5 @@ def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def oracle(reference: str, hypotheses: Sequence[str]) -> int:
-    """Finds the hypothesis of an n-best list with the fewest errors: what a perfect re-scorer would choose.
-
-    Raises:
-        ValueError: when the list is empty.
-    """
+    """Finds the hypothesis of an n-best list with the fewest errors: what a perfect re-scorer would choose."""
     return min(range(len(hypotheses)), key=lambda n: int(count(reference, hypotheses[n])[:, 1:].sum()))

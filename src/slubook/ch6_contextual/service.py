@@ -1,0 +1,117 @@
+"""The context service: events in, and for follow-up turns a vector out, if it is ready when the user speaks.
+
+The directive to expect speech follows at once upon the directive to speak, so the vector is made while the reply is
+spoken: that is the computation window. Whatever fails or is late, the recogniser works as it always does, without
+context. Taught in chapter 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from slubook.ch6_contextual.events import EVIDENCE, Entry, Event, Kind
+from slubook.ch6_contextual.tables import TwoTables
+
+#: Makes a vector of the items of one interaction, given by their strings in its entry.
+Encoder = Callable[[Mapping[str, bytes]], Awaitable[np.ndarray]]
+
+
+class ContextService:
+    """Takes the events of interactions and answers the recogniser. No method raises, and none waits long.
+
+    Attributes:
+        outcomes: how often a call ended how: ``vector``, ``discarded``, ``expired``, ``not ready``, ``served``, or the
+            name of an error.
+    """
+
+    def __init__(
+        self,
+        tables: TwoTables,
+        encode: Encoder,
+        clock: Callable[[], float] = time.time,
+        patience_s: float = 0.1,
+        window_s: float = 30.0,
+    ) -> None:
+        """Takes what it works with.
+
+        Args:
+            tables: where interactions are kept.
+            encode: makes vectors; it is cancelled when its window ends.
+            clock: seconds since 1970.
+            patience_s: the longest that one call may wait for the store.
+            window_s: the longest computation window, however long the reply.
+        """
+        self.tables, self.encode, self.clock = tables, encode, clock
+        self.patience_s, self.window_s = patience_s, window_s
+        self.outcomes: Counter[str] = Counter()
+        self.making: dict[str, asyncio.Task] = {}  # interaction → the making of its vector
+
+    async def take(self, event: Event) -> None:
+        """Writes an event. The entry that the write returns decides: make a vector, discard the items, or wait."""
+        with self._best_effort():
+            async with asyncio.timeout(self.patience_s):
+                entry = await self.tables.add(event, self.clock())
+                if entry is None:
+                    self.outcomes["expired"] += 1
+                elif entry.follow_up and entry.vector not in entry.events:
+                    self._stop(entry.interaction)  # it would embed less than is known by now
+                    self.making[entry.interaction] = asyncio.create_task(self._make(entry))
+                elif entry.of(Kind.END) and not entry.follow_up:
+                    await self.tables.discard(entry)
+                    self.outcomes["discarded"] += 1
+
+    async def context(self, interaction: str, at: float) -> np.ndarray | None:
+        """Returns the vector for the turn after an interaction, or nothing; gives up one that is not ready.
+
+        Args:
+            interaction: the one before.
+            at: when the new turn began, in seconds since 1970 by the clock of the device.
+        """
+        self._stop(interaction)
+        with self._best_effort():
+            async with asyncio.timeout(self.patience_s):
+                now = max(at, self.clock())
+                entry = await self.tables.entry(interaction, now)
+                if entry and entry.vector in entry.events:
+                    found = await self.tables.payloads(entry, [entry.vector], now)
+                    self.outcomes["served"] += 1
+                    return np.frombuffer(found[entry.vector], dtype=np.float32)
+                self.outcomes["not ready"] += 1
+        return None
+
+    async def sweep(self) -> None:
+        """Deletes what has expired, or tries to."""
+        with self._best_effort():
+            await self.tables.store.sweep(self.clock())
+
+    async def _make(self, entry: Entry) -> None:
+        try:
+            with self._best_effort():
+                now = self.clock()
+                async with asyncio.timeout(min(entry.spoken_by - now, self.window_s)):
+                    payloads = await self.tables.payloads(entry, entry.of(*EVIDENCE), now)
+                    vector = np.asarray(await self.encode(payloads), dtype=np.float32)
+                    name, started = entry.vector.split()[1], entry.expires - self.tables.span
+                    made = Event(entry.interaction, Kind.VECTOR, name, started, vector.tobytes())
+                    await self.tables.add(made, self.clock())
+                    self.outcomes["vector"] += 1
+        finally:
+            if self.making.get(entry.interaction) is asyncio.current_task():
+                del self.making[entry.interaction]
+
+    def _stop(self, interaction: str) -> None:
+        if making := self.making.pop(interaction, None):
+            making.cancel()
+
+    @contextmanager
+    def _best_effort(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is, the recogniser can do without
+            self.outcomes[type(error).__name__] += 1

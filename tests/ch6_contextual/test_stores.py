@@ -1,0 +1,246 @@
+"""The protocol of stores, the same tests on both; then what each promises beyond it."""
+
+import asyncio
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from simulation import KEYS, START, dynamo_client, inline
+
+from slubook.ch6_contextual.dynamo import DynamoStore
+from slubook.ch6_contextual.events import WITH_ITEM, Entry
+from slubook.ch6_contextual.items import Sealer
+from slubook.ch6_contextual.lag import LagStore
+from slubook.ch6_contextual.store import SQLiteStore, StoreError
+from slubook.ch6_contextual.tables import TwoTables
+
+
+def test_append_returns_the_updated_entry(store, run):
+    first = run(store.append("turn-1", "utterance 1", 100))
+    assert first == Entry("turn-1", frozenset({"utterance 1"}), 100)
+    second = run(store.append("turn-1", "reply 1 2.500", 200))
+    assert second == Entry("turn-1", frozenset({"utterance 1", "reply 1 2.500"}), 100)  # the first decides the expiry
+    assert run(store.append("turn-1", "utterance 1", 300)) == second  # told twice
+    assert run(store.entry("turn-1")) == run(store.entry("turn-1", consistent=False)) == second
+    assert run(store.entry("turn-2")) is None
+
+
+def test_writers_at_the_same_time_lose_nothing(store, run):
+    events = [f"context {n}" for n in range(8)]
+
+    async def write():
+        return await asyncio.gather(*(store.append("turn-1", event, 100) for event in events))
+
+    entries = run(write())
+    assert sorted(len(entry.events) for entry in entries) == list(range(1, 9))  # each sees those before it
+    assert run(store.entry("turn-1")).events == set(events)
+
+
+def test_items_are_written_once(store, run, sealer):
+    item = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
+    again = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
+    other = sealer.seal("turn-2", "utterance 1", 100, b"stop")
+    assert [run(store.put(one)) for one in (item, again, other)] == [True, False, True]
+    assert run(store.items("turn-1", ["utterance 1", "reply 1"])) == [item]
+    assert run(store.put(again, replaces=other.nonce)) is False
+    assert run(store.put(again, replaces=item.nonce)) is True
+    assert run(store.items("turn-1", ["utterance 1"])) == [again]
+    run(store.discard("turn-1", ["utterance 1", "reply 1"]))
+    assert run(store.items("turn-1", ["utterance 1"])) == []
+    assert run(store.items("turn-2", ["utterance 1"])) == [other]
+
+
+def test_sqlite_commits_in_groups(run, tmp_path):
+    """Writes that arrive together share one transaction, and a caller that gave up does not undo it."""
+    batches = []
+
+    async def counted(call, *arguments):
+        batches.append(len(arguments[0]))
+        return call(*arguments)
+
+    async def write():
+        store = SQLiteStore(tmp_path / "context.db", run=counted)
+        writes = [asyncio.ensure_future(store.append(f"turn-{n}", "utterance 1", 100)) for n in range(50)]
+        await asyncio.sleep(0)  # all of them wait by now
+        writes[0].cancel()
+        await asyncio.gather(*writes, return_exceptions=True)
+        entries = [await store.entry(f"turn-{n}") for n in range(50)]
+        await store.close()
+        return entries
+
+    assert all(run(write()))
+    assert batches == [50, *[1] * 50]
+
+
+def test_sqlite_in_threads(tmp_path):
+    """The same with real threads and a real event loop."""
+
+    async def write():
+        store = SQLiteStore(tmp_path / "context.db", synchronous="NORMAL")
+        entries = await asyncio.gather(*(store.append(f"turn-{n % 7}", f"context {n}", 100) for n in range(70)))
+        await store.sweep(50)
+        await store.close()
+        return entries
+
+    assert max(len(entry.events) for entry in asyncio.run(write())) == 10
+
+
+def test_a_locked_file_is_a_store_error(sqlite_store, run, tmp_path):
+    other = sqlite3.connect(tmp_path / "context.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked"):
+        run(sqlite_store.append("turn-1", "utterance 1", 100))
+    other.execute("ROLLBACK")
+    assert run(sqlite_store.entry("turn-1")) is None  # nothing was written
+    assert run(sqlite_store.append("turn-1", "utterance 1", 100)).events == {"utterance 1"}
+    other.close()
+
+
+def test_a_file_that_is_none_is_a_store_error(tmp_path):
+    (tmp_path / "context.db").write_bytes(b"no database, but long enough to be taken for one" * 40)
+    with pytest.raises(StoreError):
+        SQLiteStore(tmp_path / "context.db")
+
+
+def test_a_server_that_is_not_there_is_a_store_error(run):
+    store = DynamoStore(dynamo_client("http://127.0.0.1:9", timeout_s=1), run=inline)
+    with pytest.raises(StoreError, match="update_item"):
+        run(store.append("turn-1", "utterance 1", 100))
+
+
+def test_a_table_that_is_not_there_is_a_store_error(run, dynamo_address):
+    store = DynamoStore(dynamo_client(dynamo_address), run=inline)
+    with pytest.raises(StoreError, match="get_item"):
+        run(store.entry("turn-1"))
+
+
+def test_deleted_bytes_are_gone(sqlite_store, run, tmp_path):
+    """No byte of what has expired stands in the file or its log: neither ciphertext nor names."""
+    sealer, draw = Sealer(KEYS), random.Random(0)
+    rows = []
+    for n in range(300):
+        expires = START + draw.choice([100, 200])
+        item = sealer.seal(
+            f"turn-{draw.getrandbits(60):015x}", "utterance 1", int(expires), draw.randbytes(draw.randint(1, 3000))
+        )
+        rows.append(item)
+        run(sqlite_store.append(item.interaction, item.name, item.expires))
+        run(sqlite_store.put(item))
+        if n % 3 == 0:
+            run(sqlite_store.put(replace(item, name="reply 1", sealed=draw.randbytes(8))))
+
+    def traces(item):
+        files = [path.read_bytes() for path in tmp_path.iterdir()]
+        wanted = (item.interaction.encode(), item.nonce, item.sealed[:16], item.sealed[-16:])
+        return sum(piece in file for piece in wanted for file in files)
+
+    assert all(map(traces, rows))
+    run(sqlite_store.sweep(START + 150))
+    assert {bool(traces(item)) for item in rows if item.expires == START + 200} == {True}
+    assert [item for item in rows if item.expires == START + 100 and traces(item)] == []
+    assert (tmp_path / "context.db-wal").stat().st_size == 0
+
+
+def test_a_reader_in_the_way_of_deletion_is_reported(sqlite_store, run, tmp_path):
+    run(sqlite_store.append("turn-1", "utterance 1", 100))
+    reader = sqlite3.connect(tmp_path / "context.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM interactions").fetchone() == (1,)
+    with pytest.raises(StoreError, match="a reader keeps the log"):
+        run(sqlite_store.sweep(200))
+    reader.execute("COMMIT")
+    reader.close()
+    run(sqlite_store.sweep(200))
+    assert b"turn-1" not in (tmp_path / "context.db").read_bytes()
+
+
+def test_a_replica_lags_and_the_one_call_does_not(sqlite_store, run):
+    """Whoever writes and then reads a replica sees entries without his own write; the write's own answer has it."""
+    store = LagStore(sqlite_store, seed=7, replica_s=0.05)
+
+    async def write():
+        stale = 0
+        for n in range(100):
+            for event in ("utterance 1", "reply 1 2.500", "expect_speech 1"):
+                entry = await store.append(f"turn-{n}", event, 100)
+                assert event in entry.events
+                await asyncio.sleep(0.02)
+                seen = await store.entry(f"turn-{n}", consistent=False)
+                stale += seen is None or event not in seen.events
+                assert await store.entry(f"turn-{n}") == entry
+        await asyncio.sleep(10)
+        assert await store.entry("turn-0", consistent=False) == await store.entry("turn-0")
+        return stale
+
+    assert 150 < run(write()) < 250  # exp(-0.02 / 0.05) = 67 % of 300
+
+
+def test_a_lag_store_deletes_late_and_times_out(sqlite_store, run, loop):
+    store = LagStore(sqlite_store, seed=3, late_s=60)
+    run(store.append("turn-1", "utterance 1", 100))
+    run(store.sweep(130))
+    assert run(store.entry("turn-1"))  # expired and still there
+    run(store.sweep(160))
+    assert run(store.entry("turn-1")) is None
+    store.time_outs, begun, done = 1.0, loop.time(), 0
+    for n in range(20):
+        with pytest.raises(StoreError, match="no answer"):
+            run(store.append(f"turn-{n}", "utterance 1", 100))
+        done += run(sqlite_store.entry(f"turn-{n}")) is not None
+    assert loop.time() - begun == 20 * store.hang_s
+    assert 4 < done < 16
+
+
+WRITER = """
+import asyncio, sys
+from slubook.ch6_contextual.events import Event, Kind
+from slubook.ch6_contextual.items import Sealer
+from slubook.ch6_contextual.store import SQLiteStore
+from slubook.ch6_contextual.tables import TwoTables
+
+async def one(tables, n):
+    for kind in Kind:
+        event = Event(f"turn-{n}", kind, "1", 1.7e9, b"said " + kind.encode())
+        await tables.add(event, 1.7e9)
+        print(event.interaction, event.text, "told", sep="\\t", flush=True)
+
+async def main():
+    tables, n = TwoTables(SQLiteStore(sys.argv[1]), Sealer({"k1": bytes(32)})), 0
+    while True:
+        await asyncio.gather(*(one(tables, n + k) for k in range(3)))
+        n += 3
+
+asyncio.run(main())
+"""
+
+
+def test_killed_amid_writes(run, tmp_path):
+    """What was acknowledged is there, whole and readable, whenever the writer is killed."""
+    path = tmp_path / "context.db"
+    for kill in range(20):
+        for file in tmp_path.iterdir():
+            file.unlink()
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE)
+        lines = [writer.stdout.readline() for _ in range(1 + 3 * kill)]
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.stdout.read().splitlines()
+        assert writer.wait() == -signal.SIGKILL
+        store = SQLiteStore(path, run=inline)
+        tables = TwoTables(store, Sealer({"k1": bytes(32)}))
+        whole = [line.decode().split("\t")[:2] for line in lines if line.rstrip().endswith(b"\ttold")]
+        assert len(whole) > 3 * kill  # the last line may be cut short
+        for interaction, event in whole:
+            entry = run(tables.entry(interaction, START))
+            assert event in entry.events
+            found = run(tables.payloads(entry, entry.of(*WITH_ITEM), START))  # every item that the entry names
+            assert {name: payload.decode() for name, payload in found.items()} == {
+                name: f"said {name.split()[0]}" for name in entry.of(*WITH_ITEM)
+            }
+        run(store.close())
+        file = sqlite3.connect(path)
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        file.close()
