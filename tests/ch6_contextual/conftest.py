@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from simulation import KEYS, SimulatedLoop, dynamo_client, inline
+from simulation import KEYS, SimulatedLoop, dynamo_client
 
 from slubook.ch6_contextual.dynamo import DynamoStore
 from slubook.ch6_contextual.items import Sealer
@@ -39,9 +39,9 @@ def dynamo_address():
 def store(request, run, tmp_path):
     """A new store of each kind, behind the same protocol."""
     if request.param == "sqlite":
-        made = SQLiteStore(tmp_path / "context.db", synchronous="NORMAL", busy_s=0, run=inline)
+        made = SQLiteStore(tmp_path / "context.db", synchronous="NORMAL", busy_s=0)
     else:
-        made = DynamoStore(dynamo_client(request.getfixturevalue("dynamo_address")), run=inline)
+        made = DynamoStore(dynamo_client(request.getfixturevalue("dynamo_address")))
         run(made.create())
     yield made
     if request.param == "dynamo":
@@ -52,7 +52,7 @@ def store(request, run, tmp_path):
 
 @pytest.fixture
 def sqlite_store(run, tmp_path):
-    made = SQLiteStore(tmp_path / "context.db", synchronous="NORMAL", busy_s=0, run=inline)
+    made = SQLiteStore(tmp_path / "context.db", synchronous="NORMAL", busy_s=0)
     yield made
     run(made.close())
 

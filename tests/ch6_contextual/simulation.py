@@ -37,14 +37,18 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self):
         return self.selector.time
 
+    def run_in_executor(self, executor, call, *arguments):
+        """Runs a blocking call at once, so that no thread is needed."""
+        done = self.create_future()
+        try:
+            done.set_result(call(*arguments))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
     def clock(self):
         """Seconds since 1970."""
         return START + self.time()
-
-
-async def inline(call, *arguments):
-    """Runs a blocking call at once, so that no thread is needed."""
-    return call(*arguments)
 
 
 def dynamo_client(address, **options):

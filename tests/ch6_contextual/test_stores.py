@@ -6,10 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
-from simulation import KEYS, START, dynamo_client, inline
+from simulation import KEYS, START, dynamo_client
 
 from slubook.ch6_contextual.dynamo import DynamoStore
 from slubook.ch6_contextual.events import WITH_ITEM, Entry
@@ -56,14 +55,10 @@ def test_items_are_written_once(store, run, sealer):
 
 def test_sqlite_commits_in_groups(run, tmp_path):
     """Writes that arrive together share one transaction, and a caller that gave up does not undo it."""
-    batches = []
-
-    async def counted(call, *arguments):
-        batches.append(len(arguments[0]))
-        return call(*arguments)
+    store, begun = SQLiteStore(tmp_path / "context.db"), []
+    store._writer.set_trace_callback(lambda statement: begun.append(statement) if "BEGIN" in statement else None)
 
     async def write():
-        store = SQLiteStore(tmp_path / "context.db", run=counted)
         writes = [asyncio.ensure_future(store.append(f"turn-{n}", "utterance 1", 100)) for n in range(50)]
         await asyncio.sleep(0)  # all of them wait by now
         writes[0].cancel()
@@ -73,7 +68,7 @@ def test_sqlite_commits_in_groups(run, tmp_path):
         return entries
 
     assert all(run(write()))
-    assert batches == [50, *[1] * 50]
+    assert len(begun) == 1
 
 
 def test_sqlite_in_threads(tmp_path):
@@ -107,42 +102,53 @@ def test_a_file_that_is_none_is_a_store_error(tmp_path):
 
 
 def test_a_server_that_is_not_there_is_a_store_error(run):
-    store = DynamoStore(dynamo_client("http://127.0.0.1:9", timeout_s=1), run=inline)
+    store = DynamoStore(dynamo_client("http://127.0.0.1:9", timeout_s=1))
     with pytest.raises(StoreError, match="update_item"):
         run(store.append("turn-1", "utterance 1", 100))
 
 
 def test_a_table_that_is_not_there_is_a_store_error(run, dynamo_address):
-    store = DynamoStore(dynamo_client(dynamo_address), run=inline)
+    store = DynamoStore(dynamo_client(dynamo_address))
     with pytest.raises(StoreError, match="get_item"):
         run(store.entry("turn-1"))
 
 
 def test_deleted_bytes_are_gone(sqlite_store, run, tmp_path):
     """No byte of what has expired stands in the file or its log: neither ciphertext nor names."""
-    sealer, draw = Sealer(KEYS), random.Random(0)
-    rows = []
-    for n in range(300):
-        expires = START + draw.choice([100, 200])
-        item = sealer.seal(
-            f"turn-{draw.getrandbits(60):015x}", "utterance 1", int(expires), draw.randbytes(draw.randint(1, 3000))
-        )
-        rows.append(item)
-        run(sqlite_store.append(item.interaction, item.name, item.expires))
-        run(sqlite_store.put(item))
-        if n % 3 == 0:
-            run(sqlite_store.put(replace(item, name="reply 1", sealed=draw.randbytes(8))))
+    sealer, draw, rows = Sealer(KEYS), random.Random(0), []
 
-    def traces(item):
-        files = [path.read_bytes() for path in tmp_path.iterdir()]
-        wanted = (item.interaction.encode(), item.nonce, item.sealed[:16], item.sealed[-16:])
-        return sum(piece in file for piece in wanted for file in files)
+    async def write():
+        for _ in range(12):
+            items = []
+            for _ in range(50):
+                payload, expires = draw.randbytes(draw.randint(1, 900)), draw.choice([100, 200])
+                items.append(sealer.seal(f"turn-{draw.getrandbits(60):015x}", "utterance 1", expires, payload))
+            replaced = draw.choice(items)
+            rows.extend([*items, sealer.seal(replaced.interaction, replaced.name, replaced.expires, bytes(1500))])
+            await asyncio.gather(*map(sqlite_store.put, items))
+            await asyncio.gather(*(sqlite_store.append(i.interaction, i.name, i.expires) for i in items))
+            await sqlite_store.put(rows[-1], replaces=replaced.nonce)
+            await sqlite_store.append(replaced.interaction, "reply 1 2.500", replaced.expires)
 
-    assert all(map(traces, rows))
-    run(sqlite_store.sweep(START + 150))
-    assert {bool(traces(item)) for item in rows if item.expires == START + 200} == {True}
-    assert [item for item in rows if item.expires == START + 100 and traces(item)] == []
+    run(write())
+    files = list(tmp_path.iterdir())
+
+    def traces(expires):
+        text = b"".join(file.read_bytes() for file in files)
+        pieces = [
+            (i.interaction.encode(), i.nonce, i.sealed[:16], i.sealed[-16:]) for i in rows if i.expires == expires
+        ]
+        return sum(piece in text for row in pieces for piece in row) / sum(map(len, pieces))
+
+    assert (traces(100), traces(200)) == (1, 1)
+    run(sqlite_store.sweep(150))
+    assert traces(100) < 0.02  # copies of rows that were moved are left
     assert (tmp_path / "context.db-wal").stat().st_size == 0
+    run(sqlite_store.sweep(150, scrub=True))
+    assert traces(100) == 0
+    assert traces(200) > 0.9  # all but the replaced
+    run(sqlite_store.sweep(200, scrub=True))
+    assert traces(200) == 0
 
 
 def test_a_reader_in_the_way_of_deletion_is_reported(sqlite_store, run, tmp_path):
@@ -229,7 +235,7 @@ def test_killed_amid_writes(run, tmp_path):
         writer.send_signal(signal.SIGKILL)
         lines += writer.stdout.read().splitlines()
         assert writer.wait() == -signal.SIGKILL
-        store = SQLiteStore(path, run=inline)
+        store = SQLiteStore(path)
         tables = TwoTables(store, Sealer({"k1": bytes(32)}))
         whole = [line.decode().split("\t")[:2] for line in lines if line.rstrip().endswith(b"\ttold")]
         assert len(whole) > 3 * kill  # the last line may be cut short

@@ -6,9 +6,8 @@ Deleting is left to DynamoDB: it removes rows some time after their attribute ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import boto3
@@ -33,9 +32,9 @@ def connect(timeout_s: float = 0.5, **options: Any) -> Any:
 class DynamoStore:
     """Both tables in DynamoDB. ``append`` is one ``UpdateItem`` that returns ``ALL_NEW``."""
 
-    def __init__(self, client: Any, run: Callable[..., Awaitable[Any]] = asyncio.to_thread) -> None:
-        """Takes a client of DynamoDB, and how a blocking call is awaited."""
-        self.client, self._run = client, run
+    def __init__(self, client: Any) -> None:
+        """Takes a client of DynamoDB."""
+        self.client = client
         self.interactions, self.table = "slubook-interactions", "slubook-items"
 
     async def create(self) -> None:
@@ -46,7 +45,7 @@ class DynamoStore:
             types = [{"AttributeName": key, "AttributeType": "S"} for key in keys]
             request = {"KeySchema": schema, "AttributeDefinitions": types, "BillingMode": "PAY_PER_REQUEST"}
             await self._call("create_table", TableName=table, **request)
-            await self._run(partial(self.client.get_waiter("table_exists").wait, TableName=table))
+            await asyncio.to_thread(self.client.get_waiter("table_exists").wait, TableName=table)
             expiry = {"Enabled": True, "AttributeName": "expires"}
             await self._call("update_time_to_live", TableName=table, TimeToLiveSpecification=expiry)
 
@@ -92,7 +91,7 @@ class DynamoStore:
         for start in range(0, len(deletes), _BATCH):
             await self._call("batch_write_item", RequestItems={self.table: deletes[start : start + _BATCH]})
 
-    async def sweep(self, now: float) -> None:
+    async def sweep(self, now: float, scrub: bool = False) -> None:
         """Deletes nothing: DynamoDB does, by itself, within days."""
 
     async def close(self) -> None:
@@ -102,7 +101,7 @@ class DynamoStore:
     async def _call(self, operation: str, **request: Any) -> dict | None:
         """Awaits one call; the answer is ``None`` where the condition of a write does not hold."""
         try:
-            return await self._run(partial(getattr(self.client, operation), **request))
+            return await asyncio.to_thread(getattr(self.client, operation), **request)
         except (BotoCoreError, ClientError) as error:
             if isinstance(error, self.client.exceptions.ConditionalCheckFailedException):
                 return None

@@ -42,9 +42,9 @@ class LagStore:
         seen = [entry for when, entry in self._writes[interaction] if when <= now]
         return max(seen, key=lambda entry: len(entry.events), default=None)
 
-    async def sweep(self, now: float) -> None:
+    async def sweep(self, now: float, scrub: bool = False) -> None:
         """Deletes what had expired some time ago."""
-        await self._faulty(self.store.sweep, now - self.late_s)
+        await self._faulty(self.store.sweep, now - self.late_s, scrub)
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self.store, name)

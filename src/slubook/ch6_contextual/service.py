@@ -36,7 +36,7 @@ class ContextService:
         encode: Encoder,
         clock: Callable[[], float] = time.time,
         patience_s: float = 0.1,
-        window_s: float = 30.0,
+        window_s: float = 10.0,
     ) -> None:
         """Takes what it works with.
 
@@ -44,8 +44,8 @@ class ContextService:
             tables: where interactions are kept.
             encode: makes vectors; it is cancelled when its window ends.
             clock: seconds since 1970.
-            patience_s: the longest that one call may wait for the store.
-            window_s: the longest computation window, however long the reply.
+            patience_s: the longest that the recogniser may wait.
+            window_s: the longest computation window, however long the reply, and the longest that a write may take.
         """
         self.tables, self.encode, self.clock = tables, encode, clock
         self.patience_s, self.window_s = patience_s, window_s
@@ -55,14 +55,13 @@ class ContextService:
     async def take(self, event: Event) -> None:
         """Writes an event. The entry that the write returns decides: make a vector, discard the items, or wait."""
         with self._best_effort():
-            async with asyncio.timeout(self.patience_s):
+            async with asyncio.timeout(self.window_s):
                 entry = await self.tables.add(event, self.clock())
                 if entry is None:
                     self.outcomes["expired"] += 1
                 elif entry.follow_up and entry.vector not in entry.events:
-                    self._stop(entry.interaction)  # it would embed less than is known by now
-                    self.making[entry.interaction] = asyncio.create_task(self._make(entry))
-                elif entry.of(Kind.END) and not entry.follow_up:
+                    self._start(entry)
+                elif entry.of(Kind.END) and not entry.of(Kind.EXPECT_SPEECH):
                     await self.tables.discard(entry)
                     self.outcomes["discarded"] += 1
 
@@ -85,10 +84,10 @@ class ContextService:
                 self.outcomes["not ready"] += 1
         return None
 
-    async def sweep(self) -> None:
-        """Deletes what has expired, or tries to."""
+    async def sweep(self, scrub: bool = False) -> None:
+        """Deletes what has expired, or tries to; with ``scrub`` to the last byte."""
         with self._best_effort():
-            await self.tables.store.sweep(self.clock())
+            await self.tables.store.sweep(self.clock(), scrub)
 
     async def _make(self, entry: Entry) -> None:
         try:
@@ -104,6 +103,12 @@ class ContextService:
         finally:
             if self.making.get(entry.interaction) is asyncio.current_task():
                 del self.making[entry.interaction]
+
+    def _start(self, entry: Entry) -> None:
+        making = self.making.get(entry.interaction)
+        if not making or making.get_name() != entry.vector:
+            self._stop(entry.interaction)  # what was begun embeds less than is known by now
+            self.making[entry.interaction] = asyncio.create_task(self._make(entry), name=entry.vector)
 
     def _stop(self, interaction: str) -> None:
         if making := self.making.pop(interaction, None):

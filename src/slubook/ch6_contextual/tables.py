@@ -6,10 +6,11 @@ for a vector. One table: events and items are one sealed row, which every event 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from slubook.ch6_contextual.events import WITH_ITEM, Entry, Event
 from slubook.ch6_contextual.items import Item, Sealer
@@ -27,21 +28,19 @@ class TwoTables:
     the entry names it.
     """
 
-    def __init__(
-        self, store: Store, sealer: Sealer, span: int = SPAN, timer: Callable[[], float] = time.perf_counter
-    ) -> None:
-        """Takes a store, the keys, the span in seconds, and the timer of ``latencies``, the seconds of each write."""
-        self.store, self.sealer, self.span, self.timer = store, sealer, span, timer
-        self.latencies: list[float] = []
+    def __init__(self, store: Store, sealer: Sealer, span: int = SPAN) -> None:
+        """Takes a store, the keys, and the span in seconds."""
+        self.store, self.sealer, self.span = store, sealer, span
+        self.latencies: list[float] = []  # of writes, in seconds
 
     async def add(self, event: Event, now: float) -> Entry | None:
         """Writes an event and returns the updated entry from the same call; ``None`` when it has expired."""
         expires = math.floor(min(event.started, now)) + self.span
         if expires <= now:
             return None
-        begun = self.timer()
+        begun = time.perf_counter()
         entry = await self._write(event, expires)
-        self.latencies.append(self.timer() - begun)
+        self.latencies.append(time.perf_counter() - begun)
         return _alive(entry, now)
 
     async def entry(self, interaction: str, now: float) -> Entry | None:
@@ -121,8 +120,5 @@ def _pack(told: Mapping[str, bytes]) -> bytes:
 
 
 def _unpack(packed: bytes) -> dict[str, bytes]:
-    head, rest = packed.split(b"\n", 1)
-    told, start = {}, 0
-    for name, length in json.loads(head):
-        told[name], start = rest[start : start + length], start + length
-    return told
+    payloads = io.BytesIO(packed)
+    return {name: payloads.read(length) for name, length in json.loads(payloads.readline())}
