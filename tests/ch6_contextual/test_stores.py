@@ -166,7 +166,8 @@ def test_a_reader_in_the_way_of_deletion_is_reported(sqlite_store, run, tmp_path
 
 def test_a_replica_lags_and_the_one_call_does_not(sqlite_store, run):
     """Whoever writes and then reads a replica sees entries without his own write; the write's own answer has it."""
-    store = LagStore(sqlite_store, seed=7, replica_s=0.05)
+    store = LagStore(sqlite_store, seed=7)
+    store.replica_s = 0.05
 
     async def write():
         stale = 0
@@ -186,7 +187,8 @@ def test_a_replica_lags_and_the_one_call_does_not(sqlite_store, run):
 
 
 def test_a_lag_store_deletes_late_and_times_out(sqlite_store, run, loop):
-    store = LagStore(sqlite_store, seed=3, late_s=60)
+    store = LagStore(sqlite_store, seed=3)
+    store.late_s = 60.0
     run(store.append("turn-1", "utterance 1", 100))
     run(store.sweep(130))
     assert run(store.entry("turn-1"))  # expired and still there

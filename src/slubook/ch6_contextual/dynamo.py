@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any
 
 import boto3
-from boto3.dynamodb.types import TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,20 +19,19 @@ from slubook.ch6_contextual.items import Item
 from slubook.ch6_contextual.store import StoreError
 
 _BATCH = 25  # rows that one call may delete
-_typed = TypeSerializer().serialize
 
 
 def connect(timeout_s: float = 0.5, **options: Any) -> Any:
-    """Makes a client, by options of ``boto3.client``, that fails early: a context that is late is no context."""
+    """Makes a client, by options of ``boto3.resource``, that fails early: a context that is late is no context."""
     config = Config(connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1})
-    return boto3.client("dynamodb", config=config, **options)
+    return boto3.resource("dynamodb", config=config, **options).meta.client  # which takes and gives Python's types
 
 
 class DynamoStore:
     """Both tables in DynamoDB. ``append`` is one ``UpdateItem`` that returns ``ALL_NEW``."""
 
     def __init__(self, client: Any) -> None:
-        """Takes a client of DynamoDB."""
+        """Takes what :func:`connect` makes."""
         self.client = client
         self.interactions, self.table = "slubook-interactions", "slubook-items"
 
@@ -54,40 +52,40 @@ class DynamoStore:
         answer = await self._call(
             "update_item",
             TableName=self.interactions,
-            Key=_row(interaction=interaction),
+            Key={"interaction": interaction},
             UpdateExpression="ADD events :event SET expires = if_not_exists(expires, :expires)",
-            ExpressionAttributeValues=_row(**{":event": {event}, ":expires": expires}),
+            ExpressionAttributeValues={":event": {event}, ":expires": expires},
             ReturnValues="ALL_NEW",
         )
         return _entry(answer["Attributes"])
 
     async def entry(self, interaction: str, consistent: bool = True) -> Entry | None:
         """Returns an entry; without ``consistent`` it may lag behind."""
-        key = _row(interaction=interaction)
-        answer = await self._call("get_item", TableName=self.interactions, Key=key, ConsistentRead=consistent)
+        request = {"TableName": self.interactions, "Key": {"interaction": interaction}}
+        answer = await self._call("get_item", ConsistentRead=consistent, **request)
         return _entry(answer["Item"]) if "Item" in answer else None
 
     async def put(self, item: Item, replaces: bytes | None = None) -> bool:
         """Writes an item once, or in place of another."""
-        request = {"TableName": self.table, "Item": _row(**asdict(item))}
-        if replaces is None:
-            request |= {"ConditionExpression": "attribute_not_exists(interaction)"}
-        else:
-            old = _row(**{":old": replaces})
-            request |= {"ConditionExpression": "nonce = :old", "ExpressionAttributeValues": old}
-        return await self._call("put_item", **request) is not None
+        condition = {"ConditionExpression": "attribute_not_exists(interaction)"}
+        if replaces is not None:
+            condition = {"ConditionExpression": "nonce = :old", "ExpressionAttributeValues": {":old": replaces}}
+        return await self._call("put_item", TableName=self.table, Item=asdict(item), **condition) is not None
 
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]:
         """Returns the items of some names that are there."""
-        keys = [_row(interaction=interaction, name=name) for name in names]
+        keys = [{"interaction": interaction, "name": name} for name in names]
         answer = await self._call("batch_get_item", RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
             raise StoreError("DynamoDB left some items out: too much is asked of it")
-        return [_item(row) for row in answer["Responses"][self.table]]
+        types = {"expires": int, "nonce": bytes, "sealed": bytes}
+        return [
+            Item(**row | {name: of(row[name]) for name, of in types.items()}) for row in answer["Responses"][self.table]
+        ]
 
     async def discard(self, interaction: str, names: Sequence[str]) -> None:
         """Deletes items."""
-        deletes = [{"DeleteRequest": {"Key": _row(interaction=interaction, name=name)}} for name in names]
+        deletes = [{"DeleteRequest": {"Key": {"interaction": interaction, "name": name}}} for name in names]
         for start in range(0, len(deletes), _BATCH):
             await self._call("batch_write_item", RequestItems={self.table: deletes[start : start + _BATCH]})
 
@@ -102,20 +100,11 @@ class DynamoStore:
         """Awaits one call; the answer is ``None`` where the condition of a write does not hold."""
         try:
             return await asyncio.to_thread(getattr(self.client, operation), **request)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return None
         except (BotoCoreError, ClientError) as error:
-            if isinstance(error, self.client.exceptions.ConditionalCheckFailedException):
-                return None
             raise StoreError(f"{operation}: {error}") from error
 
 
-def _row(**attributes: Any) -> dict:
-    return {name: _typed(value) for name, value in attributes.items()}
-
-
 def _entry(row: dict) -> Entry:
-    return Entry(row["interaction"]["S"], frozenset(row["events"]["SS"]), int(row["expires"]["N"]))
-
-
-def _item(row: dict) -> Item:
-    values = {name: value for name, typed in row.items() for value in typed.values()}
-    return Item(**values | {"expires": int(values["expires"])})
+    return Entry(row["interaction"], frozenset(row["events"]), int(row["expires"]))

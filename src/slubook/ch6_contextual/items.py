@@ -95,11 +95,7 @@ class Sealer:
         return replace(item, sealed=self.ciphers[self.current].encrypt(item.nonce, payload, item.associated))
 
     def open(self, item: Item) -> bytes:
-        """Decrypts an item.
-
-        Raises:
-            SealError: when its key is not among these, or the item is not as it was sealed.
-        """
+        """Decrypts an item; raises SealError when its key is not among these, or it is not as it was sealed."""
         try:
             payload = self.ciphers[item.key_id].decrypt(item.nonce, item.sealed, item.associated)
         except (KeyError, InvalidTag) as error:

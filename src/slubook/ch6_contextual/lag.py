@@ -12,19 +12,15 @@ from slubook.ch6_contextual.store import Store, StoreError
 
 
 class LagStore:
-    """Stands in front of another store. Consistent calls go through to it; others are answered by a replica.
+    """Stands in front of another store. Consistent calls go through to it; others are answered by a replica."""
 
-    Attributes:
-        replica_s: the mean delay until the replica sees a write (exponential).
-        late_s: how much later than asked expired rows are deleted.
-        time_outs: the share of calls that are never answered. Half of these take effect all the same.
-        hang_s: how long a call that is never answered takes to fail.
-    """
-
-    def __init__(self, store: Store, seed: int, *, replica_s: float = 0, late_s: float = 0, time_outs: float = 0):
-        """Takes the store behind, the seed of what is drawn, and the first faults; all of them may be changed later."""
+    def __init__(self, store: Store, seed: int) -> None:
+        """Takes the store behind, and the seed of what is drawn; the faults may be set at any time."""
         self.store, self._draw = store, random.Random(seed)
-        self.replica_s, self.late_s, self.time_outs, self.hang_s = replica_s, late_s, time_outs, 10.0
+        self.replica_s = 0.0  # the mean delay until the replica sees a write (exponential)
+        self.late_s = 0.0  # how much later than asked expired rows are deleted
+        self.time_outs = 0.0  # the share of calls that are never answered; half of these take effect all the same
+        self.hang_s = 10.0  # how long a call that is never answered takes to fail
         self._writes: dict[str, list[tuple[float, Entry]]] = defaultdict(list)  # (when the replica sees it, entry)
 
     async def append(self, interaction: str, event: str, expires: int) -> Entry:

@@ -20,15 +20,10 @@ INDEL, SUBSTITUTION = 3, 4
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str | None, str | None]]:
-    """Pairs the words of two texts at the least cost.
+    """Pairs the words of two texts, of R and H words, at the least cost.
 
-    Args:
-        reference: what was said, R words.
-        hypothesis: what was recognised, H words.
-
-    Returns:
-        pairs of words in order: ``(word, None)`` is a deletion, ``(None, word)`` an insertion. Of equally cheap
-        alignments it is the one that, read from the end, prefers pairs to insertions and these to deletions.
+    ``(word, None)`` is a deletion, ``(None, word)`` an insertion. Of equally cheap alignments it is the one that, read
+    from the end, prefers pairs to insertions and these to deletions.
     """
     costs = [[INDEL * h for h in range(len(hypothesis) + 1)]]  # [R + 1, H + 1]
     for r, said in enumerate(reference, 1):
@@ -53,15 +48,9 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str
 
 
 def count(reference: str, hypothesis: str, biased: Collection[str] = ()) -> np.ndarray:
-    """Counts the words and errors of one utterance.
+    """Counts the words and errors of one utterance by part and column, [2, 4].
 
-    Args:
-        reference: what was said.
-        hypothesis: what was recognised.
-        biased: the words of its biasing list. An error belongs to the word said, an insertion to the word inserted.
-
-    Returns:
-        counts by part and column, [2, 4].
+    An error belongs to the word said, an insertion to the word inserted; ``biased`` are the words of the biasing list.
     """
     counts = np.zeros((len(PARTS), len(COLUMNS)), dtype=np.int64)
     said, heard = reference.split(), hypothesis.split()
@@ -74,13 +63,9 @@ def count(reference: str, hypothesis: str, biased: Collection[str] = ()) -> np.n
 
 
 def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Computes the error rates of summed counts.
+    """Computes ``wer``, ``u_wer`` and ``b_wer``, each [...], of summed counts, [..., 2, 4].
 
-    Args:
-        counts: [..., 2, 4].
-
-    Returns:
-        ``wer``, ``u_wer`` and ``b_wer``, each [...], as a share of the words said; NaN where none were said.
+    They are shares of the words said, and NaN where none were said.
     """
     words, errors = counts[..., 0], counts[..., 1:].sum(axis=-1)  # each [..., 2]
     parts = {"wer": slice(None), "u_wer": slice(0, 1), "b_wer": slice(1, 2)}

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,35 +23,17 @@ from slubook.ch6_contextual.tables import TwoTables
 Encoder = Callable[[Mapping[str, bytes]], Awaitable[np.ndarray]]
 
 
+@dataclass
 class ContextService:
-    """Takes the events of interactions and answers the recogniser. No method raises, and none waits long.
+    """Takes the events of interactions and answers the recogniser. No method raises, and none waits long."""
 
-    Attributes:
-        outcomes: how often a call ended how: ``vector``, ``discarded``, ``expired``, ``not ready``, ``served``, or the
-            name of an error.
-    """
-
-    def __init__(
-        self,
-        tables: TwoTables,
-        encode: Encoder,
-        clock: Callable[[], float] = time.time,
-        patience_s: float = 0.1,
-        window_s: float = 10.0,
-    ) -> None:
-        """Takes what it works with.
-
-        Args:
-            tables: where interactions are kept.
-            encode: makes vectors; it is cancelled when its window ends.
-            clock: seconds since 1970.
-            patience_s: the longest that the recogniser may wait.
-            window_s: the longest computation window, however long the reply, and the longest that a write may take.
-        """
-        self.tables, self.encode, self.clock = tables, encode, clock
-        self.patience_s, self.window_s = patience_s, window_s
-        self.outcomes: Counter[str] = Counter()
-        self.making: dict[str, asyncio.Task] = {}  # interaction → the making of its vector
+    tables: TwoTables
+    encode: Encoder  # is cancelled when its window ends
+    clock: Callable[[], float] = time.time  # seconds since 1970
+    patience_s: float = 0.1  # the longest that the recogniser may wait
+    window_s: float = 10.0  # the longest computation window, however long the reply, and the longest that a write waits
+    outcomes: Counter[str] = field(default_factory=Counter)  # how calls ended; errors by their names
+    making: dict[str, asyncio.Task] = field(default_factory=dict)  # interaction → the making of its vector
 
     async def take(self, event: Event) -> None:
         """Writes an event. The entry that the write returns decides: make a vector, discard the items, or wait."""
@@ -68,9 +51,7 @@ class ContextService:
     async def context(self, interaction: str, at: float) -> np.ndarray | None:
         """Returns the vector for the turn after an interaction, or nothing; gives up one that is not ready.
 
-        Args:
-            interaction: the one before.
-            at: when the new turn began, in seconds since 1970 by the clock of the device.
+        The new turn began ``at`` this time, in seconds since 1970 by the clock of the device.
         """
         self._stop(interaction)
         with self._best_effort():

@@ -162,7 +162,7 @@ class SQLiteStore:
             return self._reader.execute(statement, parameters).fetchall()
 
     def _empty_log(self, scrub: bool) -> bool:
-        """Copies the log into the file and empties it, and tells whether a reader was in the way."""
+        """Empties the log into the file, and tells whether a reader was in the way."""
         with self._writing:
             if scrub:
                 self._writer.execute("VACUUM")

@@ -10,7 +10,9 @@ import io
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from slubook.ch6_contextual.events import WITH_ITEM, Entry, Event
 from slubook.ch6_contextual.items import Item, Sealer
@@ -20,6 +22,7 @@ from slubook.ch6_contextual.store import Store, StoreError
 SPAN = 300
 
 
+@dataclass
 class TwoTables:
     """Writes events, and reads what is still alive.
 
@@ -28,10 +31,10 @@ class TwoTables:
     the entry names it.
     """
 
-    def __init__(self, store: Store, sealer: Sealer, span: int = SPAN) -> None:
-        """Takes a store, the keys, and the span in seconds."""
-        self.store, self.sealer, self.span = store, sealer, span
-        self.latencies: list[float] = []  # of writes, in seconds
+    store: Store
+    sealer: Sealer
+    span: int = SPAN
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=1_000_000))  # of the last writes, in seconds
 
     async def add(self, event: Event, now: float) -> Entry | None:
         """Writes an event and returns the updated entry from the same call; ``None`` when it has expired."""
@@ -48,12 +51,7 @@ class TwoTables:
         return _alive(await self._read(interaction), now)
 
     async def payloads(self, entry: Entry, names: Sequence[str], now: float) -> dict[str, bytes]:
-        """Decrypts items of an entry, and no others.
-
-        Raises:
-            StoreError: when one of them is gone or has expired.
-            SealError: when one of them does not open.
-        """
+        """Decrypts items of an entry, and no others; raises StoreError when one is gone or has expired."""
         found = {item.name: item for item in await self.store.items(entry.interaction, names) if item.expires > now}
         if len(found) < len(names):
             raise StoreError(f"not all items of {entry.interaction!r} are there")
@@ -87,8 +85,7 @@ class OneTable(TwoTables):
 
     async def _write(self, event: Event, expires: int) -> Entry:
         for _ in range(self.ATTEMPTS):
-            row = await self._row(event.interaction)
-            told = self._open(row)
+            row, told = await self._open(event.interaction)
             self.sealer.work.resealed_bytes += sum(map(len, told.values()))
             told = {event.text: event.payload} | told
             expires = row.expires if row else expires
@@ -98,15 +95,12 @@ class OneTable(TwoTables):
         raise StoreError(f"too many writers of {event.interaction!r} at once")
 
     async def _read(self, interaction: str) -> Entry | None:
-        row = await self._row(interaction)
-        told = self._open(row)
+        row, told = await self._open(interaction)
         return Entry(interaction, frozenset(told), row.expires, told) if row else None
 
-    async def _row(self, interaction: str) -> Item | None:
-        return next(iter(await self.store.items(interaction, [self.NAME])), None)
-
-    def _open(self, row: Item | None) -> dict[str, bytes]:
-        return _unpack(self.sealer.open(row)) if row else {}
+    async def _open(self, interaction: str) -> tuple[Item | None, dict[str, bytes]]:
+        rows = await self.store.items(interaction, [self.NAME])
+        return (rows[0], _unpack(self.sealer.open(rows[0]))) if rows else (None, {})
 
 
 def _alive(entry: Entry | None, now: float) -> Entry | None:
