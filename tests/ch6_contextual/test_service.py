@@ -20,7 +20,7 @@ from slubook.ch6_contextual.events import EVIDENCE, Event, Kind
 from slubook.ch6_contextual.items import Sealer, rotate
 from slubook.ch6_contextual.lag import LagStore
 from slubook.ch6_contextual.service import ContextService
-from slubook.ch6_contextual.store import SQLiteStore
+from slubook.ch6_contextual.store import SQLiteStore, StoreError
 from slubook.ch6_contextual.tables import SPAN, OneTable, TwoTables
 
 WHOLE = embed({event.text: event.payload for event in told() if event.kind in EVIDENCE})
@@ -226,9 +226,17 @@ def test_rows_that_were_swapped_or_prolonged_are_no_context(sqlite_store, sealer
     file.execute("UPDATE items SET expires = expires + 1000")
     file.execute("UPDATE interactions SET expires = expires + 1000")
     file.commit()
-    file.close()
     assert ask(run, service, 1.0, "turn-3") is None
-    assert service.outcomes["SealError"] == 4 - 1
+    assert service.outcomes["SealError"] == 3
+    tell(run, service, told("turn-4", loop.clock()))
+    file.execute("UPDATE interactions SET expires = expires + 1000")  # an entry alone, which nothing seals
+    file.commit()
+    file.close()
+    assert ask(run, service, 1.0, "turn-4") is not None
+    assert ask(run, service, SPAN, "turn-4") is None
+    with pytest.raises(StoreError, match="not all items"):
+        entry = run(sqlite_store.entry("turn-4"))
+        run(service.tables.payloads(entry, entry.of(*EVIDENCE), loop.clock()))
 
 
 def test_a_locked_store_is_no_context(service, run, tmp_path):

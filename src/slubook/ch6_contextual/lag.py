@@ -20,7 +20,7 @@ class LagStore:
         self.replica_s = 0.0  # the mean delay until the replica sees a write (exponential)
         self.late_s = 0.0  # how much later than asked expired rows are deleted
         self.time_outs = 0.0  # the share of calls that are never answered; half of these take effect all the same
-        self.hang_s = 10.0  # how long a call that is never answered takes to fail
+        self.hang_s = 60.0  # how long a call that is never answered takes to fail
         self._writes: dict[str, list[tuple[float, Entry]]] = defaultdict(list)  # (when the replica sees it, entry)
 
     async def append(self, interaction: str, event: str, expires: int) -> Entry:
