@@ -25,7 +25,7 @@ BUDGETS = {
     "files": 100,
     "corpora": 2200,
     "evaluation": 800,
-    "experiments": 1600,  # with tuning, kept artefacts, and records of speech as well as of understanding
+    "experiments": 1450,  # with tuning, kept artefacts, and records of speech as well as of understanding
     "book": 1200,
     "ch1_skills": 2200 * 6 // 5,
     "ch2_transfer": 2200 * 6 // 5,
