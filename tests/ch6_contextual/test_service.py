@@ -20,7 +20,7 @@ from slubook.ch6_contextual.events import EVIDENCE, Event, Kind
 from slubook.ch6_contextual.items import Sealer, rotate
 from slubook.ch6_contextual.lag import LagStore
 from slubook.ch6_contextual.service import ContextService
-from slubook.ch6_contextual.store import SQLiteStore, StoreError
+from slubook.ch6_contextual.store import ContextStoreError, SQLiteStore
 from slubook.ch6_contextual.tables import SPAN, OneTable, TwoTables
 
 WHOLE = embed({event.text: event.payload for event in told() if event.kind in EVIDENCE})
@@ -234,7 +234,7 @@ def test_rows_that_were_swapped_or_prolonged_are_no_context(sqlite_store, sealer
     file.close()
     assert ask(run, service, 1.0, "turn-4") is not None
     assert ask(run, service, SPAN, "turn-4") is None
-    with pytest.raises(StoreError, match="not all items"):
+    with pytest.raises(ContextStoreError, match="not all items"):
         entry = run(sqlite_store.entry("turn-4"))
         run(service.tables.payloads(entry, entry.of(*EVIDENCE), loop.clock()))
 
@@ -246,7 +246,7 @@ def test_a_locked_store_is_no_context(service, run, tmp_path):
     assert ask(run, service, 1.0) is None
     other.execute("ROLLBACK")
     other.close()
-    assert service.outcomes == {"StoreError": len(told()), "not ready": 1}
+    assert service.outcomes == {"ContextStoreError": len(told()), "not ready": 1}
     tell(run, service, told())  # who tells it again is heard
     assert (ask(run, service, 1.0) == WHOLE).all()
 
@@ -256,7 +256,7 @@ def test_a_store_that_cannot_be_reached_is_no_context(sealer, run, loop):
     service = ContextService(TwoTables(store, sealer), Encoder(), loop.clock)
     tell(run, service, told())
     assert ask(run, service, 1.0) is None
-    assert service.outcomes == {"StoreError": len(told()) + 1}
+    assert service.outcomes == {"ContextStoreError": len(told()) + 1}
 
 
 class Acknowledged(TwoTables):

@@ -11,18 +11,18 @@ import pytest
 from simulation import KEYS, START, dynamo_client
 
 from slubook.ch6_contextual.dynamo import DynamoStore
-from slubook.ch6_contextual.events import WITH_ITEM, Entry
+from slubook.ch6_contextual.events import WITH_ITEM, Interaction
 from slubook.ch6_contextual.items import Sealer
 from slubook.ch6_contextual.lag import LagStore
-from slubook.ch6_contextual.store import SQLiteStore, StoreError
+from slubook.ch6_contextual.store import ContextStoreError, SQLiteStore
 from slubook.ch6_contextual.tables import TwoTables
 
 
 def test_append_returns_the_updated_entry(store, run):
     first = run(store.append("turn-1", "utterance 1", 100))
-    assert first == Entry("turn-1", frozenset({"utterance 1"}), 100)
+    assert first == Interaction("turn-1", frozenset({"utterance 1"}), 100)
     second = run(store.append("turn-1", "reply 1 2.500", 200))
-    assert second == Entry("turn-1", frozenset({"utterance 1", "reply 1 2.500"}), 100)  # the first decides the expiry
+    assert second == Interaction("turn-1", frozenset({"utterance 1", "reply 1 2.500"}), 100)  # the first expiry
     assert run(store.append("turn-1", "utterance 1", 300)) == second  # told twice
     assert run(store.entry("turn-1")) == run(store.entry("turn-1", consistent=False)) == second
     assert run(store.entry("turn-2")) is None
@@ -87,7 +87,7 @@ def test_sqlite_in_threads(tmp_path):
 def test_a_locked_file_is_a_store_error(sqlite_store, run, tmp_path):
     other = sqlite3.connect(tmp_path / "context.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="locked"):
+    with pytest.raises(ContextStoreError, match="locked"):
         run(sqlite_store.append("turn-1", "utterance 1", 100))
     other.execute("ROLLBACK")
     assert run(sqlite_store.entry("turn-1")) is None  # nothing was written
@@ -97,19 +97,19 @@ def test_a_locked_file_is_a_store_error(sqlite_store, run, tmp_path):
 
 def test_a_file_that_is_none_is_a_store_error(tmp_path):
     (tmp_path / "context.db").write_bytes(b"no database, but long enough to be taken for one" * 40)
-    with pytest.raises(StoreError):
+    with pytest.raises(ContextStoreError):
         SQLiteStore(tmp_path / "context.db")
 
 
 def test_a_server_that_is_not_there_is_a_store_error(run):
     store = DynamoStore(dynamo_client("http://127.0.0.1:9", timeout_s=1))
-    with pytest.raises(StoreError, match="update_item"):
+    with pytest.raises(ContextStoreError, match="update_item"):
         run(store.append("turn-1", "utterance 1", 100))
 
 
 def test_a_table_that_is_not_there_is_a_store_error(run, dynamo_address):
     store = DynamoStore(dynamo_client(dynamo_address))
-    with pytest.raises(StoreError, match="get_item"):
+    with pytest.raises(ContextStoreError, match="get_item"):
         run(store.entry("turn-1"))
 
 
@@ -156,7 +156,7 @@ def test_a_reader_in_the_way_of_deletion_is_reported(sqlite_store, run, tmp_path
     reader = sqlite3.connect(tmp_path / "context.db", isolation_level=None)
     reader.execute("BEGIN")
     assert reader.execute("SELECT count(*) FROM interactions").fetchone() == (1,)
-    with pytest.raises(StoreError, match="a reader keeps the log"):
+    with pytest.raises(ContextStoreError, match="a reader keeps the log"):
         run(sqlite_store.sweep(200))
     reader.execute("COMMIT")
     reader.close()
@@ -196,7 +196,7 @@ def test_a_lag_store_deletes_late_and_times_out(sqlite_store, run, loop):
     assert run(store.entry("turn-1")) is None
     store.time_outs, begun, done = 1.0, loop.time(), 0
     for n in range(20):
-        with pytest.raises(StoreError, match="no answer"):
+        with pytest.raises(ContextStoreError, match="no answer"):
             run(store.append(f"turn-{n}", "utterance 1", 100))
         done += run(sqlite_store.entry(f"turn-{n}")) is not None
     assert loop.time() - begun == 20 * store.hang_s

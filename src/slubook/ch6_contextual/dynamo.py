@@ -14,9 +14,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from slubook.ch6_contextual.events import Entry
+from slubook.ch6_contextual.events import Interaction
 from slubook.ch6_contextual.items import Item
-from slubook.ch6_contextual.store import StoreError
+from slubook.ch6_contextual.store import ContextStoreError
 
 _BATCH = 25  # rows that one call may delete
 
@@ -47,7 +47,7 @@ class DynamoStore:
             expiry = {"Enabled": True, "AttributeName": "expires"}
             await self._call("update_time_to_live", TableName=table, TimeToLiveSpecification=expiry)
 
-    async def append(self, interaction: str, event: str, expires: int) -> Entry:
+    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
         """Adds an event to an entry and returns the entry from the same call."""
         answer = await self._call(
             "update_item",
@@ -59,7 +59,7 @@ class DynamoStore:
         )
         return _entry(answer["Attributes"])
 
-    async def entry(self, interaction: str, consistent: bool = True) -> Entry | None:
+    async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None:
         """Returns an entry; without ``consistent`` it may lag behind."""
         request = {"TableName": self.interactions, "Key": {"interaction": interaction}}
         answer = await self._call("get_item", ConsistentRead=consistent, **request)
@@ -77,7 +77,7 @@ class DynamoStore:
         keys = [{"interaction": interaction, "name": name} for name in names]
         answer = await self._call("batch_get_item", RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
-            raise StoreError("DynamoDB left some items out: too much is asked of it")
+            raise ContextStoreError("DynamoDB left some items out: too much is asked of it")
         types = {"expires": int, "nonce": bytes, "sealed": bytes}
         return [
             Item(**row | {name: of(row[name]) for name, of in types.items()}) for row in answer["Responses"][self.table]
@@ -103,8 +103,8 @@ class DynamoStore:
         except self.client.exceptions.ConditionalCheckFailedException:
             return None
         except (BotoCoreError, ClientError) as error:
-            raise StoreError(f"{operation}: {error}") from error
+            raise ContextStoreError(f"{operation}: {error}") from error
 
 
-def _entry(row: dict) -> Entry:
-    return Entry(row["interaction"], frozenset(row["events"]), int(row["expires"]))
+def _entry(row: dict) -> Interaction:
+    return Interaction(row["interaction"], frozenset(row["events"]), int(row["expires"]))

@@ -45,7 +45,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Interaction:
     """What is known of an interaction without opening its items."""
 
     interaction: str

@@ -68,7 +68,7 @@ class Item:
 
 
 @dataclass
-class Work:
+class CryptoWork:
     """What encryption has cost, in items and in bytes of plain text."""
 
     sealed: int = 0
@@ -85,7 +85,7 @@ class Sealer:
         """Takes keys by id."""
         self.ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self.current = next(iter(keys))
-        self.work = Work()
+        self.work = CryptoWork()
 
     def seal(self, interaction: str, name: str, expires: int, payload: bytes) -> Item:
         """Encrypts a payload for one place and one time."""

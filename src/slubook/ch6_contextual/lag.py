@@ -7,8 +7,8 @@ import random
 from collections import defaultdict
 from typing import Any
 
-from slubook.ch6_contextual.events import Entry
-from slubook.ch6_contextual.store import Store, StoreError
+from slubook.ch6_contextual.events import Interaction
+from slubook.ch6_contextual.store import ContextStoreError, Store
 
 
 class LagStore:
@@ -21,16 +21,16 @@ class LagStore:
         self.late_s = 0.0  # how much later than asked expired rows are deleted
         self.time_outs = 0.0  # the share of calls that are never answered; half of these take effect all the same
         self.hang_s = 60.0  # how long a call that is never answered takes to fail
-        self._writes: dict[str, list[tuple[float, Entry]]] = defaultdict(list)  # (when the replica sees it, entry)
+        self._writes: dict[str, list[tuple[float, Interaction]]] = defaultdict(list)  # (seen from then on, entry)
 
-    async def append(self, interaction: str, event: str, expires: int) -> Entry:
+    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
         """Adds an event; the replica sees it later."""
         entry = await self._faulty(self.store.append, interaction, event, expires)
         delay = self._draw.expovariate(1 / self.replica_s) if self.replica_s else 0.0
         self._writes[interaction].append((asyncio.get_running_loop().time() + delay, entry))
         return entry
 
-    async def entry(self, interaction: str, consistent: bool = True) -> Entry | None:
+    async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None:
         """Returns the newest entry, or the newest that the replica has seen."""
         if consistent:
             return await self._faulty(self.store.entry, interaction)
@@ -53,4 +53,4 @@ class LagStore:
         if answered:
             return result
         await asyncio.sleep(self.hang_s)
-        raise StoreError("no answer in time")
+        raise ContextStoreError("no answer in time")

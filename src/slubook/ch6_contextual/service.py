@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from slubook.ch6_contextual.events import EVIDENCE, Entry, Event, Kind
+from slubook.ch6_contextual.events import EVIDENCE, Event, Interaction, Kind
 from slubook.ch6_contextual.tables import TwoTables
 
 #: Makes a vector of the items of one interaction, given by their strings in its entry.
@@ -70,7 +70,7 @@ class ContextService:
         with self._best_effort():
             await self.tables.store.sweep(self.clock(), scrub)
 
-    async def _make(self, entry: Entry) -> None:
+    async def _make(self, entry: Interaction) -> None:
         try:
             with self._best_effort():
                 now = self.clock()
@@ -85,7 +85,7 @@ class ContextService:
             if self.making.get(entry.interaction) is asyncio.current_task():
                 del self.making[entry.interaction]
 
-    def _start(self, entry: Entry) -> None:
+    def _start(self, entry: Interaction) -> None:
         making = self.making.get(entry.interaction)
         if not making or making.get_name() != entry.vector:
             self._stop(entry.interaction)  # what was begun embeds less than is known by now

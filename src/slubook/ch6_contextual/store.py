@@ -15,16 +15,16 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
 
-from slubook.ch6_contextual.events import Entry
+from slubook.ch6_contextual.events import Interaction
 from slubook.ch6_contextual.items import Item
 
 
-class StoreError(RuntimeError):
+class ContextStoreError(RuntimeError):
     """A store did not do what it was asked; whether a write took place is unknown."""
 
 
 class Store(Protocol):
-    """Two tables: entries of interactions, and items. Every method may raise :class:`StoreError`.
+    """Two tables: entries of interactions, and items. Every method may raise :class:`ContextStoreError`.
 
     ``append`` adds one event to an entry and returns the whole of it from the same call; the first event decides the
     expiry. ``entry`` reads it again; without ``consistent`` it may be an older one. ``put`` writes an item that is not
@@ -32,8 +32,8 @@ class Store(Protocol):
     some names, read consistently; ``discard`` deletes them. ``sweep`` deletes what has expired.
     """
 
-    async def append(self, interaction: str, event: str, expires: int) -> Entry: ...
-    async def entry(self, interaction: str, consistent: bool = True) -> Entry | None: ...
+    async def append(self, interaction: str, event: str, expires: int) -> Interaction: ...
+    async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None: ...
     async def put(self, item: Item, replaces: bytes | None = None) -> bool: ...
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]: ...
     async def discard(self, interaction: str, names: Sequence[str]) -> None: ...
@@ -82,13 +82,13 @@ class SQLiteStore:
             )
             self._writer.executescript(f"{_TABLES} PRAGMA synchronous = {synchronous}")
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}") from error
+            raise ContextStoreError(f"{path}: {error}") from error
 
-    async def append(self, interaction: str, event: str, expires: int) -> Entry:
+    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
         """Adds an event and returns the entry in one statement, so that no other write falls between."""
         return _entry(*await self._write(_APPEND, interaction, event, expires))
 
-    async def entry(self, interaction: str, consistent: bool = True) -> Entry | None:
+    async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None:
         """Returns an entry, always the newest."""
         rows = await self._blocking(self._read, "SELECT * FROM interactions WHERE interaction = ?", interaction)
         return _entry(*rows) if rows else None
@@ -114,12 +114,12 @@ class SQLiteStore:
         ``scrub`` the live rows are written anew, so that no byte of a deleted one is left; writers wait meanwhile.
 
         Raises:
-            StoreError: also when a reader elsewhere still needs the log: sweep again then.
+            ContextStoreError: also when a reader elsewhere still needs the log: sweep again then.
         """
         for table in ("interactions", "items"):
             await self._write(f"DELETE FROM {table} WHERE expires <= ?", now)
         if await self._blocking(self._empty_log, scrub):
-            raise StoreError("what has expired is deleted, but a reader keeps the log that may still hold it")
+            raise ContextStoreError("what has expired is deleted, but a reader keeps the log that may still hold it")
 
     async def close(self) -> None:
         """Waits for what is under way and closes the file."""
@@ -140,17 +140,17 @@ class SQLiteStore:
             batch, self._waiting = self._waiting, []
             try:
                 results = await self._blocking(self._commit, batch)
-            except StoreError as error:
+            except ContextStoreError as error:
                 results = [error] * len(batch)
             for (_, _, done), result in zip(batch, results, strict=True):
                 if not done.cancelled():
-                    done.set_exception(result) if isinstance(result, StoreError) else done.set_result(result)
+                    done.set_exception(result) if isinstance(result, ContextStoreError) else done.set_result(result)
 
     async def _blocking(self, call: Callable, *arguments: Any) -> Any:
         try:
             return await asyncio.to_thread(call, *arguments)
         except Exception as error:  # of whatever kind: nobody may wait for ever
-            raise StoreError(str(error)) from error
+            raise ContextStoreError(str(error)) from error
 
     def _commit(self, batch: list[tuple]) -> list[list[tuple]]:
         with self._writing, self._writer as file:  # which commits at the end, or rolls back
@@ -170,5 +170,5 @@ class SQLiteStore:
                 return bool(self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
 
 
-def _entry(row: tuple[str, str, int]) -> Entry:
-    return Entry(row[0], frozenset(json.loads(row[1])), row[2])
+def _entry(row: tuple[str, str, int]) -> Interaction:
+    return Interaction(row[0], frozenset(json.loads(row[1])), row[2])

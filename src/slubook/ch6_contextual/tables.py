@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from slubook.ch6_contextual.events import WITH_ITEM, Entry, Event
+from slubook.ch6_contextual.events import WITH_ITEM, Event, Interaction
 from slubook.ch6_contextual.items import Item, Sealer
-from slubook.ch6_contextual.store import Store, StoreError
+from slubook.ch6_contextual.store import ContextStoreError, Store
 
 #: How long an interaction is kept, in seconds.
 SPAN = 300
@@ -36,7 +36,7 @@ class TwoTables:
     span: int = SPAN
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=1_000_000))  # of the last writes, in seconds
 
-    async def add(self, event: Event, now: float) -> Entry | None:
+    async def add(self, event: Event, now: float) -> Interaction | None:
         """Writes an event and returns the updated entry from the same call; ``None`` when it has expired."""
         expires = math.floor(min(event.started, now)) + self.span
         if expires <= now:
@@ -46,27 +46,27 @@ class TwoTables:
         self.latencies.append(time.perf_counter() - begun)
         return _alive(entry, now)
 
-    async def entry(self, interaction: str, now: float) -> Entry | None:
+    async def entry(self, interaction: str, now: float) -> Interaction | None:
         """Returns the newest entry, unless it has expired."""
         return _alive(await self._read(interaction), now)
 
-    async def payloads(self, entry: Entry, names: Sequence[str], now: float) -> dict[str, bytes]:
-        """Decrypts items of an entry, and no others; raises StoreError when one is gone or has expired."""
+    async def payloads(self, entry: Interaction, names: Sequence[str], now: float) -> dict[str, bytes]:
+        """Decrypts items of an entry, and no others; raises ContextStoreError when one is gone or has expired."""
         found = {item.name: item for item in await self.store.items(entry.interaction, names) if item.expires > now}
         if len(found) < len(names):
-            raise StoreError(f"not all items of {entry.interaction!r} are there")
+            raise ContextStoreError(f"not all items of {entry.interaction!r} are there")
         return {name: self.sealer.open(found[name]) for name in names}
 
-    async def discard(self, entry: Entry) -> None:
+    async def discard(self, entry: Interaction) -> None:
         """Deletes the items of an entry. Its strings stay until they expire, and tell late events that it is over."""
         await self.store.discard(entry.interaction, entry.of(*WITH_ITEM))
 
-    async def _write(self, event: Event, expires: int) -> Entry:
+    async def _write(self, event: Event, expires: int) -> Interaction:
         if event.kind in WITH_ITEM:
             await self.store.put(self.sealer.seal(event.interaction, event.text, expires, event.payload))
         return await self.store.append(event.interaction, event.text, expires)
 
-    async def _read(self, interaction: str) -> Entry | None:
+    async def _read(self, interaction: str) -> Interaction | None:
         return await self.store.entry(interaction)
 
 
@@ -75,15 +75,15 @@ class OneTable(TwoTables):
 
     NAME, ATTEMPTS = "all", 5  # of the row; of a writer whose row others write at the same time
 
-    async def payloads(self, entry: Entry, names: Sequence[str], now: float) -> dict[str, bytes]:
+    async def payloads(self, entry: Interaction, names: Sequence[str], now: float) -> dict[str, bytes]:
         """Returns what is open already."""
         return {name: entry.told[name] for name in names}
 
-    async def discard(self, entry: Entry) -> None:
+    async def discard(self, entry: Interaction) -> None:
         """Deletes the row."""
         await self.store.discard(entry.interaction, [self.NAME])
 
-    async def _write(self, event: Event, expires: int) -> Entry:
+    async def _write(self, event: Event, expires: int) -> Interaction:
         for _ in range(self.ATTEMPTS):
             row, told = await self._open(event.interaction)
             self.sealer.work.resealed_bytes += sum(map(len, told.values()))
@@ -91,19 +91,19 @@ class OneTable(TwoTables):
             expires = row.expires if row else expires
             sealed = self.sealer.seal(event.interaction, self.NAME, expires, _pack(told))
             if await self.store.put(sealed, replaces=row.nonce if row else None):
-                return Entry(event.interaction, frozenset(told), expires, told)
-        raise StoreError(f"too many writers of {event.interaction!r} at once")
+                return Interaction(event.interaction, frozenset(told), expires, told)
+        raise ContextStoreError(f"too many writers of {event.interaction!r} at once")
 
-    async def _read(self, interaction: str) -> Entry | None:
+    async def _read(self, interaction: str) -> Interaction | None:
         row, told = await self._open(interaction)
-        return Entry(interaction, frozenset(told), row.expires, told) if row else None
+        return Interaction(interaction, frozenset(told), row.expires, told) if row else None
 
     async def _open(self, interaction: str) -> tuple[Item | None, dict[str, bytes]]:
         rows = await self.store.items(interaction, [self.NAME])
         return (rows[0], _unpack(self.sealer.open(rows[0]))) if rows else (None, {})
 
 
-def _alive(entry: Entry | None, now: float) -> Entry | None:
+def _alive(entry: Interaction | None, now: float) -> Interaction | None:
     return entry if entry and entry.expires > now else None
 
 
