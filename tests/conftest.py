@@ -10,7 +10,7 @@ from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer.pretraining import PretrainingConfig
-from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.protocol import TransferSettings
 from slubook.ch2_transfer.transfer import Recipe
 from slubook.corpora import download
 from slubook.corpora.utterance import Slot, Utterance
@@ -70,7 +70,7 @@ class Tiny:
     """A user's file of three domains with about ninety utterances each, and settings that train in a second."""
 
     corpora: list[Path]
-    settings: Settings
+    settings: TransferSettings
     out: Path
 
     def options(self, **more) -> Options:
@@ -108,7 +108,7 @@ def tiny(tmp_path, monkeypatch) -> Tiny:
     training = TrainingConfig(batch=8, updates=8, evaluations=2, average=0.5)
     scratch = Recipe(NetworkConfig(dim=16, ngram_order=1, **_SMALL), training)
     slower = replace(scratch, rate=0.6)
-    settings = Settings(scratch=scratch, transfer=slower, transfer_names=slower, pretraining=source)
+    settings = TransferSettings(scratch=scratch, transfer=slower, transfer_names=slower, pretraining=source)
     return Tiny([path], settings, tmp_path / "out.json")
 
 

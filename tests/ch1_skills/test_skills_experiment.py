@@ -5,9 +5,9 @@ import pytest
 
 from slubook.ch1_skills import protocol as skills
 from slubook.ch1_skills.dnn import DNNConfig
-from slubook.ch1_skills.methods import Settings, run_cell
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.pool import Pool
+from slubook.ch1_skills.protocol import SkillsSettings, run_cell
 from slubook.ch1_skills.skillsets import make_skill
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.corpora.errors import CorpusError
@@ -19,7 +19,7 @@ from slubook.experiments.report import summarise, tabulate
 from slubook.experiments.runner import run
 from slubook.experiments.table import EXPERIMENTS
 
-QUICK = Settings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
+QUICK = SkillsSettings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
 
 
 @pytest.fixture

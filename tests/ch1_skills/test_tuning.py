@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook.ch1_skills import tuning
-from slubook.ch1_skills.methods import Settings
+from slubook.ch1_skills.protocol import SkillsSettings
 from slubook.ch1_skills.skill_vectors import GRAINS
 from slubook.ch1_skills.skillsets import make_skill
 from slubook.ch1_skills.tuning import HEAD, SEARCH, START, choice
@@ -43,7 +43,7 @@ class TestThePublishedRecord:
         assert SEARCH.configured("maxent_crf", standing) == START["maxent_crf_clusters"].maxent
 
     def test_the_defaults_are_what_tuning_chose(self, record):
-        now = asdict(Settings())
+        now = asdict(SkillsSettings())
         defaults = {
             "maxent_crf": now["maxent"],
             "maxent_crf_clusters": {"grains": GRAINS, "maxent": now["maxent"]},

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer import ablation
+from slubook.ch2_transfer import ablation, protocol
 from slubook.ch2_transfer.ablation import LONG, USED, VARIANTS, recipe_of, reductions, starts_from
-from slubook.ch2_transfer.plan import Source
+from slubook.ch2_transfer.plan import PretrainingSource
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
-from slubook.ch2_transfer.protocol import Settings, choose
+from slubook.ch2_transfer.protocol import TransferSettings, choose
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
@@ -27,7 +27,7 @@ def network(*letters: str) -> Pretrained:
     return Pretrained(None, None, {letter: k for k, letter in enumerate(letters, 2)}, {}, None)
 
 
-SETTINGS = Settings(scratch=Recipe(rate=1.6), transfer=Recipe(rate=0.6), transfer_names=Recipe(rate=0.6))
+SETTINGS = TransferSettings(scratch=Recipe(rate=1.6), transfer=Recipe(rate=0.6), transfer_names=Recipe(rate=0.6))
 NETWORKS = {"transfer": network("a", "b"), **{kind: network("a", "b") for kind in VARIANTS}, "half": network("a", "c")}
 
 
@@ -49,7 +49,7 @@ def test_every_method_is_there_and_changes_one_thing_of_transfer():
 
 
 def test_no_change_is_what_the_tuned_settings_do_anyway():
-    starts = starts_from(NETWORKS, Settings())
+    starts = starts_from(NETWORKS, TransferSettings())
     alike = [n for n, start in starts.items() if start == starts["transfer"] and n not in {*VARIANTS, *LONG}]
     assert alike == ["transfer"], "the sources of the variants look alike here, and no other start may"
 
@@ -75,7 +75,9 @@ def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
     table.save(tmp_path / "g")
     monkeypatch.setattr(ablation, "general_table", lambda: table)
     monkeypatch.setattr(ablation, "table_folder", lambda name: tmp_path / "g")
-    source = Source("full-0", ("sgd_turns", "skills"), frozenset({"music"}), ("hello",), (), PretrainingConfig())
+    source = PretrainingSource(
+        "full-0", ("sgd_turns", "skills"), frozenset({"music"}), ("hello",), (), PretrainingConfig()
+    )
     made = {kind: change(source) for kind, change in VARIANTS.items()}
     assert made["shuffled"] == replace(source, config=replace(source.config, shuffled=True))
     assert made["tenth"] == replace(source, config=replace(source.config, updates=source.config.updates // 10))
@@ -89,9 +91,9 @@ def test_each_variant_changes_one_thing_of_the_source(monkeypatch, tmp_path):
 
 def test_every_cell_has_all_methods_and_some_last_twice_as_long(tiny, monkeypatch):
     trained = []
-    fit = ablation.fit_starts
+    fit = protocol.fit_starts
     monkeypatch.setattr(
-        ablation, "fit_starts",
+        protocol, "fit_starts",
         lambda starts, *rest: trained.extend((name, rest[3].training.updates) for name in starts) or fit(starts, *rest),
     )  # fmt: skip
     done = tiny.run("ablation")
@@ -161,7 +163,7 @@ def test_the_quick_profile_trains_half_as_long_and_has_fewer_sources(monkeypatch
         with pytest.raises(LookupError) as asked:
             ablation.prepare(Options(profile), settings)
         assert asked.value.args == expected
-    assert usual == Settings() and ablation.settings_of("corpus") == usual
+    assert usual == TransferSettings() and ablation.settings_of("corpus") == usual
     assert [2 * r.training.updates for r in brief.recipes().values()] == [
         r.training.updates for r in usual.recipes().values()
     ]

@@ -6,7 +6,7 @@ import pytest
 from slubook.ch1_skills.skillsets import DEV, MARGIN, Skill, make_skill
 from slubook.ch2_transfer import arriving
 from slubook.ch2_transfer.plan import Chosen
-from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.protocol import TransferSettings
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
@@ -49,7 +49,7 @@ def test_every_size_that_a_skill_has_room_for_is_drawn_from_the_same_order(tiny,
 
 
 def test_no_size_is_trained_for_less_than_eight_epochs_and_none_for_less_than_was_tuned():
-    tuned = Settings().scratch.training
+    tuned = TransferSettings().scratch.training
     updates = [arriving.long_enough(tuned.updates, tuned.batch, size) for size in arriving.SIZES]
     assert updates[0] == tuned.updates == min(updates)
     assert all(u * tuned.batch >= 8 * size for u, size in zip(updates, arriving.SIZES, strict=True))

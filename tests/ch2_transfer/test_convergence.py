@@ -14,12 +14,17 @@ from slubook.ch2_transfer.convergence import (
     UPDATES,
     WARM_UP,
     Curve,
+    first_at,
+    gather,
+    of_means,
+    own_pace,
+    pace,
     pace_tables,
+    paid_back,
     steady,
-)  # fmt: skip
-from slubook.ch2_transfer.pace import first_at, gather, of_means, own_pace, pace, paid_back
-from slubook.ch2_transfer.plan import Chosen, Plan
-from slubook.ch2_transfer.protocol import Settings, choose
+)
+from slubook.ch2_transfer.plan import Chosen, TransferPlan
+from slubook.ch2_transfer.protocol import TransferSettings, choose
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.options import Options
@@ -100,7 +105,7 @@ def test_the_full_profile_learns_one_skill_of_every_second_domain_and_none_that_
 
     monkeypatch.setattr(convergence, "plan", planned)
     with pytest.raises(LookupError) as asked:
-        convergence.prepare(Options("full"), Settings())
+        convergence.prepare(Options("full"), TransferSettings())
     profile, more = asked.value.args
     skills = [Skill(name, "", (), (), ()) for name in ("b/x#1", "b/x#0", *SKILLS, "a/y#0", "c/z#0", "c/z#1", "d/w#0")]
     assert profile == "full" and more.keys() == {"pick"}
@@ -136,8 +141,8 @@ def test_figures_are_paired_cell_by_cell_and_the_censored_are_counted(monkeypatc
     ]  # fmt: skip
     pairs = gather(rows, [("scratch", "updates_to_scratch_best"), ("transfer", "updates_to_scratch_best")])
     assert pairs["s"].tolist() == [[201, 41], [200, 40]]
-    plan = Plan(Chosen("full", ()), {}, {"full-0": {"seconds": 50.0}, "full-1": {"seconds": 70.0}}, range(2))
-    monkeypatch.setattr(Plan, "groups", lambda self: {"s": "corpus"})
+    plan = TransferPlan(Chosen("full", ()), {}, {"full-0": {"seconds": 50.0}, "full-1": {"seconds": 70.0}}, range(2))
+    monkeypatch.setattr(TransferPlan, "groups", lambda self: {"s": "corpus"})
     tables = pace_tables(rows, plan, 600)
     assert tables["convergence_ratio"]["point"] == pytest.approx(200.5 / 40.5)
     assert tables["seconds_ratio"]["point"] == pytest.approx(5)

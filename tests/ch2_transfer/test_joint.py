@@ -7,8 +7,8 @@ import pytest
 
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
-from slubook.ch2_transfer import joint
-from slubook.ch2_transfer.joint import fit_joint
+from slubook.ch2_transfer import ablation
+from slubook.ch2_transfer.ablation import fit_joint
 from slubook.ch2_transfer.pretraining import Pretraining, PretrainingConfig
 from slubook.ch2_transfer.source import make_domain, sample
 from slubook.ch2_transfer.stacked import StackedNetwork
@@ -49,11 +49,11 @@ def test_every_second_update_is_of_the_skill_and_there_are_as_many_of_the_source
 
 def test_the_heads_of_the_skill_have_its_own_rows(toy_skill):
     source, train = make_domain("toy/first", toy_skill[:30]), toy_skill[30:]
-    model = Pretraining([source, make_domain(joint.TARGET, train)], SOURCE, None).eval()
-    bare, target = joint._learned(model, train), model.domains[-1]
+    model = Pretraining([source, make_domain(ablation.TARGET, train)], SOURCE, None).eval()
+    bare, target = ablation._learned(model, train), model.domains[-1]
     model.own_tags.data[target.tag_rows] += 1.0
     model.own_intents.data[target.intent_rows] += 2.0
-    raised = joint._learned(model, train)
+    raised = ablation._learned(model, train)
     assert isinstance(raised.network, StackedNetwork) and not raised.network.training
     for name, by in (("tag_head.weight", 1.0), ("intent_head.weight", 2.0)):
         difference = raised.network.get_parameter(name) - bare.network.get_parameter(name)

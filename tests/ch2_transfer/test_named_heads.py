@@ -1,4 +1,4 @@
-"""Heads from names: weights added up by hand, steps by their kind, and nothing but one network's heads is written."""
+"""Heads from names: words however a corpus spells them, weights by hand, steps by kind, one network's heads written."""
 
 import pytest
 import torch
@@ -6,8 +6,7 @@ import torch
 from slubook.ch1_skills.crf import CRF
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.network import NetworkConfig
-from slubook.ch2_transfer.named_heads import STEPS, NamedHeads, step_kinds
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, STEPS, NamedHeads, StackedNetwork, name_words, step_kinds
 from slubook.corpora.utterance import Slot, Utterance
 
 TAG_WIDTH, INTENT_WIDTH = 4, 8
@@ -134,3 +133,33 @@ def test_untaught_heads_are_silent():
     assert not any(p.any() for p in empty.parameters())
     assert empty.tag_mix(["city"]).tolist() == [[1.0]]
     assert (empty.intent_mix(["a", "b"]) @ empty.intent).tolist() == [[0.0] * INTENT_WIDTH] * 2
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["DEPARTURE_CITY", "departureCity", "SL:departure-city", "departure city", "Departure.City_2", "TheDepartureCity"],
+)
+def test_spellings_of_one_name(label):
+    assert name_words(label) == ["departure", "city"]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("BookRestaurantIntent", ["book", "restaurant"]),
+        ("IN:GET_WEATHER", ["get", "weather"]),
+        ("HassTurnOn", ["turn", "on"]),
+        ("AMAZON.CancelIntent", ["cancel"]),
+        ("alarm_set", ["alarm", "set"]),
+        ("time_from", ["time", "from"]),
+        ("date2Return", ["date", "return"]),
+        ("party_of_the_year", ["party", "year"]),
+        ("hotel_hotel", ["hotel", "hotel"]),
+        ("Intents", ["intents"]),  # whole words only are empty
+        ("AMAZON.TheIntent", []),
+        ("42", []),
+        ("", []),
+    ],
+)
+def test_words_that_say_something(label, words):
+    assert name_words(label) == words

@@ -13,9 +13,8 @@ from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import predict
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.named_heads import NamedHeads
 from slubook.ch2_transfer.pretrained import LOWER, MOVABLE, Pretrained
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, NamedHeads, StackedNetwork
 
 CONFIG = NetworkConfig(dim=8, project=8, char_dim=4, char_filters=5, hidden=6, layers=3, vector_norm=2.0, ngram_order=1)
 CHARACTERS = {c: i for i, c in enumerate("abcdefghijklmnopqrstuvwxyzü", 2)}

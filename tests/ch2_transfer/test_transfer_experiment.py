@@ -4,20 +4,23 @@ import json
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from slubook.ch1_skills import skillsets
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import plan as transfer_sources
 from slubook.ch2_transfer import protocol as transfer
-from slubook.ch2_transfer.plan import Kept, Source, label_slices, load_pretrained, one_a_domain
+from slubook.ch2_transfer.plan import Kept, PretrainingSource, label_slices, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import pretrained_folder
-from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.protocol import ALONE, MOVED, TOGETHER, TransferSettings, sequential_table, timed
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
+from slubook.evaluation.metrics import Outcomes
+from slubook.experiments.records import Row
 from slubook.experiments.stamps import config_hash
 from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
@@ -57,8 +60,8 @@ def test_the_file_must_have_domains_to_learn_from(tiny, tmp_path):
 
 
 def test_a_plan_learns_some_skills_and_leaves_out_the_topics_of_all(tiny, monkeypatch):
-    made: list[Source] = []
-    monkeypatch.setattr(Source, "about", lambda self: made.append(self) or {"key": self.name})
+    made: list[PretrainingSource] = []
+    monkeypatch.setattr(PretrainingSource, "about", lambda self: made.append(self) or {"key": self.name})
     monkeypatch.setattr(transfer_sources, "FOLDS", 1)
     double = {"less": lambda source: replace(source, step=2)}
     planned = transfer.plan(tiny.options(seeds=2), tiny.settings, pick=one_a_domain(2), variants=double)
@@ -77,7 +80,7 @@ def test_a_source_holds_no_utterance_of_a_left_out_topic_and_every_second_domain
         lambda name, domains, config, table: seen.append([d.name for d in domains]) or Pretrained(*[None] * 5),
     )  # fmt: skip
     own = load(tiny.corpora[0])
-    source = Source("s", (), frozenset({"hotel"}), (), [u for u in own if u.domain != "hotel"], None)
+    source = PretrainingSource("s", (), frozenset({"hotel"}), (), [u for u in own if u.domain != "hotel"], None)
     assert source.about()["left_out"] == ["hotel"]
     replace(source, step=2).about()
     assert seen == [["own/flight", "own/taxi"], ["own/flight"]]
@@ -88,7 +91,7 @@ def test_a_source_holds_no_turn_of_a_dialogue_that_a_test_is_from(tiny):
     said = Utterance("t", "a room of the test", "BookHotel", (), domain="hotel", group="7")
     alone = replace(said, group="")
     kept = [
-        {u.group for d in Source("s", (), frozenset(), [test], own, None).domains() for u in d.utterances}
+        {u.group for d in PretrainingSource("s", (), frozenset(), [test], own, None).domains() for u in d.utterances}
         for test in (alone, said)
     ]
     assert kept[0] - kept[1] == {"7"} and len(kept[1]) == 29
@@ -128,7 +131,9 @@ def test_quick_skills_are_learned_in_one_size_and_the_seed_of_cells_is_kept():
 
 
 def test_the_configuration_of_cells_names_every_setting():
-    config, other = (transfer.config_of("full", s) for s in (Settings(), Settings(transfer=Recipe(rate=0.5))))
+    config, other = (
+        transfer.config_of("full", s) for s in (TransferSettings(), TransferSettings(transfer=Recipe(rate=0.5)))
+    )
     assert set(config) == {"profile", "maxent", "scratch", "transfer", "transfer_names", "pretraining"}
     assert config_hash(config) != config_hash(other)
 
@@ -136,6 +141,7 @@ def test_the_configuration_of_cells_names_every_setting():
 def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuration_side_by_side(tiny, monkeypatch):
     fit, trained = transfer.fit_starts, []
     monkeypatch.setattr(transfer, "fit_starts", lambda *given: trained.append(given) or fit(*given))
+    monkeypatch.setattr(transfer, "both_ways", lambda *given: {})
     other = replace(tiny.settings.scratch, rate=1.6, network=replace(tiny.settings.scratch.network, dropout=0.1))
     settings = replace(tiny.settings, scratch=other, transfer=replace(tiny.settings.transfer, unfreezing="gradual"))
     done = tiny.run("transfer", settings, out=None)
@@ -148,3 +154,45 @@ def test_every_method_is_trained_by_its_own_recipe_and_those_of_one_configuratio
     }
     usual = tiny.settings.transfer.network.dropout
     assert [start.dropout for start in trained[0][0].values()] == [0.1, usual, usual], "of each, in one bank"
+
+
+def row(skill, method, train_s, **figures):
+    one = np.ones(3, dtype=int)
+    return Row(skill, method, 100, 0, Outcomes(one, one, one, one, 0 * one), train_s=train_s, figures=figures)
+
+
+def test_a_few_skills_of_the_first_draw_are_timed():
+    keys = [(f"s{k}", 100, seed) for seed in (0, 1) for k in range(200)]
+    assert timed(keys) == {(f"s{k}", 100, 0) for k in (0, 40, 80, 120, 160)}
+    assert timed(keys[:3]) == {keys[0]}
+
+
+def test_the_ratio_is_carried_over_to_all_networks_of_the_run():
+    rows = [row("a", m, 2.0, **{TOGETHER: 4.0, ALONE: 10.0}) for m in MOVED] + [row("a", "maxent_crf", 9.0)]
+    rows += [row("b", m, 2.0, **{TOGETHER: 6.0, ALONE: 10.0}) for m in MOVED] + [row("c", m, 4.0) for m in MOVED]
+    found = sequential_table(rows, jobs=2)["sequential"]
+    assert (found["cells"], found[TOGETHER], found[ALONE], found["ratio"]) == (2, 10.0, 20.0, 2.0)
+    assert (found["networks_s"], found["plain_loop_s"], found["speed_up"]) == (24.0, 48.0, 4.0)
+    assert sequential_table([row("c", "scratch", 4.0)], 2) == {}
+
+
+def test_the_loop_trains_the_same_networks_one_by_one_in_unsorted_batches(tiny, monkeypatch):
+    fit, given = transfer.fit_starts, []
+    monkeypatch.setattr(
+        transfer, "fit_starts",
+        lambda starts, *rest, **more: given.append((list(starts), rest[3].training.updates, more))
+        or fit(starts, *rest, **more),
+    )  # fmt: skip
+    monkeypatch.setattr(transfer, "UPDATES", 12)
+    done = tiny.run("transfer")
+    assert given[:5] == [
+        (["scratch"], transfer.WARM_UP, {}),
+        (list(MOVED), 12, {}),
+        *(([method], 12, {"pool": 1}) for method in MOVED),
+    ]
+    usual = tiny.settings.scratch.training.updates
+    assert given[5:] == [(list(MOVED), usual, {})] * 3, "each cell is judged after the usual training"
+    found = done.tables["sequential"]
+    assert (found["cells"], found["jobs"]) == (1, 1) and 0 < found["ratio"] == found[ALONE] / found[TOGETHER]
+    assert found["networks_s"] == pytest.approx(sum(r.train_s for r in done.rows if r.method in MOVED))
+    assert [r.method for r in done.rows if r.figures] == list(MOVED), "one cell, its networks"

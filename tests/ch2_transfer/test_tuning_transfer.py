@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from slubook.ch2_transfer import tuning as tuning_transfer
-from slubook.ch2_transfer.protocol import MOVED, Settings, choose
+from slubook.ch2_transfer.protocol import MOVED, TransferSettings, choose
 from slubook.ch2_transfer.tuning import HEAD, LATE, LONG, SEARCH, SKILLS, START, best
 from slubook.experiments.records import RecordsError
 from slubook.experiments.table import EXPERIMENTS
@@ -26,7 +26,7 @@ def record():
 class TestThePublishedRecord:
     def test_the_defaults_are_what_tuning_chose(self, record):
         chosen = {method: found["config"] for method, found in record["methods"].items()}
-        defaults = {method: asdict(recipe) for method, recipe in Settings().recipes().items()}
+        defaults = {method: asdict(recipe) for method, recipe in TransferSettings().recipes().items()}
         assert chosen == json.loads(json.dumps(defaults)), "the defaults in the code are not what tuning chose"
 
     def test_it_says_what_the_code_says(self, record):

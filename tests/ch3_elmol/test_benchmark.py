@@ -13,9 +13,10 @@ from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol.benchmark import MODELS, Contextual, Plan, Settings
+from slubook.ch3_elmol.benchmark import MODELS, BenchmarkPlan, BenchmarkSettings, ContextConfig, PoolInputs
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
+from slubook.ch3_elmol.embeddings import Read, load_embedding, told
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora import registry
 from slubook.corpora.download import available
@@ -24,28 +25,30 @@ from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.runner import run
 
-EMPTY, LANGUAGE_MODEL = Pool((), (), {}), SimpleNamespace(reader=None)
+EMPTY = Pool((), (), {})
 DNN_CONFIG = DNNConfig(
     NetworkConfig(dim=8, project=8, char_dim=4, char_filters=4, hidden=8, ngram_order=0),
     TrainingConfig(updates=20, evaluations=4),
 )
-SMALL = Settings(
+SMALL = BenchmarkSettings(
     MaxEntConfig(inverse_l2=(4.0,), l1_l2=((0.0, 0.05),), max_iterations=20),
     DNN_CONFIG,
-    replace(Contextual.of(DNN_CONFIG), unfreezing=UnfreezingConfig(latest=0.25)),
+    replace(ContextConfig.of(DNN_CONFIG), unfreezing=UnfreezingConfig(latest=0.25)),
     BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
 )
 
 
 @pytest.fixture
-def the_plan(toy_skill, tmp_path, monkeypatch) -> Plan:
+def the_plan(toy_skill, tmp_path, monkeypatch) -> BenchmarkPlan:
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     train, dev, test = toy_skill[:40], toy_skill[40:50], toy_skill[50:]
     rows = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float16)
     VectorTable("toy", {"read": 0, "add": 1}, rows, np.zeros((0, 8), np.float16)).save(table_folder("toy"))
     whole, said = Skill("toy", "toy", ("shopping",), tuple(test), (*train, *dev)), [words(u.text) for u in train]
     reader, counts = kept_bilm("toy", said, SMALL.bilm, said).reader, {"read": 2, "distinct": 2, "left": 2}
-    return Plan(whole, train, dev, VectorTable.load(table_folder("toy")), reader, counts, said)
+    table = VectorTable.load(table_folder("toy"))
+    inputs = PoolInputs(Read.of_table("pool", table, said), Read.of_model("elmol", "toy", reader))
+    return BenchmarkPlan(whole, train, dev, inputs, {"pool": counts, "language_model": told(reader)})
 
 
 def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch):
@@ -59,7 +62,7 @@ def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch)
     learned = {row.method: row.figures for row in both.select(seeds=[0])}
     assert learned["dnn_pool"]["beneath"] == 16 and learned["dnn_scratch"]["beneath"] == 0
     assert learned["dnn_pool"]["parameters"] == learned["dnn_scratch"]["parameters"] > 0
-    assert learned["elmol"]["beneath"] == sum(p.numel() for p in the_plan.reader.parameters())
+    assert learned["elmol"]["beneath"] == sum(p.numel() for p in load_embedding(the_plan.inputs.reader).parameters())
     assert learned["elmol"]["parameters"] > learned["dnn_scratch"]["parameters"]
     own, over = learned["elmol"]["parameters"], learned["fasttext_pool"]["parameters"]
     assert 0 < own - over < 1000 and learned["fasttext_pool"]["beneath"] == 16, "they differ in what takes it in"
@@ -70,39 +73,44 @@ def test_a_run_is_kept_cell_by_cell_and_resumes(the_plan, tmp_path, monkeypatch)
     assert (linear[0].outcomes.correct == linear[1].outcomes.correct).all(), "nothing in it is random"
     assert Results.load(tmp_path / "benchmark.json").tables["pool"] == {"read": 2, "distinct": 2, "left": 2}
     with pytest.raises(RecordsError, match="other settings"):
-        run("benchmark", options, Settings(SMALL.maxent))
+        run("benchmark", options, BenchmarkSettings(SMALL.maxent))
 
 
-def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(monkeypatch):
+@pytest.fixture
+def seen(monkeypatch) -> dict:
+    """What vectors and language model would be trained with; they are not."""
     seen = {}
     monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: seen.update(without=without) or EMPTY)
-    monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: seen.update(bilm=rest) or LANGUAGE_MODEL)
+    monkeypatch.setattr(benchmark, "kept_table", lambda *given: seen.update(vectors=given))
+    monkeypatch.setattr(benchmark, "kept_bilm", lambda *given: seen.update(bilm=given) or SimpleNamespace(reader=None))
+    monkeypatch.setattr(Read, "of_table", lambda *given: None)
+    monkeypatch.setattr(Read, "of_model", lambda *given: None)
+    monkeypatch.setattr(benchmark, "told", lambda reader: {})
+    return seen
+
+
+def test_the_quick_profile_keeps_dev_and_test_out_of_training_and_pool(seen):
     made = benchmark.plan("quick", SMALL.bilm, "cuda")
     train, dev, test = ({u.text for u in part} for part in (made.train, made.dev, made.whole.test))
     assert not train & (dev | test) and set(seen["without"]) == dev | test
-    assert made.table == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
+    assert seen["vectors"][0] == "benchmark-quick" and len(made.train) == benchmark.QUICK_SIZE
     assert seen["bilm"] == ("benchmark-quick", EMPTY.sentences(), SMALL.bilm, EMPTY.measured(), "cuda")
 
 
-def test_what_differs_from_a_test_in_an_apostrophe_is_not_read(the_plan, monkeypatch):
+def test_what_differs_from_a_test_in_an_apostrophe_is_not_read(the_plan, seen, monkeypatch):
     tests = [replace(u, text="what s on", slots=()) for u in the_plan.whole.test[:1]]
     whole = replace(the_plan.whole, test=tuple(tests))
     pool = Pool(("what's on", "play some jazz"), ("films", "music"), {})
     monkeypatch.setattr(benchmark, "skills_of", lambda *_: [whole])
     monkeypatch.setattr(Skill, "draw", lambda *_: (the_plan.train, the_plan.dev))
     monkeypatch.setattr(benchmark, "build_pool", lambda *_: pool)
-    monkeypatch.setattr(benchmark, "kept_table", lambda name, read, *_: read)
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *_: LANGUAGE_MODEL)
-    assert benchmark.plan("quick", SMALL.bilm).table == [["play", "some", "jazz"]]
+    benchmark.plan("quick", SMALL.bilm)
+    assert seen["vectors"][1] == seen["bilm"][1] == [["play", "some", "jazz"]]
 
 
 @pytest.mark.public
-def test_the_full_profile_is_the_published_split(monkeypatch):
+def test_the_full_profile_is_the_published_split(seen):
     if not available(registry.PUBLIC[benchmark.CORPUS].source):
         pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
-    monkeypatch.setattr(benchmark, "build_pool", lambda sources, without: EMPTY)
-    monkeypatch.setattr(benchmark, "kept_table", lambda *rest: rest[0])
-    monkeypatch.setattr(benchmark, "kept_bilm", lambda *rest: LANGUAGE_MODEL)
     made = benchmark.plan("full", SMALL.bilm)
     assert (len(made.train), len(made.dev), len(made.whole.test)) == (13084, 700, 700)

@@ -9,9 +9,8 @@ import torch
 
 from slubook.ch1_skills.masked_lm import OutputWords, sampled_softmax
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, strongest
+from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, strongest
 from slubook.ch3_elmol.contextual import WordVectors, match_norm
-from slubook.ch3_elmol.language_model import LanguageModel
 
 SMALL = BiLMConfig(char_dim=3, filters=((1, 4), (3, 5)), width=6, hidden=7, longest=8)
 TALK = [["play", "some", "jazz"], ["stop"], ["play", "jaaaazz", "all", "of", "the", "day"]]

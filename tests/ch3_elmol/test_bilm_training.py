@@ -10,10 +10,8 @@ import torch.nn.functional as F
 
 from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch3_elmol import bilm_training as bilm
-from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
+from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, perplexity
 from slubook.ch3_elmol.bilm_training import BiLMTraining, bilm_folder, kept_bilm, train_bilm, warm_cosine
-from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.ch3_elmol.perplexity import perplexity
 
 SMALL = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=12, hidden=14, longest=8)
 FAST = BiLMTraining(SMALL, epochs=5, batch=8, candidates=10, rate=2e-2, least=2, dropout=0.1)
@@ -80,7 +78,7 @@ def test_a_state_of_another_training_or_a_damaged_one_is_refused(tmp_path, monke
     with pytest.raises(ValueError, match=r"another text or other settings.*delete the file"):
         train_bilm("toy", TALK[1:], FAST, keep=keep)
     keep.write_bytes(keep.read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"no training can go on from it .*: delete the file"):
+    with pytest.raises(ValueError, match=r"no training can resume from it .*: delete the file"):
         train_bilm("toy", TALK, FAST, keep=keep)
 
 

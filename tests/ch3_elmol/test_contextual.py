@@ -14,10 +14,16 @@ from slubook.ch1_skills.training import predict
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, train_bilm
-from slubook.ch3_elmol.context_pretrained import ContextPretrained
 from slubook.ch3_elmol.contextual import ContextEncoded, ContextualNetwork, WordVectors, match_norm
-from slubook.ch3_elmol.contextual_pretraining import ContextPretraining, pretrain_contextual
-from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart, fit_contextual, mean_loss
+from slubook.ch3_elmol.contextual_training import (
+    ContextDNN,
+    ContextPretrained,
+    ContextPretraining,
+    ContextStart,
+    fit_contextual,
+    mean_loss,
+    pretrain_contextual,
+)
 from slubook.ch3_elmol.unfreezing import CUT, Gradual, Unfreezing, UnfreezingConfig, paces_of, rates_of
 from slubook.corpora.utterance import words
 
@@ -205,7 +211,7 @@ class TestRule:
         parts = ("heads", "common", "context", "embedding 0", "embedding 1", "embedding 2")
         assert [unfreezing.speed(part, 1) for part in parts] == pytest.approx([1, 1, 1, 0.5, 0.2, 0.08])
 
-    def test_the_rate_of_a_layer_that_was_unfrozen_on_the_way_climbs_from_nought(self):
+    def test_the_rate_of_a_layer_that_was_unfrozen_on_the_way_climbs_from_zero(self):
         unfreezing = Unfreezing(Looks(), UnfreezingConfig(latest=0.5, reduced=0.5, lower=0.4, rise=0.1), 100)
         assert unfreezing.speed("embedding 0", 50) == 0, "frozen"
         unfreezing.look(1.0, 50)
@@ -298,7 +304,7 @@ class TestStageTwo:
         model = ContextDNN(config=DNNConfig(TWO.network, TWO.training), start=start).fit(TRAIN, DEV[:8], 3)
         assert model.table is None and len(model.since) == 3
         assert model.encoder.characters == Encoder(TRAIN, 1).characters
-        assert model.network.local.norm() > 0, "no table beneath: words start at random"
+        assert model.network.local.norm() > 0, "no pretrained table: words start at random"
         other = fit_contextual(start, TRAIN, DEV[:8], 3, TWO)
         texts = [u.text for u in DEV[:5]]
         assert model.predict(texts) == other.predict(texts)

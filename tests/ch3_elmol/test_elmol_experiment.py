@@ -11,18 +11,30 @@ from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.plan import Chosen, Kept, Source
+from slubook.ch2_transfer.plan import Chosen, Kept, PretrainingSource
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch3_elmol import bilm_training as bilm
-from slubook.ch3_elmol import contextual_pretraining
+from slubook.ch3_elmol import contextual_training
 from slubook.ch3_elmol import embeddings as elmol_sources
 from slubook.ch3_elmol import protocol as elmol
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining
 from slubook.ch3_elmol.contextual_training import ContextRecipe
-from slubook.ch3_elmol.embeddings import MODELS, TABLES, Model, Texts, guessing, load_contextual, load_embedding
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, USED, Settings, variant_of, wanted
-from slubook.ch3_elmol.protocol import GROUPS, LARGE, SIZES, deal, learn_some
+from slubook.ch3_elmol.embeddings import MODELS, TABLES, BiLMKind, Texts, guessing, load_contextual, load_embedding
+from slubook.ch3_elmol.protocol import (
+    AS,
+    GROUPS,
+    HOW,
+    LARGE,
+    METHODS,
+    SIZES,
+    USED,
+    ElmolSettings,
+    deal,
+    learn_some,
+    variant_of,
+    wanted,
+)
 from slubook.ch3_elmol.unfreezing import SCHEDULES, UnfreezingConfig
 from slubook.corpora.utterance import Utterance, words
 from slubook.experiments.records import RecordsError
@@ -44,7 +56,7 @@ def arguments(tiny, monkeypatch):
     tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
     scratch = tiny.settings.scratch
     recipe = ContextRecipe(scratch.network, replace(scratch.training, batch=64, evaluations=4))
-    settings = Settings(
+    settings = ElmolSettings(
         dict.fromkeys(HOW.keys() | {"none"}, recipe),
         tiny.settings.pretraining,
         small=READER,
@@ -77,7 +89,7 @@ def test_each_domain_of_a_users_file_is_learned_over_every_embedding_and_nothing
     assert all(row.slices["new_intents"].all() for row in done.rows), "no domain shares a label with another"
 
     trained = ("ch3_elmol.bilm_training.train_bilm", "ch2_transfer.pretraining.pretrain")
-    for name in (*trained, "ch3_elmol.contextual_pretraining.pretrain_contextual"):
+    for name in (*trained, "ch3_elmol.contextual_training.pretrain_contextual"):
         monkeypatch.setattr(f"slubook.{name}", lambda *a, **k: pytest.fail("trained again"))
     monkeypatch.setattr(elmol_sources, "train_fasttext", lambda *a, **k: pytest.fail("trained again"))
     other = replace(arguments[1], pretraining=PretrainingConfig(updates=3))
@@ -103,10 +115,10 @@ def test_another_seed_is_another_model_in_both_stages_and_speed_is_measured_once
     monkeypatch.setattr(
         elmol, "speed_tables", lambda models, said, n: timed.append([*models, n]) or dict.fromkeys(made, 1.0)
     )
-    seeds, train, pretrain = [], bilm.train_bilm, contextual_pretraining.pretrain_contextual
+    seeds, train, pretrain = [], bilm.train_bilm, contextual_training.pretrain_contextual
     monkeypatch.setattr(bilm, "train_bilm", lambda *a, **k: seeds.append(("one", a[3])) or train(*a, **k))
     monkeypatch.setattr(
-        contextual_pretraining, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a)
+        contextual_training, "pretrain_contextual", lambda *a: seeds.append(("two", a[5])) or pretrain(*a)
     )
     done = run("elmol", *arguments)
     assert sorted(seeds) == [("one", 0)] * 2 + [("one", 1)] + [("two", 0)] * 4 + [("two", 1)] * 2
@@ -173,7 +185,7 @@ def test_language_models_are_trained_on_the_device_that_was_asked_for(texts, mon
     monkeypatch.setattr(elmol_sources, "kept_bilm", lambda *given, seed: seen.append(given[4]) or pytest.fail("enough"))
     chosen = Chosen("quick", [])
     monkeypatch.setattr(elmol, "build_pool", lambda *rest: texts.pool)
-    settings = Settings(small=READER)
+    settings = ElmolSettings(small=READER)
     for made in (elmol.texts_of(chosen, settings, "cuda"), elmol.texts_of(chosen, settings)):
         with pytest.raises(pytest.fail.Exception, match="enough"):
             made.embedding("elmol")
@@ -193,14 +205,16 @@ def test_methods_are_those_of_the_claims_and_change_one_thing_each():
     assert all(HOW[m][1:] == HOW["elmol"][1:] for m in ("elmo", *AS))
     named = ("elmol", "elmo", "elmol_light", "elmol_again", "elmol_1", "elmol_10")
     assert {k: MODELS[HOW[k].embedding] for k in named} == {
-        "elmol": Model(times=(1, 3)), "elmo": Model(2, times=(1, 3)), "elmol_light": Model(light=True, times=(3,)),
-        "elmol_1": Model(1, 0.01, times=(1, 4, 12, 36)), "elmol_10": Model(1, 0.1, times=(1, 3, 9)),
-        "elmol_again": Model(times=(3,), seed=1),
+        "elmol": BiLMKind(times=(1, 3)), "elmo": BiLMKind(2, times=(1, 3)),
+        "elmol_light": BiLMKind(light=True, times=(3,)), "elmol_1": BiLMKind(1, 0.01, times=(1, 4, 12, 36)),
+        "elmol_10": BiLMKind(1, 0.1, times=(1, 3, 9)), "elmol_again": BiLMKind(times=(3,), seed=1),
     }  # fmt: skip
 
 
 def test_what_is_trained_is_trained_once_for_all_methods_that_need_it():
-    settings = Settings(unfreezing=UnfreezingConfig(slack=0.3), stage_one={"elmol-slowly": 0.2, "elmo-slowly": 0.4})
+    settings = ElmolSettings(
+        unfreezing=UnfreezingConfig(slack=0.3), stage_one={"elmol-slowly": 0.2, "elmo-slowly": 0.4}
+    )
     kinds, schedules = wanted(USED["full"], settings)
     assert kinds == ["general", "pool", "elmol", "elmo", "elmol_light", "elmol_again", "elmol1", "elmol10"]
     assert len(schedules) == 10 and schedules["elmol-slowly"] == ("elmol", UnfreezingConfig(slack=0.3, reduced=0.2))
@@ -215,7 +229,7 @@ def test_two_groups_of_the_two_hundred_are_learned_and_the_larger_size_where_the
 
     room = {1: 2200, 4: 700, 7: 500, 10: 700}
     skills = [skill(f"toy/{k % 12:02}#{k // 12}", room.get(k, 300)) for k in range(24)]
-    sources = [Source(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
+    sources = [PretrainingSource(f"full-{k}", (), frozenset(), (), (), PretrainingConfig()) for k in range(6)]
     of = {s.name: f"full-{k % 6}" for k, s in enumerate(skills)}
     monkeypatch.setattr(elmol, "folds_of", lambda chosen, config, prefix: (of, sources))
     learned, names, used = learn_some(Chosen("full", [(s, 100) for s in skills]), PretrainingConfig())

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 from test_bilm import LEXICON, TALK, numbers
 
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
-from slubook.ch3_elmol.exported import ExportedReader, at_eight_bits, to_onnx
+from slubook.ch3_elmol.speed import ExportedReader, at_eight_bits, to_onnx
 
 CONFIG = BiLMConfig(char_dim=5, filters=((1, 8), (3, 8)), width=16, hidden=20, longest=8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from slubook.ch3_elmol.benchmark import BENEATH, MODELS
+from slubook.ch3_elmol.benchmark import INPUTS, MODELS
 from slubook.ch3_elmol.reported import (
     COLUMNS,
     Reported,
@@ -28,7 +28,7 @@ from slubook.experiments.table import EXPERIMENTS
 
 ROW = {
     "model": "A",
-    "beneath": "nothing",
+    "pretrained_input": "nothing",
     "intent": 75.0,
     "slot_f1": 60.0,
     "paper": "https://a.org",
@@ -68,7 +68,7 @@ def test_lines_have_the_same_heads(results):
     assert "second-hand" in theirs["from"] and "second-hand" not in Reported.model_validate(ROW).line()["from"]
     assert Reported.model_validate(ROW).line()["sentence accuracy %"] == "–"
     assert [mine[c].split()[0] for c in COLUMNS.values()] == ["75.0", "50.0", "25.0"]
-    assert mine["from"] == "here, seeds: 2" and mine["beneath"] == "nothing"
+    assert mine["from"] == "here, seeds: 2" and mine["pretrained input"] == "nothing"
 
 
 def test_costs(results):
@@ -109,8 +109,8 @@ def test_what_all_seeds_miss_and_what_some_do(results):
     assert missed_by_all(replace(results, rows=[*results.rows, right]), "intent") == "0 of 4"
 
 
-def test_every_model_has_a_label_and_says_what_it_stands_on(results):
+def test_every_model_has_a_label_and_says_what_was_pretrained(results):
     assert list(EXPERIMENTS["benchmark"].methods) == list(MODELS)
-    assert set(BENEATH) == {"dnn_pool", "fasttext_pool", "elmol"}
+    assert set(INPUTS) == {"dnn_pool", "fasttext_pool", "elmol"}
     over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
-    assert measured_line(over, "elmol", "ELMoL")["beneath"] == "language model of requests"
+    assert measured_line(over, "elmol", "ELMoL")["pretrained input"] == "language model of requests"

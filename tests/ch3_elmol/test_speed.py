@@ -9,7 +9,7 @@ import pytest
 
 from slubook.ch3_elmol import speed
 from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
-from slubook.ch3_elmol.embeddings import Model
+from slubook.ch3_elmol.embeddings import BiLMKind
 from slubook.ch3_elmol.speed import TIMED, in_turns, medians, speed_tables, spelled_batches
 
 SMALL = BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=8, hidden=10, longest=8)
@@ -52,7 +52,7 @@ def test_the_tables_have_every_runtime_and_size(monkeypatch, clock):
 
 def test_a_light_one_is_timed_beside_them(monkeypatch, clock):
     monkeypatch.setattr(speed, "TURNS", {1: 4, 32: 2})
-    sizes = {"elmo": Model(layers=6), "elmol": Model(), "elmol_light": Model(light=True)}
+    sizes = {"elmo": BiLMKind(layers=6), "elmol": BiLMKind(), "elmol_light": BiLMKind(light=True)}
     made = speed_tables({name: BiLM("abc", model.sizes(SMALL)) for name, model in sizes.items()}, SAID)
     assert list(sizes) == list(TIMED)
     assert made["speed_ratio_light"] == made["speed"]["onnx"]["1"]["elmol_light_ratio"]
@@ -63,7 +63,7 @@ def test_a_light_one_is_timed_beside_them(monkeypatch, clock):
 
 
 @pytest.mark.parametrize("other", [BiLM("abd", SMALL), BiLM("abc", BiLMConfig(**{**SMALL.__dict__, "width": 6}))])
-def test_what_cannot_read_the_same_letters_is_not_timed(other):
+def test_what_cannot_read_the_same_characters_is_not_timed(other):
     with pytest.raises(ValueError, match="one alphabet and one width"):
         speed_tables({"elmo": BiLM("abc", SMALL), "elmol": other}, SAID)
 

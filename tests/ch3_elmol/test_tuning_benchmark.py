@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 from slubook.ch3_elmol import tuning
-from slubook.ch3_elmol.benchmark import QUICK_UPDATES, START, Contextual, Settings, brief
+from slubook.ch3_elmol.benchmark import QUICK_UPDATES, START, BenchmarkSettings, ContextConfig, PoolInputs
 from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.tuning import BENCHMARK_HEAD, BENCHMARK_SEARCH
 from slubook.corpora.utterance import Prediction
@@ -31,17 +31,16 @@ def test_a_trial_learns_the_training_split_and_is_judged_on_dev(toy_skill, monke
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     seen = []
     monkeypatch.setattr(tuning, "DNN", lambda table, config: Silent((table, config), seen))
-    monkeypatch.setattr(Contextual, "over", lambda self, reader: Silent((reader, self), seen))
-    reads = {"vectors": Read("pool", "toy", 1.0, "t", "t"), "reader": Read("elmol", "toy", 1.0, "r", "r")}
-    places = SimpleNamespace(**reads, load=lambda: SimpleNamespace(table="table", reader="reader"))
-    plan = SimpleNamespace(whole=SimpleNamespace(name="toy"), train=toy_skill[:36], dev=toy_skill[36:50])
-    plan.places = lambda: places
+    monkeypatch.setattr(ContextConfig, "over", lambda self, reader: Silent((reader, self), seen))
+    inputs = PoolInputs(Read("pool", "toy", 1.0, "t", "t"), Read("elmol", "toy", 1.0, "r", "r"))
+    monkeypatch.setattr(PoolInputs, "load", lambda self: (SimpleNamespace(table="table"), "reader"))
+    plan = SimpleNamespace(whole=SimpleNamespace(name="toy"), train=toy_skill[:36], dev=toy_skill[36:50], inputs=inputs)
     monkeypatch.setattr(tuning.benchmark, "plan", lambda profile, bilm, device: plan)
     path, trials = tmp_path / "record.json", [Trial(method=m, changes={}) for m in ("dnn_pool", "elmol")]
     record = BENCHMARK_SEARCH.run([*trials, Trial(method="elmol", changes={"unfreezing.reduced": 0.25})], path)
     assert {s[1:] for s in seen} == {(36, 14, SEED)}
-    reduced = replace(Contextual.of(START), unfreezing=replace(Contextual.of(START).unfreezing, reduced=0.25))
-    assert [s[0] for s in seen] == [("table", START), ("reader", Contextual.of(START)), ("reader", reduced)]
+    reduced = replace(ContextConfig.of(START), unfreezing=replace(ContextConfig.of(START).unfreezing, reduced=0.25))
+    assert [s[0] for s in seen] == [("table", START), ("reader", ContextConfig.of(START)), ("reader", reduced)]
     data = record["methods"]["elmol"]["stamp"]["data"]
     splits = draw_hash(tuning.Splits("toy", tuple(toy_skill[:36]), tuple(toy_skill[36:50])), 36, SEED)
     assert data == {"language model toy": "r", f"toy, draw {SEED}": splits}
@@ -62,14 +61,14 @@ def test_the_published_record_has_ten_trials_that_differ_for_either_network():
 
 
 def test_the_defaults_are_what_tuning_chose():
-    methods, settings = BENCHMARK_SEARCH.load()["methods"], Settings()
+    methods, settings = BENCHMARK_SEARCH.load()["methods"], BenchmarkSettings()
     for method, default in (("dnn_pool", settings.dnn), ("elmol", settings.contextual)):
         assert methods[method]["config"] == json.loads(json.dumps(asdict(default)))
     assert {found["stamp"]["protocol"] for found in methods.values()} == {EXPERIMENTS["benchmark"].protocol}
 
 
 def test_the_quick_profile_changes_length_only():
-    short = brief(Settings())
-    for one, usual in ((short.dnn, Settings().dnn), (short.contextual, Settings().contextual)):
+    short = BenchmarkSettings().brief()
+    for one, usual in ((short.dnn, BenchmarkSettings().dnn), (short.contextual, BenchmarkSettings().contextual)):
         assert replace(one, training=replace(one.training, updates=usual.training.updates)) == usual
         assert one.training.updates == QUICK_UPDATES

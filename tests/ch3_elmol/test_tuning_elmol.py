@@ -13,8 +13,7 @@ from slubook.ch2_transfer.plan import Chosen, Kept
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import tuning as tuning_elmol
 from slubook.ch3_elmol.embeddings import Read
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings, variant_of
-from slubook.ch3_elmol.protocol import GROUPS
+from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSettings, variant_of
 from slubook.ch3_elmol.tuning import HEAD, OTHERWISE, SEARCH, TRIED, ground, trial_errors
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.table import EXPERIMENTS
@@ -22,8 +21,8 @@ from slubook.experiments.tuning import SEED, Ground, Trial
 
 
 def test_fewer_requests_are_read_by_the_recipe_of_all():
-    recipes = {**Settings().recipes, "elmol": replace(START, rate=0.123)}
-    settings = Settings(recipes)
+    recipes = {**ElmolSettings().recipes, "elmol": replace(START, rate=0.123)}
+    settings = ElmolSettings(recipes)
     assert {settings.recipe(m).rate for m in ("elmol", *AS)} == {0.123} and settings.recipe("elmo").rate != 0.123
 
 
@@ -45,7 +44,7 @@ def test_a_trial_is_judged_on_dev_over_what_its_method_reads(tiny, monkeypatch):
     )
     monkeypatch.setattr(tuning_elmol, "load_pretrained", lambda kept: kept.name)
     monkeypatch.setattr(tuning_elmol, "load_contextual", lambda kept, read: f"{kept.name} over {read.name}")
-    read, unfreezing = Read("elmol", "reader", 1.0, "its key", "its key"), Settings().unfreezing
+    read, unfreezing = Read("elmol", "reader", 1.0, "its key", "its key"), ElmolSettings().unfreezing
     networks = {
         "none": (Kept("plain", "a"), None),
         "elmol": (Kept("plain-slowly", "b"), read),
@@ -88,7 +87,7 @@ def test_only_the_group_of_the_skills_is_pretrained_and_no_published_one(monkeyp
     monkeypatch.setattr(tuning_elmol, "pretrain_all", pretrain_all)
     made_on = ground(list(TRIED), 1, "cpu")
     networks = made_on.errors.keywords["networks"]
-    assert made_on.errors.func is trial_errors and made_on.errors.keywords["unfreezing"] == Settings().unfreezing
+    assert made_on.errors.func is trial_errors and made_on.errors.keywords["unfreezing"] == ElmolSettings().unfreezing
     assert [s.name for s in made["sources"]] == ["elmol-full-3"] and 3 not in GROUPS
     usual = {variant_of(m) for m in TRIED if m != "none" and m not in OTHERWISE}
     words = {name: other.method for name, other in OTHERWISE.items() if other.word_dropout}
@@ -129,7 +128,7 @@ def record():
 
 def test_every_method_got_nine_trials_that_differ_and_every_other_input_three(record):
     assert list(record["methods"]) == list(TRIED) and {name: record[name] for name in HEAD} == HEAD
-    assert set(TRIED) - set(OTHERWISE) == set(METHODS) - set(AS) == set(Settings().recipes)
+    assert set(TRIED) - set(OTHERWISE) == set(METHODS) - set(AS) == set(ElmolSettings().recipes)
     for method, found in record["methods"].items():
         trials = found["trials"]
         recipes = [SEARCH.configured(method, t["changes"]) for t in trials]
@@ -145,7 +144,7 @@ def test_every_method_got_nine_trials_that_differ_and_every_other_input_three(re
 
 def test_the_defaults_are_what_tuning_chose(record):
     methods = record["methods"]
-    defaults = {method: asdict(recipe) for method, recipe in Settings().recipes.items()}
+    defaults = {method: asdict(recipe) for method, recipe in ElmolSettings().recipes.items()}
     found = {m: one["config"] for m, one in methods.items() if m not in OTHERWISE}
     assert found == json.loads(json.dumps(defaults))
     assert {one["stamp"]["protocol"] for one in methods.values()} == {EXPERIMENTS["elmol"].protocol}

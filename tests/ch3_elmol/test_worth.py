@@ -13,18 +13,18 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.transfer import Recipe
 from slubook.ch3_elmol import benchmark, worth
-from slubook.ch3_elmol.benchmark import Plan
-from slubook.ch3_elmol.benchmark import Settings as Benchmark
+from slubook.ch3_elmol.benchmark import BenchmarkPlan, BenchmarkSettings, PoolInputs
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
+from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.worth import (
     METHODS,
     RATIOS,
-    Settings,
-    Way,
-    brief_ways,
+    TrainingWay,
+    WorthSettings,
     enough,
     resampled,
+    settings_of,
     usual_ways,
     worth_tables,
 )
@@ -41,14 +41,14 @@ NARROW = Recipe(
 )
 WIDE = replace(NARROW, network=replace(NARROW.network, hidden=9), training=replace(NARROW.training, updates=0))
 RATES = (1.0, 2.5)
-SMALL = Settings(
-    (Way(NARROW, RATES, 8), Way(WIDE, (0.5,), 12)),
+SMALL = WorthSettings(
+    (TrainingWay(NARROW, RATES, 8), TrainingWay(WIDE, (0.5,), 12)),
     BiLMTraining(BiLMConfig(char_dim=4, filters=((1, 6), (2, 8)), width=6, hidden=7, longest=8), epochs=1),
 )
 
 
 @pytest.fixture
-def how(toy_skill, tmp_path, monkeypatch) -> tuple[Options, Plan]:
+def how(toy_skill, tmp_path, monkeypatch) -> tuple[Options, BenchmarkPlan]:
     """Options and plan of a run on the toy skill; its last utterance is in the pool and in the test set."""
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(worth, "SIZES", {"quick": (6, 12, 24, 9000)})
@@ -59,7 +59,9 @@ def how(toy_skill, tmp_path, monkeypatch) -> tuple[Options, Plan]:
     VectorTable("toy", {"read": 0, "add": 1}, rows, np.zeros((0, 8), np.float16)).save(table_folder("toy"))
     whole, said = Skill("toy", "toy", ("shopping",), tuple(test), tuple(pool)), [words(u.text) for u in pool]
     reader = kept_bilm("toy", said, SMALL.bilm, said).reader
-    the_plan = Plan(whole, (), (), VectorTable.load(table_folder("toy")), reader, {}, said)
+    table = VectorTable.load(table_folder("toy"))
+    inputs = PoolInputs(Read.of_table("pool", table, said), Read.of_model("elmol", "toy", reader))
+    the_plan = BenchmarkPlan(whole, (), (), inputs, {})
     monkeypatch.setattr(benchmark, "plan", lambda *given: the_plan)
     return Options(seeds=2, jobs=1, out=tmp_path / "worth.json"), the_plan
 
@@ -104,16 +106,18 @@ def test_of_all_ways_dev_chooses_the_first_of_the_best(how, monkeypatch):
 
 
 def test_the_ways_are_chapter_twos_and_the_benchmarks():
-    (narrow, wide), tuned = usual_ways(), Benchmark().contextual
-    assert narrow.recipe == transfer.Settings().scratch and wide.recipe.network == tuned.network
+    (narrow, wide), tuned = usual_ways(), BenchmarkSettings().contextual
+    assert narrow.recipe == transfer.TransferSettings().scratch and wide.recipe.network == tuned.network
     assert wide.recipe.training.batch == tuned.training.batch and wide.recipe.network.layers == 3
     assert wide.lasting(1000, 250).training.updates == 1000
     assert wide.lasting(1000, 12_000).training.updates == 16 * 12_000 // tuned.training.batch
-    assert [way.recipe for way in brief_ways()] == [narrow.recipe]
+    assert [way.recipe for way in settings_of("quick").ways] == [narrow.recipe]
 
 
-def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how):
-    how[1].reader.about["kept_key"] = "another"
+def test_a_language_model_that_another_run_replaced_is_not_taken_for_this_ones(how, monkeypatch):
+    inputs = how[1].inputs
+    other = replace(how[1], inputs=inputs._replace(reader=inputs.reader._replace(made="another")))
+    monkeypatch.setattr(benchmark, "plan", lambda *given: other)
     with pytest.raises(CellsFailed, match="was replaced by another run: run this one again"):
         run("worth", how[0], SMALL)
 

@@ -36,14 +36,10 @@ def test_list_names_everything_without_network(tmp_path, monkeypatch):
     done = run("list", "--json")
     assert done.exit_code == 0
     entries = {entry["name"]: entry for entry in json.loads(done.stdout)}
-    assert {"skills", "assistant-en", "assistant-hi", "snips", "polyai", "massive"} <= set(entries)
+    assert {"skills", "assistant-en", "assistant-hi", "snips", "polyai"} <= set(entries)
     assert entries["polyai"]["corpora"] == ["banking77", "nlupp", "restaurant8k"]
     assert entries["skills"]["here"] and not entries["snips"]["here"]
     assert entries["sgd"]["licence"] == "CC-BY-SA-4.0"
-    assert (
-        entries["mtop"]["corpora"] == ["mtop"] and entries["mtop"]["address"] == "https://dl.fbaipublicfiles.com/mtop/"
-    )
-    assert entries["sgd"]["pinned"] and not entries["iitb"]["pinned"] and not entries["iitb"]["here"]
 
 
 def test_list_prints_a_table(tmp_path, monkeypatch):
@@ -51,7 +47,6 @@ def test_list_prints_a_table(tmp_path, monkeypatch):
     done = run("list")
     assert done.exit_code == 0
     assert "hinglish_top" in done.stdout
-    assert "no; --trust" in next(line for line in done.stdout.splitlines() if line.startswith("│ iitb "))
 
 
 def test_fetch_and_verify(mirror):
@@ -78,19 +73,6 @@ def test_verify_without_names_passes_over_what_is_not_here(mirror):
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "nothing to verify: `slubook data fetch`\n")
     assert json.loads(run("verify", "--json").stdout) == []
     assert run("verify", "snips").exit_code == 1
-
-
-def test_what_is_not_pinned_is_fetched_by_name_and_on_trust(mirror, monkeypatch):
-    toy = Source("snips", "", "", "", "https://example.org/", (PinnedFile("a.txt", 0, ""),))
-    monkeypatch.setattr(download, "source", lambda name: toy)
-    monkeypatch.setattr(catalogue, "sources", lambda: {"snips": toy})
-    assert json.loads(run("fetch", "--json").stdout) == []
-    refused = run("fetch", "snips")
-    assert refused.exit_code == 1 and "slubook data fetch snips --trust" in refused.stderr
-    assert run("verify").exit_code == 1, "what lies there is not known to be right"
-    assert run("fetch", "snips", "--trust").exit_code == 0
-    assert run("verify").exit_code == 0
-    assert run("fetch", "snips").exit_code == 0
 
 
 def test_embedded_corpora_need_no_fetching(mirror):

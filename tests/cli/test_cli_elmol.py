@@ -9,9 +9,8 @@ from typer.testing import CliRunner
 
 from slubook import profiles
 from slubook.ch1_skills.masked_lm import OutputWords
-from slubook.ch3_elmol.bilm import BiLMConfig
+from slubook.ch3_elmol.bilm import BiLMConfig, LanguageModel
 from slubook.ch3_elmol.bilm_training import BiLMTraining, train_bilm
-from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.cli.main import app
 from slubook.own import elmol as own_elmol
 from slubook.profiles import RESULTS

@@ -12,8 +12,8 @@ from slubook import profiles
 from slubook.ch1_skills import protocol as skills
 from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.methods import Settings
 from slubook.ch1_skills.offtheshelf import SpacyConfig
+from slubook.ch1_skills.protocol import SkillsSettings
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.cli.main import app
 from slubook.corpora.errors import CorpusError
@@ -22,7 +22,7 @@ from slubook.experiments.records import Results
 from slubook.experiments.table import EXPERIMENTS, PLANNED
 from slubook.files import KeptError
 
-SMALL = Settings(dnn=DNNConfig(training=TrainingConfig(updates=20, evaluations=2)), spacy=SpacyConfig(epochs=1))
+SMALL = SkillsSettings(dnn=DNNConfig(training=TrainingConfig(updates=20, evaluations=2)), spacy=SpacyConfig(epochs=1))
 MASKED = MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
 
 
@@ -37,7 +37,7 @@ def corpus(tmp_path, toy_skill, monkeypatch):
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
     monkeypatch.setattr(skills, "QUICK_SOURCES", ())
     monkeypatch.setattr(skills, "MaskedLMConfig", lambda **_: MASKED)
-    monkeypatch.setattr(skills, "Settings", lambda: SMALL)
+    monkeypatch.setattr(skills, "SkillsSettings", lambda: SMALL)
     path = tmp_path / "mine.jsonl"
     said = [(u, ending) for u in toy_skill for ending in ("", " now", " for the weekend")]
     rows = [

@@ -2,17 +2,14 @@
 
 import hashlib
 import http.server
-import io
 import os
-import tarfile
 import threading
-import zipfile
 
 import pytest
 
 from slubook.corpora import download
 from slubook.corpora.errors import DownloadError
-from slubook.corpora.sources import PinnedFile, Source, record_path, source, sources, untrusted
+from slubook.corpora.sources import PinnedFile, Source, source, sources
 
 CONTENT = {"a b/one.txt": b"first file\n", "two.txt": b"second file\n"}
 
@@ -177,127 +174,13 @@ def test_all_faults_of_a_mirror_at_once(toy, server, tmp_path, monkeypatch):
     assert content_of(mirror) == {"two.txt": b"SECOND file\n"}
 
 
-def test_a_file_inside_an_archive(toy, server, tmp_path, monkeypatch):
-    packed, inner = io.BytesIO(), b"inside\n"
-    with tarfile.open(fileobj=packed, mode="w:gz") as members:
-        for name in ("1.1/wanted.txt", "1.1/not_wanted.txt"):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(inner)
-            members.addfile(entry, io.BytesIO(inner))
-    (tmp_path / "served" / "all.tar.gz").write_bytes(packed.getvalue())
-    archive = pinned("all.tar.gz", packed.getvalue())
-    wanted = PinnedFile("1.1/wanted.txt", 0, hashlib.sha256(inner).hexdigest())
-    archived = Source("toy", "", "", "", server.address, (wanted,), archive=archive)
-    monkeypatch.setattr(download, "source", lambda name: archived)
-    download.fetch("toy")
-    assert content_of(toy) == {"1.1/wanted.txt": inner, "all.tar.gz": packed.getvalue()}
-    asked = server.asked.requests
-    download.fetch("toy")
-    assert server.asked.requests == asked
-
-
-@pytest.fixture
-def unpinned(toy, server, monkeypatch):
-    """The toy source, of whose files nobody states size or checksum."""
-    files = tuple(PinnedFile(path, 0, "") for path in CONTENT)
-    monkeypatch.setattr(download, "source", lambda name: Source("toy", "", "", "", server.address, files))
-    return toy
-
-
-def test_without_a_checksum_nothing_is_fetched_until_the_user_trusts_it(unpinned, server):
-    with pytest.raises(DownloadError, match=r"toy: nobody states a checksum.*slubook data fetch toy --trust"):
-        download.fetch("toy")
-    assert server.asked.requests == 0 and not unpinned.exists()
-    assert download.verify("toy") == [untrusted(download.source("toy"))]
-    assert download.fetch("toy", trust=True) == unpinned
-    assert content_of(unpinned) == CONTENT
-    assert download.available("toy") and download.verify("toy") == []
-    asked = server.asked.requests
-    assert download.fetch("toy") == unpinned and server.asked.requests == asked
-
-
-def test_what_was_recorded_is_held_to(unpinned, tmp_path):
-    download.fetch("toy", trust=True)
-    (unpinned / "two.txt").unlink()
-    (tmp_path / "served" / "two.txt").write_bytes(b"other bytes\n")
-    for trust in (False, True):  # trusting an address once is not trusting it for ever
-        with pytest.raises(DownloadError, match=r"two\.txt.*checksum.*remove .*recorded.*toy\.json"):
-            download.fetch("toy", trust=trust)
-    record_path("toy").unlink()
-    download.fetch("toy", trust=True)
-    assert (unpinned / "two.txt").read_bytes() == b"other bytes\n"
-
-
-@pytest.mark.parametrize("damage", ["", "[1, 2]", '{"half'])
-def test_a_damaged_record_counts_as_none(unpinned, damage):
-    download.fetch("toy", trust=True)
-    record_path("toy").write_text(damage)
-    assert not download.available("toy")
-    with pytest.raises(DownloadError, match="--trust"):
-        download.fetch("toy")
-
-
-def test_an_unpinned_mirror_is_trusted_as_it_is_then(unpinned, server, tmp_path, monkeypatch):
-    mirror = (tmp_path / "served").rename(tmp_path / "toy")
-    monkeypatch.setenv("SLUBOOK_MIRROR", str(tmp_path))
-    with pytest.raises(DownloadError, match="--trust"):
-        download.fetch("toy")
-    download.fetch("toy", trust=True)
-    (mirror / "two.txt").write_bytes(b"SECOND file\n")
-    with pytest.raises(DownloadError, match=r"two\.txt: has SHA-256"):
-        download.fetch("toy")
-    assert server.asked.requests == 0
-
-
-@pytest.fixture
-def zipped(unpinned, server, tmp_path, monkeypatch):
-    """The unpinned source inside ``all.zip``; returns what writes the served archive."""
-
-    def serve(content):
-        with zipfile.ZipFile(tmp_path / "served" / "all.zip", "w") as members:
-            for path, inner in content.items():
-                members.writestr(path, inner)
-
-    wanted = (PinnedFile("1.1/wanted.txt", 0, ""),)
-    archived = Source("toy", "", "", "", server.address, wanted, archive=PinnedFile("all.zip", 0, ""))
-    monkeypatch.setattr(download, "source", lambda name: archived)
-    return serve
-
-
-def test_a_file_inside_a_zip_without_checksums(zipped, toy):
-    zipped({"1.1/wanted.txt": "inside", "../outside.txt": "never"})
-    download.fetch("toy", trust=True)
-    assert set(content_of(toy)) == {"1.1/wanted.txt", "all.zip"}
-    (toy / "1.1" / "wanted.txt").unlink()
-    download.fetch("toy")
-    assert (toy / "1.1" / "wanted.txt").read_text() == "inside"
-
-
-@pytest.mark.parametrize("served", [{"1.1/other.txt": "x"}, None])
-def test_an_archive_without_the_file_is_thrown_away(zipped, toy, served, tmp_path):
-    zipped(served or {})
-    if served is None:
-        (tmp_path / "served" / "all.zip").write_text("<html>moved</html>")
-    with pytest.raises(DownloadError, match=r"all\.zip.*no whole archive.*slubook data fetch toy"):
-        download.fetch("toy", trust=True)
-    assert content_of(toy) == {} and not record_path("toy").exists()
-    zipped({"1.1/wanted.txt": "inside"})
-    download.fetch("toy", trust=True)
-
-
-#: Sources of which nobody states a checksum: their notes say so, and nothing of them is read without ``--trust``.
-UNPINNED = {"iitb", "iitb_dev_test"}
-
-
-def test_every_source_is_pinned_or_says_that_it_is_not():
-    assert {name for name, entry in sources().items() if not entry.pinned} == UNPINNED
+def test_every_source_is_pinned():
     for name, entry in sources().items():
         assert entry.files and entry.licence and entry.commit and entry.url.startswith("https://"), name
         assert entry.url.endswith("/")
-        everything = [*entry.files, *filter(None, [entry.archive])]
-        assert all(len(file.sha256) == 64 for file in everything) or "--trust" in entry.note, name
+        assert all(len(file.sha256) == 64 and file.bytes for file in entry.files), name
         assert entry.page.startswith("https://")
-        assert all(".." not in file.path and not file.path.startswith("/") for file in everything)
+        assert all(".." not in file.path and not file.path.startswith("/") for file in entry.files)
         assert len({file.path for file in entry.files}) == len(entry.files)
         assert not set(entry.left_out) & {file.path for file in entry.files}
 

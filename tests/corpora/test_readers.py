@@ -9,9 +9,6 @@ from slubook.corpora import (
     clinc150,
     hinglish_top,
     hwu64,
-    iitb,
-    massive,
-    mtop,
     nlupp,
     restaurant8k,
     sgd,
@@ -20,8 +17,7 @@ from slubook.corpora import (
     taskmaster4,
 )
 from slubook.corpora.bio import from_markup
-from slubook.corpora.errors import CorpusError
-from slubook.corpora.sources import PinnedFile, Source, source
+from slubook.corpora.sources import PinnedFile, Source
 from slubook.corpora.utterance import Slot
 
 
@@ -216,76 +212,3 @@ def test_snips_iob_turns_tags_into_spans(tmp_path):
         "PlayMusic",
         [("genre", "old jazz")],
     )
-
-
-def test_massive_reads_its_own_format(tmp_path):
-    row = {
-        "id": "7",
-        "locale": "en-US",
-        "partition": "dev",
-        "scenario": "alarm",
-        "intent": "alarm_set",
-        "utt": "wake me at nine",
-        "annot_utt": "wake me at [time : nine]",
-    }
-    write(tmp_path / "1.1/data/en-US.jsonl", json.dumps(row) + "\n")
-    (read,) = massive.read(tmp_path)
-    assert (read.id, read.text, read.domain, read.split) == ("massive/en-US/7", "wake me at nine", "alarm", "dev")
-    assert values(read) == [("time", "nine")]
-
-
-def mtop_row(intent, slots, text, domain="alarm", columns=8):
-    row = ["1", intent, slots, text, domain, "en_XX", f"[{intent} ]", json.dumps({"tokens": text.split()})]
-    return "\t".join(row[:columns]) + "\n"
-
-
-def write_mtop(root, train):
-    for name, content in (("train", train), ("eval", ""), ("test", mtop_row("IN:STOP", "", "halt"))):
-        write(root / "mtop/en" / f"{name}.txt", content)
-
-
-def test_mtop_takes_the_flat_column_in_the_order_of_the_text(tmp_path):
-    said = 'wake "Zoë" at nine'
-    write_mtop(tmp_path, mtop_row("IN:CREATE_ALARM", "14:18:SL:DATE_TIME,6:9:SL:PERSON", said))
-    first, last = mtop.read(tmp_path)
-    assert (first.id, first.intent, first.domain) == ("mtop/en/train/1", "CREATE_ALARM", "alarm")
-    assert values(first) == [("PERSON", "Zoë"), ("DATE_TIME", "nine")]
-    assert (last.text, last.slots, last.split) == ("halt", (), "test")
-
-
-def test_mtop_counts_bytes_where_characters_would_cut_a_word(tmp_path):
-    write_mtop(tmp_path, mtop_row("IN:CREATE_CALL", "5:9:SL:CONTACT,13:17:SL:TIME", "ring Zoë at nine"))
-    assert values(mtop.read(tmp_path)[0]) == [("CONTACT", "Zoë"), ("TIME", "nine")]
-
-
-def test_mtop_lists_every_bad_line(tmp_path):
-    rows = [mtop_row("IN:A", "", "fine"), mtop_row("IN:A", "", "short", columns=7), mtop_row("IN:A", "2:9:SL:B", "so")]
-    write_mtop(tmp_path, "".join(rows))
-    with pytest.raises(CorpusError) as error:
-        mtop.read(tmp_path)
-    columns, outside = error.value.problems
-    assert "train.txt, line 2: 7 columns instead of 8" in columns
-    assert "line 3: slot 'B' at 2–9 is not inside the text" in outside
-
-
-def test_iitb_pairs_lines_and_leaves_out_half_pairs(tmp_path):
-    write(tmp_path / "parallel/IITB.en-hi.en", "open the door\n\nto\u2028day\n")
-    write(tmp_path / "parallel/IITB.en-hi.hi", "दरवाज़ा खोलो\nखाली\nआज\n")
-    assert list(iitb.read(tmp_path)) == [
-        iitb.Pair("iitb/train/1", "open the door", "दरवाज़ा खोलो"),
-        iitb.Pair("iitb/train/3", "to\u2028day", "आज"),
-    ]
-
-
-def test_iitb_of_unequal_length_is_an_error(tmp_path):
-    write(tmp_path / "dev_test/dev.en", "one\ntwo\n")
-    write(tmp_path / "dev_test/dev.hi", "एक\n")
-    pairs = iitb.read(tmp_path, "dev")
-    assert next(pairs).hindi == "एक"
-    with pytest.raises(CorpusError, match=r"dev\.en: goes on at line 2, where .*dev\.hi ends"):
-        next(pairs)
-
-
-def test_iitb_names_files_of_its_sources():
-    for name, prefix in iitb.SPLITS.values():
-        assert {f"{prefix}.en", f"{prefix}.hi"} <= {file.path for file in source(name).files}

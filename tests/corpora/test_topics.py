@@ -46,7 +46,7 @@ def test_the_embedded_skills_are_all_in_the_table():
 
 
 @pytest.mark.public
-@pytest.mark.parametrize("name", [name for name in registry.PUBLIC if name not in ("sgd_turns", "massive", "mtop")])
+@pytest.mark.parametrize("name", [name for name in registry.PUBLIC if name != "sgd_turns"])
 def test_every_domain_has_a_topic_and_every_line_a_use(name, public):
     public(registry.PUBLIC[name].source)
     utterances = registry.load(name)

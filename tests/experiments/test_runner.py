@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from slubook.experiments import runner
 from slubook.experiments.cells import CellsFailed, Measured
 from slubook.experiments.options import SEEDS, Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
-from slubook.experiments.runner import Identity, Work, load_earlier, run_cells
+from slubook.experiments.runner import Identity, Work, load_earlier
 from slubook.experiments.stamps import config_hash
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
@@ -57,7 +58,7 @@ class Run:
             return measured, (*key, bad)
 
         work = Work(keys(seeds), task, TESTS, identity.data)
-        return run_cells(identity, work, Options(jobs=jobs, out=out, **how))
+        return work.measure(identity, Options(jobs=jobs, out=out, **how), time.time())
 
     def empty_cache(self):
         for cell in self.cache.rglob("*.json"):
@@ -207,7 +208,7 @@ def test_a_draw_that_cannot_be_made_is_a_failed_cell(run):
         return measured, key
 
     with pytest.raises(CellsFailed, match=r"tea, size 100, seed 0: ValueError.*too small"):
-        run_cells(IDENTITY, Work(keys(1), task, TESTS, IDENTITY.data), Options(jobs=1, out=run.out))
+        Work(keys(1), task, TESTS, IDENTITY.data).measure(IDENTITY, Options(jobs=1, out=run.out), time.time())
     assert len(Results.load(run.out).rows) == 2
 
 
@@ -216,7 +217,7 @@ def test_the_bar_does_not_count_what_was_skipped(run, capsys):
     assert "0/2" in capsys.readouterr().err
 
 
-def test_the_stamp_is_that_of_all_sittings(run, monkeypatch):
+def test_the_stamp_is_that_of_all_calls(run, monkeypatch):
     monkeypatch.setattr("slubook.experiments.cells.peak_memory_mb", lambda: 900.0)
     first = run(1)
     monkeypatch.setattr("slubook.experiments.cells.peak_memory_mb", lambda: 500.0)
@@ -255,7 +256,7 @@ def test_cells_are_measured_elsewhere_and_kept_here(run, backend):
         client = distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
     with client:
         work = Work(keys(2), lambda key: (where, key), TESTS, IDENTITY.data)
-        results = run_cells(IDENTITY, work, Options(jobs=2, backend=backend))
+        results = work.measure(IDENTITY, Options(jobs=2, backend=backend), time.time())
     assert len(results.rows) == 8
     places = [IDENTITY.store().get(key)["where"] for key in keys(2)]
     assert here not in places
@@ -309,7 +310,7 @@ def test_the_kind_of_a_run_says_how_many_draws_there_are():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_table_says_what_an_experiment_compares(name):
     about = EXPERIMENTS[name]
-    assert about.baseline in about.methods and about.intent_only < about.methods.keys()
+    assert about.baseline in about.methods and {*about.intent_only} < about.methods.keys()
     published = RESULTS / f"{name}.json"
     if published.is_file():
         assert set(Results.load(published).methods) <= about.methods.keys()

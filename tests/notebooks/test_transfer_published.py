@@ -15,7 +15,7 @@ import pytest
 
 from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer import ablation, arriving, convergence
-from slubook.ch2_transfer.plan import Chosen, Plan
+from slubook.ch2_transfer.plan import Chosen, TransferPlan
 from slubook.ch2_transfer.tuning import SEARCH
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
@@ -53,7 +53,7 @@ def measured() -> dict[str, tuple[list[Row], dict[str, Any]]]:
     reached |= {"reached_scratch_best": 1.0}
     paced = rows(methods["convergence"], one, 5, **reached, **DEV)
     chosen = Chosen("full", [(Skill(name, corpus, (), (), ()), 100) for name, corpus in SKILLS.items()])
-    plan = Plan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5))
+    plan = TransferPlan(chosen, {}, {"full-0": {"seconds": 60.0}}, range(5))
     pace = convergence.pace_tables(paced, plan, convergence.UPDATES)
     against = {f"against_{base}": ablation.reductions(ablated, base, SKILLS) for base in ("scratch", "transfer")}
     return {

@@ -339,9 +339,10 @@ class TestCrossValidation:
             assert set(report.reductions[metric]) == REDUCED
         assert report.errors["irer"]["maxent_crf"].point < 1
         assert all(cost > 0 for by_cost in report.costs.values() for cost in by_cost.values())
-        assert report.beneath["dnn"] == "nothing" and "requests of 2 domains" in report.beneath["transfer"]
+        read_by = report.pretrained_inputs
+        assert read_by["dnn"] == "nothing" and "requests of 2 domains" in read_by["transfer"]
         read = "a language model of the requests that come with this book; and on "
-        assert report.beneath["elmol"] == read + report.beneath["transfer"]
+        assert read_by["elmol"] == read + read_by["transfer"]
         assert report.recommended in METHODS
         assert json.loads(json.dumps(report.to_json(), allow_nan=False))["folds"] == 3
         assert report.table().row_count == 4 + 1 + 4 + 3

@@ -14,8 +14,7 @@ from slubook.ch2_transfer.source import make_domain
 from slubook.ch2_transfer.transfer import TransferConfig
 from slubook.ch3_elmol.bilm import BiLMConfig
 from slubook.ch3_elmol.bilm_training import BiLMTraining, train_bilm
-from slubook.ch3_elmol.contextual_pretraining import pretrain_contextual
-from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
+from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual, pretrain_contextual
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import words
 from slubook.evaluation.model import NLUModel

@@ -24,7 +24,6 @@ class Entry:
         licence, address, version: of its publisher.
         bytes: of all its files, 0 when unknown.
         here: whether it can be read without network.
-        pinned: whether its checksums are known; a source without is fetched only by name, if the user trusts it.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Entry:
     version: str
     bytes: int
     here: bool
-    pinned: bool = True
 
 
 def entries() -> list[Entry]:
@@ -46,23 +44,21 @@ def entries() -> list[Entry]:
         found.append(Entry(name, o.kind, (name,), o.licence, o.address, o.version, o.bytes, True))
     for name, s in sources().items():
         read = tuple(corpus for corpus, entry in registry.PUBLIC.items() if entry.source == name)
-        size = s.archive.bytes if s.archive else s.bytes
-        found.append(Entry(name, "public", read, s.licence, s.url, s.commit, size, available(name), s.pinned))
+        found.append(Entry(name, "public", read, s.licence, s.url, s.commit, s.bytes, available(name)))
     return found
 
 
-def sources_of(names: Sequence[str] | None, pinned: bool = False) -> list[str]:
+def sources_of(names: Sequence[str] | None) -> list[str]:
     """Returns the public sources that corpora or sources of these names are read from, each once.
 
     Args:
         names: of corpora or sources; all sources for none. Embedded corpora have no source.
-        pinned: whether "all" leaves out the sources whose checksums are unknown.
 
     Raises:
         CorpusError: listing every name that is unknown.
     """
     if not names:
-        return [name for name, entry in sources().items() if entry.pinned or not pinned]
+        return list(sources())
     known = {**{name: name for name in sources()}, **{name: entry.source for name, entry in registry.PUBLIC.items()}}
     embedded = set(registry.names()) - set(known)
     problems = []

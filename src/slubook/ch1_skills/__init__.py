@@ -1,1 +1,1 @@
-"""Chapter 1: MaxEnt-CRF and the network for the skills of a voice assistant."""
+"""Holds chapter 1: MaxEnt-CRF and the network for the skills of a voice assistant."""

@@ -1,4 +1,4 @@
-"""A linear-chain CRF output layer for tag sequences (Lafferty et al., 2001), in log space.
+"""Scores tag sequences with a linear-chain CRF output layer for tag sequences (Lafferty et al., 2001), in log space.
 
 A softmax tags every token alone; the CRF scores whole sequences, and never emits an ``I-`` tag that
 continues nothing. Taught in chapter 1.

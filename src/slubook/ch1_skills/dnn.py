@@ -1,4 +1,4 @@
-"""The DNN behind ``fit`` and ``predict``: encoder, network and training loop.
+"""Puts the DNN behind ``fit`` and ``predict``: encoder, network and training loop.
 
 :func:`fit_together` trains one network for each word-vector table, side by side, on the same batches.
 Taught in chapter 1, *Build it*.
@@ -36,11 +36,7 @@ class DNN:
     config: DNNConfig = field(default_factory=DNNConfig)
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Learns one skill; ``dev`` chooses the weights to keep.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
+        """Learns one skill as :func:`fit_together` does; ``dev`` chooses the weights to keep."""
         fitted = fit_together({"only": self.table}, train, dev, seed, self.config)["only"]
         self.encoder, self.network = fitted.encoder, fitted.network
         return self
@@ -82,11 +78,9 @@ def fit_together(
     network = Network(encoder, config.network, [t is None for t in listed])
     data, held = (encoder.encode_gold(part, listed, config.network.dim) for part in (train_set, dev))
     train(network, encoder, data, held, dev, config.training, seed)
-    models = {}
-    for g, (name, table) in enumerate(tables.items()):
-        model = DNN(table, config)
-        model.encoder, model.network = encoder, single(network, encoder, g, table is None)
-        models[name] = model
+    models = {name: DNN(table, config) for name, table in tables.items()}
+    for g, model in enumerate(models.values()):
+        model.encoder, model.network = encoder, single(network, encoder, g, model.table is None)
     return models
 
 
@@ -95,6 +89,5 @@ def single(network: Network, encoder: Encoder, group: int, trained_words: bool) 
     alone = type(network)(encoder, network.config, [trained_words])
     with torch.no_grad():
         for own, shared in zip(alone.parameters(), network.parameters(), strict=True):
-            share = own.shape[0]
-            own.copy_(shared[group * share : (group + 1) * share])
+            own.copy_(shared.chunk(network.groups)[group])
     return alone.eval()

@@ -24,27 +24,16 @@ PAD, UNKNOWN = 0, 1
 
 @dataclass
 class Batch:
-    """A batch of utterances, padded to the longest; U is the number of distinct words in it.
+    """A batch of B utterances, padded to the longest; U is the number of distinct words in it."""
 
-    Attributes:
-        vectors: generic vectors of the distinct words, one table a group, [G, U, D].
-        local: rows of the distinct words in the skill's own table, 0 where it has none, [U].
-        chars: their characters, [U, L].
-        words: index of the distinct word at each position, [B, T].
-        lengths: tokens of each utterance, [B].
-        ngrams: presence of the skill's n-grams, [B, F].
-        tags: gold tags, [B, T], or ``None``.
-        intents: gold intents, [B], or ``None``.
-    """
-
-    vectors: Tensor
-    local: Tensor
-    chars: Tensor
-    words: Tensor
-    lengths: Tensor
-    ngrams: Tensor
-    tags: Tensor | None = None
-    intents: Tensor | None = None
+    vectors: Tensor  # generic vectors of the distinct words, one table a group, [G, U, D]
+    local: Tensor  # rows of the distinct words in the skill's own table, 0 where it has none, [U]
+    chars: Tensor  # their characters, [U, L]
+    words: Tensor  # index of the distinct word at each position, [B, T]
+    lengths: Tensor  # tokens of each utterance, [B]
+    ngrams: Tensor  # presence of the skill's n-grams, [B, F]
+    tags: Tensor | None = None  # gold tags, [B, T]
+    intents: Tensor | None = None  # gold intents, [B]
 
     @property
     def mask(self) -> Tensor:
@@ -54,31 +43,18 @@ class Batch:
 
 @dataclass
 class Encoded:
-    """Encoded utterances of one skill, to be cut into batches.
+    """N encoded utterances of one skill, to be cut into batches."""
 
-    Attributes:
-        tokens: of each utterance.
-        lexicon: the V distinct words.
-        words: index in the lexicon of each token, one array an utterance.
-        vectors: generic vectors of the lexicon, one table a group, [G, V, D].
-        local: its rows in the skill's own table, [V].
-        chars: its characters, [V, L].
-        ngrams: indices of the n-grams of each utterance, among F of the skill.
-        features: F.
-        tags: gold tags, one array an utterance, or ``None``.
-        intents: gold intents, [N], or ``None``.
-    """
-
-    tokens: list[list[Token]]
-    lexicon: list[str]
-    words: list[np.ndarray]
-    vectors: Tensor
-    local: Tensor
-    chars: Tensor
-    ngrams: list[np.ndarray]
-    features: int
-    tags: list[np.ndarray] | None = None
-    intents: Tensor | None = None
+    tokens: list[list[Token]]  # of each utterance
+    lexicon: list[str]  # the V distinct words
+    words: list[np.ndarray]  # index in the lexicon of each token, one array an utterance
+    vectors: Tensor  # generic vectors of the lexicon, one table a group, [G, V, D]
+    local: Tensor  # its rows in the skill's own table, [V]
+    chars: Tensor  # its characters, [V, L]
+    ngrams: list[np.ndarray]  # indices of the n-grams of each utterance, among those of the skill
+    features: int  # F, the number of the skill's n-grams
+    tags: list[np.ndarray] | None = None  # gold tags, one array an utterance
+    intents: Tensor | None = None  # gold intents, [N]
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Pads the utterances at ``rows`` into a batch."""

@@ -1,4 +1,4 @@
-"""FastText vectors with gensim, as a shared table. Taught in chapter 1, *Embeddings from text nobody labelled*."""
+"""Trains FastText vectors with gensim. Taught in chapter 1, *Embeddings from text nobody labelled*."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FastTextConfig:
     ngrams: tuple[int, int] = (3, 5)
 
 
-class _Progress(CallbackAny2Vec):
+class _EpochBar(CallbackAny2Vec):
     def __init__(self, bar: tqdm) -> None:
         self.bar = bar
 
@@ -52,7 +52,7 @@ def train_fasttext(
     if not len(model.wv):
         raise ValueError(f"FastText {name!r}: no word occurs {c.least} times in {len(sentences)} sentences")
     with tqdm(total=c.epochs, desc=f"FastText {name}", unit="epoch", disable=None) as bar:
-        model.train(sentences, total_examples=model.corpus_count, epochs=c.epochs, callbacks=[_Progress(bar)])
+        model.train(sentences, total_examples=model.corpus_count, epochs=c.epochs, callbacks=[_EpochBar(bar)])
     scale = unit_scale(model.wv.vectors)
     rows, buckets = ((m * scale).astype(np.float16) for m in (model.wv.vectors, model.wv.vectors_ngrams))
     return VectorTable(name, dict(model.wv.key_to_index), rows, buckets, c.ngrams)

@@ -1,4 +1,4 @@
-"""Many small bi-LSTMs in one matrix product.
+"""Runs many small bi-LSTMs in one matrix product.
 
 A network for one skill is so small that overhead takes most of its time. So every tensor has a leading *group* axis G:
 G networks of one shape, each with its own weights, run side by side. G = 1 is an ordinary bi-LSTM. Taught in
@@ -22,14 +22,10 @@ class Steps:
 
     Longer utterances come before shorter ones, so that those still running at a step are the first of those at the
     step before.
-
-    Attributes:
-        counts: utterances still running at each step, never more than at the step before; P in all.
-        rows: the row of each token among the B·T of a padded batch, read forwards and backwards, [2, P].
     """
 
-    counts: Sequence[int]
-    rows: Tensor
+    counts: Sequence[int]  # utterances still running at each step, never more than at the step before; P in all
+    rows: Tensor  # the row of each token among the B·T of a padded batch, read forwards and backwards, [2, P]
 
     @classmethod
     def of(cls, lengths: Tensor, width: int) -> Self:

@@ -1,4 +1,4 @@
-"""Word vectors from a masked language model, and the output layer of language models.
+"""Trains word vectors by a masked language model, and holds the output layer of language models.
 
 A word is masked, a small transformer predicts it from the rest of the request (Devlin et al., 2019; here one layer),
 and its input vectors are kept: our own pretraining, as in the custom-skills article. The output layer is a softmax over
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from slubook.ch1_skills.encoding import padded
 from slubook.ch1_skills.training import one_cycle
 from slubook.ch1_skills.vectors import VectorTable, unit_scale
 from slubook.profiles import seed_everything
@@ -32,10 +33,8 @@ def sampled_softmax(
     """Computes the mean loss of a softmax over a sample of words, corrected for the sampling (Jean et al., 2015).
 
     Args:
-        states: one for each word to predict, [M, D].
-        targets: those words, [M].
-        vectors: of all words, [V, D].
-        bias: of all words, [V].
+        states: one for each word to predict, [M, D]; ``targets`` are those words, [M].
+        vectors: of all words, [V, D], and their ``bias``, [V].
         frequency: the probability with which each word is drawn as a candidate, [V], sums to 1.
         count: candidates drawn, with replacement.
     """
@@ -56,11 +55,9 @@ class OutputWords(nn.Module):
     UNKNOWN, BOUNDARY = 0, 1
 
     def __init__(self, counts: Counter[str], width: int) -> None:
-        """Starts with random vectors.
+        """Starts with random vectors, ``width`` D.
 
-        Args:
-            counts: of each word in the training text, of the boundary as ``""`` and of unknown words as ``None``.
-            width: D, of the states.
+        ``counts`` are those of each word in the training text, of the boundary as ``""``, of unknown words as ``None``.
         """
         super().__init__()
         self.words = sorted(w for w in counts if w)
@@ -154,17 +151,14 @@ def train_masked_lm(
                 schedule.step()
                 bar.update()
     vectors = model.words.weight.detach().numpy()[SPECIAL:]
-    rows16 = (vectors * unit_scale(vectors)).astype(np.float16)
-    empty = np.zeros((0, c.dim), np.float16)
-    return VectorTable(name, {w: i - SPECIAL for w, i in index.items()}, rows16, empty)
+    scaled = (vectors * unit_scale(vectors)).astype(np.float16)
+    return VectorTable(name, {w: i for i, w in enumerate(kept)}, scaled, np.zeros((0, c.dim), np.float16))
 
 
 def _update(
     model: MaskedLM, group: list[np.ndarray], frequency: Tensor, c: MaskedLMConfig, optimizer: torch.optim.Optimizer
 ) -> None:
-    words = torch.zeros(len(group), max(map(len, group)), dtype=torch.long)
-    for i, row in enumerate(group):
-        words[i, : len(row)] = torch.from_numpy(row)
+    words = padded(group)  # [B, T]
     hidden = (torch.rand(words.shape) < c.hidden_share) & (words > UNKNOWN)
     if not hidden.any():
         return

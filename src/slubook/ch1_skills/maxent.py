@@ -1,4 +1,4 @@
-"""MaxEnt-CRF: the linear baseline of the custom-skills article.
+"""Trains MaxEnt-CRF, the linear baseline of the custom-skills article.
 
 Intent: multinomial logistic regression, which is the maximum-entropy classifier. Slots: a linear-chain
 CRF (Lafferty, McCallum and Pereira, 2001). Features are those the article names (n-grams, utterance
@@ -9,7 +9,6 @@ Taught in chapter 1, *MaxEnt-CRF versus DNN*.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -118,12 +117,15 @@ class MaxEntCRF:
     def size_bytes(self) -> int:
         """Counts the bytes of the classifier's float32 weights and feature names, and of the CRF's file."""
         names = sum(len(n) + 4 for n in self._vectorizer.feature_names_)
-        return 4 * self._weights + names + len(self._crf_bytes)
+        return 4 * self._weights() + names + len(self._crf_bytes)
 
     def parameters(self) -> tuple[int, int]:
         """Counts the weights of classifier and CRF (the CRF keeps no zeros), and those of a pretrained input: zero."""
         crf = self._tagger.info()
-        return self._weights + len(crf.state_features) + len(crf.transitions), 0
+        return self._weights() + len(crf.state_features) + len(crf.transitions), 0
+
+    def _weights(self) -> int:
+        return 0 if self._classifier is None else self._classifier.coef_.size
 
     def _utterance(self, tokens: Sequence[Token]) -> dict[str, float]:
         return utterance_features(tokens, self.config.order, self.clusters)
@@ -135,17 +137,17 @@ class MaxEntCRF:
         self._vectorizer = DictVectorizer(dtype=np.float32)
         x = self._vectorizer.fit_transform([self._utterance(tokenize(u.text)) for u in train])  # [N, F]
         y, gold, dev_tokens = [u.intent for u in train], [u.intent for u in dev], [tokenize(u.text) for u in dev]
-        self._only_intent, self._weights = y[0], 0
+        self._only_intent = y[0]
         self._classifier: LogisticRegression | None = None
-        best, chosen = -1, self.config.inverse_l2[0]
         if len(set(y)) == 1:
-            return chosen
-        for c in self.config.inverse_l2:
-            model = LogisticRegression(C=c, max_iter=300).fit(x, y)
-            right = sum(a == b for a, b in zip(self._intents(model, dev_tokens)[0], gold, strict=True)) if dev else 0
-            if right > best:
-                best, chosen, self._classifier, self._weights = right, c, model, model.coef_.size
-        return chosen
+            return self.config.inverse_l2[0]
+
+        def right(model: LogisticRegression) -> int:
+            return sum(a == b for a, b in zip(self._intents(model, dev_tokens)[0], gold, strict=True))
+
+        every = (LogisticRegression(C=c, max_iter=300).fit(x, y) for c in self.config.inverse_l2)
+        self._classifier = max(every, key=right)  # the first of the best
+        return self._classifier.C
 
     def _intents(self, model: LogisticRegression | None, tokens: list[list[Token]]) -> tuple[list[str], np.ndarray]:
         if model is None or not tokens:
@@ -163,8 +165,7 @@ class MaxEntCRF:
         best, chosen = -1.0, self.config.l1_l2[0]
         for l1, l2 in self.config.l1_l2:
             crf = self._train_crf(rows, tags, l1, l2)
-            tagger = pycrfsuite.Tagger()
-            tagger.open_inmemory(crf)
+            tagger = _tagger(crf)
             found = [(set(from_bio(t, tagger.tag(self._rows(t)))), g) for t, g in gold]
             total = sum(len(f) + len(g) for f, g in found)
             f1 = 2 * sum(len(f & g) for f, g in found) / total if total else 0.0
@@ -178,26 +179,24 @@ class MaxEntCRF:
         trainer.set_params({"c1": l1, "c2": l2, "max_iterations": self.config.max_iterations})
         for r, t in zip(rows, tags, strict=True):
             trainer.append(r, t)
-        handle, name = tempfile.mkstemp(suffix=".crfsuite")
-        os.close(handle)
-        try:
-            trainer.train(name)
-            return Path(name).read_bytes()
-        finally:
-            os.unlink(name)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.train(f"{folder}/{TAGGER}")
+            return Path(folder, TAGGER).read_bytes()
+
+
+def _tagger(crf: bytes) -> pycrfsuite.Tagger:
+    """Opens a CRF that crfsuite wrote."""
+    tagger = pycrfsuite.Tagger()
+    tagger.open_inmemory(crf)
+    return tagger
 
 
 def save_maxent(model: MaxEntCRF, folder: Path) -> None:
     """Writes a trained model into an existing folder, which the caller moves into place when it is complete."""
-    classifier = model._classifier
-    names = {
-        "format": FORMAT,
-        "config": asdict(model.config),
-        "clusters": model.clusters and dict(model.clusters),
-        "only_intent": model._only_intent,
-        "features": model._vectorizer.feature_names_,
-        "intents": [] if classifier is None else classifier.classes_.tolist(),
-    }
+    classifier, clusters = model._classifier, model.clusters and dict(model.clusters)
+    names = {"format": FORMAT, "config": asdict(model.config), "clusters": clusters, "only_intent": model._only_intent}
+    names["features"] = model._vectorizer.feature_names_
+    names["intents"] = [] if classifier is None else classifier.classes_.tolist()
     (folder / NAMES).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
     weights = {} if classifier is None else {"coef": classifier.coef_, "intercept": classifier.intercept_}
     save_file({name: np.ascontiguousarray(w) for name, w in weights.items()}, folder / WEIGHTS)
@@ -221,12 +220,10 @@ def load_maxent(folder: Path) -> MaxEntCRF:
         model._vectorizer.feature_names_ = names["features"]
         model._vectorizer.vocabulary_ = {name: i for i, name in enumerate(names["features"])}
         weights = load_file(folder / WEIGHTS)
-        model._only_intent, model._classifier, model._weights = names["only_intent"], None, 0
+        model._only_intent, model._classifier = names["only_intent"], LogisticRegression() if weights else None
         if weights:
-            model._classifier = LogisticRegression()
             model._classifier.classes_ = np.array(names["intents"])
             model._classifier.coef_, model._classifier.intercept_ = weights["coef"], weights["intercept"]
-            model._weights = weights["coef"].size
-        model._crf_bytes, model._tagger = (folder / TAGGER).read_bytes(), pycrfsuite.Tagger()
-        model._tagger.open_inmemory(model._crf_bytes)
+        model._crf_bytes = (folder / TAGGER).read_bytes()
+        model._tagger = _tagger(model._crf_bytes)
     return model

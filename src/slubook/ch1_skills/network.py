@@ -1,4 +1,4 @@
-"""The book's network: generic + local word vectors, characters, stacked bi-LSTM, two task heads.
+"""Builds the book's network: generic + local word vectors, characters, stacked bi-LSTM, two task heads.
 
 Stacked bi-LSTM with a CRF over BIO tags and a classifier over intents, as in Goyal, Metallinou and
 Matsoukas (2018), over 300-d word vectors as in the custom-skills article. Every parameter has a leading
@@ -20,12 +20,10 @@ from slubook.ch1_skills.lstm import BiLSTM, Steps
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes and rates.
+    """Sizes and rates; every vector table is scaled to the mean norm ``vector_norm``.
 
-    Attributes:
-        correction: where the skill's own word rows are added: ``"projected"`` to the projected vector (a small local
-            table), ``"generic"`` to the generic vector (a fine-tuned private copy of the table), ``"none"`` nowhere.
-        vector_norm: the mean norm to which every vector table is scaled.
+    ``correction`` says where the skill's own word rows are added: ``"projected"`` to the projected vector (a small
+    local table), ``"generic"`` to the generic vector (a fine-tuned private copy of the table), ``"none"`` nowhere.
     """
 
     dim: int = 300
@@ -59,13 +57,10 @@ class Network(nn.Module):
     """G networks for one skill, trained side by side; they differ in weights and word vectors."""
 
     def __init__(self, encoder: Encoder, config: NetworkConfig, trained_words: list[bool]) -> None:
-        """Builds the networks.
+        """Builds a network for each of ``trained_words``, over the skill's local vocabulary.
 
-        Args:
-            encoder: the skill's local vocabulary.
-            config: sizes and rates.
-            trained_words: for each of the G networks, whether its local word table starts at random (it has no generic
-                table) or at zero (a correction to the generic table).
+        ``trained_words`` says whether the local word table starts at random (for want of a generic table) or at zero
+        (as a correction to the generic table).
         """
         super().__init__()
         g, c = len(trained_words), config
@@ -92,12 +87,9 @@ class Network(nn.Module):
             a = self.config.word_dropout
             local = local.masked_fill(torch.rand(len(local)) < a / (a + self.rarity[local]), 0)
         word, own = batch.vectors * self.config.vector_norm, self.local.index_select(1, local)
-        if self.config.correction == "generic":
-            word = self.project(word + own)
-        elif self.config.correction == "projected":
-            word = self.project(word) + own
-        else:
-            word = self.project(word)
+        word = self.project(word + own if self.config.correction == "generic" else word)
+        if self.config.correction == "projected":
+            word = word + own
         chars = self.characters.index_select(1, batch.chars.reshape(-1))  # [G, U·L, E]
         chars = chars.reshape(self.groups, *batch.chars.shape, -1)
         windows = torch.cat([chars[:, :, :-2], chars[:, :, 1:-1], chars[:, :, 2:]], -1)  # [G, U, L-2, 3E]

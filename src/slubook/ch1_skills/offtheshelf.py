@@ -1,4 +1,4 @@
-"""Off-the-shelf alternatives to the book's models: spaCy's blank pipeline, and fastText for intents.
+"""Wraps off-the-shelf alternatives to the book's models: spaCy's blank pipeline, and fastText for intents.
 
 spaCy (Honnibal et al., 2020): a convolutional encoder shared by a text classifier and a transition-based
 entity recogniser. fastText (Joulin et al., 2017): a linear classifier over averaged n-gram vectors; it
@@ -7,13 +7,13 @@ finds no slots. Compared in chapter 1, *The evidence*.
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
+from pathlib import Path
 from typing import Self
 
 import fasttext
@@ -165,20 +165,16 @@ class FastTextIntent:
         if len(self._intents) == 1:
             return self
         lines = [f"{_LABEL}{self._intents.index(u.intent)} {' '.join(words(u.text))}\n" for u in train]
-        handle, name = tempfile.mkstemp(suffix=".txt")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.writelines(lines)
-            best, texts = -1, [u.text for u in dev]
-            for rate in self.config.rates:
-                for epochs in self.config.epochs:
-                    model = self._train(name, rate, epochs, seed)
-                    answers = self._intents_of(model, texts)
-                    right = sum(a == u.intent for (a, _), u in zip(answers, dev, strict=True))
-                    if right > best:
-                        best, self._model = right, model
-        finally:
-            os.unlink(name)
+        texts = [u.text for u in dev]
+
+        def right(model: fasttext.FastText._FastText) -> int:
+            return sum(a == u.intent for (a, _), u in zip(self._intents_of(model, texts), dev, strict=True))
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "train.txt")
+            path.write_text("".join(lines), encoding="utf-8")
+            models = (self._train(str(path), *each, seed) for each in product(self.config.rates, self.config.epochs))
+            self._model = max(models, key=right)  # the first of the best
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:

@@ -1,4 +1,4 @@
-"""The unlabelled pool: requests of many services, without any test utterance or near-duplicate of one.
+"""Builds the unlabelled pool: requests of many services, without any test utterance or near-duplicate of one.
 
 Taught in chapter 1, *Embeddings from text nobody labelled*.
 """
@@ -30,17 +30,11 @@ MEASURED = 2000
 
 @dataclass(frozen=True)
 class Pool:
-    """Unlabelled requests and their topics.
+    """N unlabelled requests and their topics."""
 
-    Attributes:
-        texts: distinct texts, [N].
-        topics: the topic of each, [N].
-        counts: how many were read, distinct, and left after near-duplicates of tests were removed.
-    """
-
-    texts: tuple[str, ...]
-    topics: tuple[str, ...]
-    counts: dict[str, int]
+    texts: tuple[str, ...]  # distinct
+    topics: tuple[str, ...]  # of each text
+    counts: dict[str, int]  # how many were read, distinct, and left after near-duplicates of tests were removed
 
     def without(self, topics: Collection[str]) -> Pool:
         """Returns the pool without the requests of ``topics``, of any corpus."""
@@ -56,11 +50,7 @@ class Pool:
         return self._where([_place("part", t) <= share for t in self.texts])
 
     def held_out(self, share: float = HELD_OUT) -> tuple[Pool, list[str]]:
-        """Splits off a share of the pool, by hash, without near-duplicates of the rest.
-
-        Returns:
-            the rest, and the texts held out, on which a language model is evaluated.
-        """
+        """Returns the pool without a share of it, by hash, and that share without near-duplicates of the rest."""
         held = [_place("held out", t) <= share for t in self.texts]
         left, out = self._where([not h for h in held]), self._where(held).texts
         near = near_duplicates(out, left.texts)
@@ -76,8 +66,7 @@ class Pool:
 
     def measured(self) -> list[list[str]]:
         """Returns the tokens of :data:`MEASURED` texts, chosen by hash, on which norms are measured."""
-        first = sorted(self.texts, key=lambda text: (stable_hash("measured", text), text))[:MEASURED]
-        return [words(text) for text in first]
+        return [words(t) for t in sorted(self.texts, key=lambda t: (stable_hash("measured", t), t))[:MEASURED]]
 
 
 def _place(what: str, text: str) -> float:
@@ -86,15 +75,8 @@ def _place(what: str, text: str) -> float:
 
 
 def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] = ()) -> Pool:
-    """Collects distinct texts of ``sources``, without near-duplicates of ``tests``.
-
-    Args:
-        sources: corpus names.
-        tests: the texts of every test set that the pool must not contain.
-        own: further texts, of no topic.
-    """
-    texts = {normalise(t): (t, "") for t in own}
-    read = len(own)
+    """Collects the distinct texts of corpora, and ``own`` texts of no topic, without near-duplicates of ``tests``."""
+    texts, read = {normalise(t): (t, "") for t in own}, len(own)
     for source in sources:
         for u in load(source):
             read += 1
@@ -102,9 +84,10 @@ def build_pool(sources: Iterable[str], tests: Sequence[str], own: Sequence[str] 
     texts.pop("", None)
     distinct = list(texts.values())
     near = near_duplicates([t for t, _ in distinct], tests) if tests else np.zeros(len(distinct), bool)
-    kept = [pair for pair, n in zip(distinct, near, strict=True) if not n]
-    counts = {"read": read, "distinct": len(distinct), "left": len(kept)}
-    return Pool(tuple(t for t, _ in kept), tuple(k for _, k in kept), counts)
+    every = Pool(
+        tuple(t for t, _ in distinct), tuple(k for _, k in distinct), {"read": read, "distinct": len(distinct)}
+    )
+    return every._where([not n for n in near])
 
 
 def public_pool(skills: Sequence[Skill]) -> Pool:
@@ -116,10 +99,8 @@ def topic_folds(skills: Sequence[Skill], folds: int = FOLDS) -> tuple[dict[str, 
     """Assigns skills to folds: vectors "of other topics" are trained once a fold, not once a skill.
 
     A fold leaves out every topic of every skill in it. Skills of several topics share fold 0 with all skills of those
-    topics; the other topics are distributed over the remaining folds.
-
-    Returns:
-        the fold of each skill, by name, and the topics that each fold leaves out.
+    topics; the other topics are distributed over the remaining folds. Returns the fold of each skill, by name, and the
+    topics that each fold leaves out.
     """
     left_out: list[set[str]] = [set() for _ in range(folds)]
     left_out[0] = {t for s in skills if len(s.topics) > 1 for t in s.topics}

@@ -9,21 +9,24 @@ same test sets, were known. Raise its number in the table when its meaning chang
 - *Sizes*: 100, 300 and 500 training utterances where the skill has them, and a dev set beside them.
 - *Settings*: tuned on dev sets of draws that no published seed uses (:mod:`slubook.ch1_skills.tuning`).
 - *Vectors*: trained on a pool that holds no test utterance nor a near-duplicate of one.
+- *Methods* see the same training and dev utterances, and are judged on the same test utterances.
 - *Judged by*: IRER first; ICER, SER and SemER beside it; relative reductions with a hierarchical paired bootstrap.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from slubook.ch1_skills.dnn import DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.methods import Settings, run_cell
+from slubook.ch1_skills.maxent import Clusters, MaxEntConfig, MaxEntCRF
+from slubook.ch1_skills.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
 from slubook.ch1_skills.pool import build_pool, public_pool
 from slubook.ch1_skills.skill_vectors import GRAINS, SkillVectors, VectorPaths
 from slubook.ch1_skills.skillsets import (
@@ -37,22 +40,35 @@ from slubook.ch1_skills.skillsets import (
     test_of,
 )
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.experiments.bench import Cell
+from slubook.corpora.utterance import Prediction
+from slubook.evaluation.metrics import outcomes
+from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
+from slubook.experiments.records import Row
 from slubook.experiments.runner import Work
 
 QUICK_SOURCES = ("assistant-en", "skills")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SkillsSettings:
+    """The tuned configuration of every method."""
+
+    maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
+    dnn: DNNConfig = field(default_factory=DNNConfig)
+    spacy: SpacyConfig = field(default_factory=SpacyConfig)
+    fasttext: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
+
+
+@dataclass(frozen=True)
+class SkillsPlan:
     """What a run consists of.
 
     Attributes:
         skills: what is learned.
         sizes: training sizes of each skill, by name.
-        vectors: where the tables lie, for each skill.
+        vectors: the folders of each skill's tables.
         vector_keys: what each table was trained from.
         seeds: draws.
         pool_counts: how many requests the pool read and kept.
@@ -68,17 +84,14 @@ class Plan:
     pool_without: dict[str, int]
 
     def keys(self) -> list[Key]:
-        """Every cell, one seed and size for all skills before the next: a stopped run is balanced."""
-        sizes = sorted({size for skill in self.skills for size in self.sizes[skill.name]}, key=_middle_first)
+        """Returns every cell, one seed and size for all skills before the next: a stopped run is balanced."""
+        sizes = {size for skill in self.skills for size in self.sizes[skill.name]}
+        sizes = sorted(sizes, key=lambda size: abs(size - SIZES[1]))  # the middle one first
         order = ((s.name, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
         return [(name, size, seed) for name, size, seed in order if size in self.sizes[name]]
 
 
-def _middle_first(size: int) -> int:
-    return abs(size - SIZES[1])
-
-
-def plan(options: Options) -> Plan:
+def plan(options: Options) -> SkillsPlan:
     """Chooses skills and trains what vectors they need.
 
     Raises:
@@ -97,20 +110,20 @@ def plan(options: Options) -> Plan:
     paths = {s.name: vectors.paths(s.name) for s in found}
     left_out = enumerate(vectors.folds[1]) if kind == "full" else ()
     without = {str(fold): pool.without(topics).counts["left"] for fold, topics in left_out}
-    return Plan(found, sizes, paths, vectors.keys(), range(options.draws), pool.counts, without)
+    return SkillsPlan(found, sizes, paths, vectors.keys(), range(options.draws), pool.counts, without)
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> SkillsSettings:
     """Returns the tuned settings, which all profiles have."""
-    return Settings()
+    return SkillsSettings()
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: SkillsSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, "cluster_grains": GRAINS, **asdict(settings)}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: SkillsSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     the_plan = plan(options)
     skills = {s.name: s for s in the_plan.skills}
@@ -126,11 +139,40 @@ def prepare(options: Options, settings: Settings) -> Work:
     return Work(the_plan.keys(), task, tests, data, lambda rows, known: pools)
 
 
-def measure_cell(cell: Cell, paths: VectorPaths, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, paths: VectorPaths, settings: SkillsSettings) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill."""
     tables = {name: path and _table(path) for name, path in paths.tables.items()}
     rows = run_cell(cell, tables, _clusters(paths.clusters), settings)
     return Measured(rows, {name: table.stamp for name, table in tables.items() if table})
+
+
+def run_cell(
+    cell: Cell, tables: Mapping[str, VectorTable | None], clusters: Clusters | None, settings: SkillsSettings
+) -> list[Row]:
+    """Trains and judges every method on one cell.
+
+    Args:
+        cell: the draw.
+        tables: for each DNN, its generic vectors; ``None`` for none.
+        clusters: of the pool's vectors, for the linear control.
+        settings: tuned configurations.
+
+    Returns:
+        One row a method. Networks are trained side by side, so each is given an equal share of the seconds.
+    """
+    bench = Bench(cell)
+    linear = bench.learn("maxent_crf", lambda: MaxEntCRF(settings.maxent))
+    if clusters:
+        bench.learn("maxent_crf_clusters", lambda: MaxEntCRF(settings.maxent, clusters))
+    networks = bench.learn_together(lambda: fit_together(tables, cell.train, cell.dev, cell.seed, settings.dnn))
+    if "dnn_pool" in networks:
+        mixed = [Prediction(a.intent, b.slots, a.confidence) for a, b in zip(linear, networks["dnn_pool"], strict=True)]
+        first, second = (next(r for r in bench.rows if r.method == m) for m in ("maxent_crf", "dnn_pool"))
+        costs = (first.train_s + second.train_s, first.predict_ms + second.predict_ms, first.bytes + second.bytes)
+        bench.keep("hybrid", outcomes(cell.test, mixed), costs)
+    bench.learn("spacy", lambda: SpacyPipeline(settings.spacy))
+    bench.learn("fasttext", lambda: FastTextIntent(settings.fasttext))
+    return bench.rows
 
 
 _table = cache(VectorTable.load)

@@ -52,11 +52,11 @@ class SkillVectors:
 
     @cached_property
     def folds(self) -> tuple[dict[str, int], list[set[str]]]:
-        """The fold of each skill, and the topics that each fold leaves out of the pool."""
+        """Returns the fold of each skill, and the topics that each fold leaves out of the pool."""
         return topic_folds(self.skills)
 
     def trained(self, kind: str, fold: int | None) -> VectorTable:
-        """One table on the pool: ``kind`` is ``"pool"`` (FastText) or ``"mlm"``; ``fold`` leaves its topics out."""
+        """Returns one table of the pool, ``kind`` is ``"pool"`` (FastText) or ``"mlm"``; ``fold`` leaves topics out."""
         sentences = (self.pool if fold is None else self.pool.without(self.folds[1][fold])).sentences()
         name = self._name(kind, fold)
         if kind == "pool":
@@ -65,17 +65,17 @@ class SkillVectors:
 
     @cached_property
     def tables(self) -> dict[str, VectorTable]:
-        """Every table of this profile by name; the full profile adds general text and the pool without topics."""
+        """Returns all tables of the profile by name; the full one adds general text and the pool without topics."""
         folds = (None, *range(len(self.folds[1]))) if self.profile == "full" else (None,)
         made = {self._name(kind, fold): self.trained(kind, fold) for kind in ("pool", "mlm") for fold in folds}
         return made | ({GENERAL: general_table()} if self.profile == "full" else {})
 
     def keys(self) -> dict[str, str]:
-        """What each table was trained from: a hash of text and settings."""
+        """Returns what each table was trained from: a hash of text and settings."""
         return {f"vectors {name}": table.key for name, table in self.tables.items()}
 
     def paths(self, skill: str) -> VectorPaths:
-        """The tables of one skill, as its networks are named, and the word clusters of the pool."""
+        """Returns the tables of one skill, by the names of its networks, and the word clusters of the pool."""
         names = {"dnn_scratch": None, "dnn_pool": self._name("pool", None), "dnn_mlm": self._name("mlm", None)}
         if self.profile == "full":
             fold = self.folds[0][skill]
@@ -98,14 +98,14 @@ class SkillVectors:
 
 @dataclass(frozen=True)
 class VectorPaths:
-    """Where the tables of one skill lie: for each network a folder or ``None``, and the clusters' file."""
+    """The files of one skill: for each network the folder of its table or ``None``, and the clusters."""
 
     tables: dict[str, Path | None]
     clusters: Path
 
 
 def general_table(config: FastTextConfig | None = None) -> VectorTable:
-    """Returns FastText on general English; chapter 2 gives it to a source as input, chapter 3 compares it.
+    """Returns FastText vectors of general English, which chapter 2 gives to a source and chapter 3 compares.
 
     Args:
         config: the usual settings when ``None``; the table of another number of epochs has a name of its own.
@@ -117,7 +117,7 @@ def general_table(config: FastTextConfig | None = None) -> VectorTable:
 
 
 def clusters(table: VectorTable, grains: Sequence[int] = GRAINS) -> dict[str, list[int]]:
-    """Clusters the words by k-means over their vectors: for each word, its cluster in each of the clusterings."""
+    """Clusters the words by k-means over their vectors: gives each word its cluster in each of the clusterings."""
     words = sorted(table.index)
     vectors = table.vectors(words)
     vectors /= (vectors**2).sum(1, keepdims=True) ** 0.5 + 1e-9

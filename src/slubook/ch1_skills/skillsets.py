@@ -1,4 +1,4 @@
-"""The skills of experiments: a fixed test set, and a pool from which training and dev sets are drawn.
+"""Makes the skills of experiments: a fixed test set, and a pool from which training and dev sets are drawn.
 
 Splits are made once, by hash, before anything is trained. Dialogues stay whole, and texts that differ only in case,
 digits or punctuation count as one. Taught in chapter 1, *The protocol*.
@@ -37,21 +37,15 @@ PUBLIC_SOURCES = ("sgd", "hwu64", "hinglish_top", "snips")
 class Skill:
     """One skill of an experiment.
 
-    Attributes:
-        name: ``corpus/domain``.
-        corpus: the source.
-        topics: from the table of topics, the same names in every corpus.
-        test: the same for all methods, sizes and seeds.
-        pool: of training and dev sets; no dialogue or text of ``test``.
-        samples: whether groups are fillings of one sample, not dialogues. Fillings share words, so training utterances
-            are drawn one by one, and even a small set comes from many samples.
+    Its groups are dialogues or, with ``samples``, fillings of one sample. Fillings share words, so training utterances
+    are drawn one by one then, and even a small set comes from many samples.
     """
 
-    name: str
+    name: str  # corpus/domain
     corpus: str
-    topics: tuple[str, ...]
-    test: tuple[Utterance, ...]
-    pool: tuple[Utterance, ...]
+    topics: tuple[str, ...]  # from the table of topics, the same names in every corpus
+    test: tuple[Utterance, ...]  # the same for all methods, sizes and seeds
+    pool: tuple[Utterance, ...]  # of training and dev sets; no dialogue or text of the test
     samples: bool = False
 
     @property
@@ -107,10 +101,7 @@ def make_skill(
     The test set takes up to 300 utterances, and leaves what the largest possible training size needs.
 
     Args:
-        name: of the skill.
-        corpus: its source.
-        topics: its topics.
-        utterances: all of them.
+        name, corpus, topics, utterances: of the skill.
         keep_split: for a developer's own skill: use the test split of the corpus, if it has one, and treat groups as
             fillings of a sample.
         least_test: size of the test set below which a larger training size is not allowed.
@@ -134,14 +125,7 @@ def make_skill(
 
 
 def skills_of(corpus: str, utterances: Sequence[Utterance], keep_split: bool = False, own: bool = False) -> list[Skill]:
-    """Makes a skill of each domain of a corpus, by name.
-
-    Args:
-        corpus: its name, with which the skills' names begin.
-        utterances: all of it.
-        keep_split: as in :func:`make_skill`.
-        own: whether it is a user's file, whose domains are their own topics.
-    """
+    """Makes a skill of each domain of a corpus, by name; domains of a user's ``own`` file are their own topics."""
     domains: dict[str, list[Utterance]] = defaultdict(list)
     for u in utterances:
         domains[u.domain].append(u)
@@ -170,15 +154,11 @@ def own_skills(files: Sequence[Path]) -> list[Skill]:
         CorpusError: when a file is missing, faulty or too small, or two files share their name and a domain.
     """
     found = [s for path in files for s in skills_of(path.stem, load(path), keep_split=True, own=True)]
+    where = ", ".join(map(str, files))
     if twice := sorted(name for name, n in Counter(s.name for s in found).items() if n > 1):
-        raise CorpusError(
-            f"{', '.join(map(str, files))}: {', '.join(twice)} stands in two files of one name: rename one"
-        )
-    if small := [s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20]:
-        raise CorpusError(
-            f"{', '.join(map(str, files))}: too few distinct utterances in {', '.join(small)}: "
-            "a domain needs about 50 at the least"
-        )
+        raise CorpusError(f"{where}: {', '.join(twice)} stands in two files of one name: rename one")
+    if small := ", ".join(s.name for s in found if len(s.test) < 10 or s.sizes()[-1] < 20):
+        raise CorpusError(f"{where}: too few distinct utterances in {small}: a domain needs about 50 at the least")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The training loop: several networks of one skill at once; dev error chooses the weights that each keeps.
+"""Trains several networks of one skill at once; dev error chooses the weights that each keeps.
 
 Taught in chapter 1, *Build it*.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,22 +39,17 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Pace:
-    """A separate learning rate for some parameters of some networks of a bank.
+    """A separate learning rate for some parameters of some networks of a bank."""
 
-    Attributes:
-        shares: pairs of a parameter's name and the network whose part of it is meant.
-        speed: for an update, from 1, a factor on the learning rate; 0 freezes.
-    """
-
-    shares: Sequence[tuple[str, int]]
-    speed: Callable[[int], float]
+    shares: Sequence[tuple[str, int]]  # a parameter's name, and the network whose part of it is meant
+    speed: Callable[[int], float]  # for an update, from 1, a factor on the learning rate; 0 freezes
 
 
 @torch.no_grad()
 def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 64) -> list[list[Prediction]]:
     """Predicts the encoded utterances with each of the G networks: G lists of predictions."""
     network.eval()
-    answers: list[list[Prediction]] = [[] for _ in range(network.groups)]
+    answers: list[list[Any]] = [[None] * len(encoded) for _ in range(network.groups)]
     order = sorted(range(len(encoded)), key=lambda i: len(encoded.words[i]))
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
@@ -65,9 +61,8 @@ def predict(network: Network, encoder: Encoder, encoded: Encoded, batch: int = 6
             for i, row in enumerate(rows):
                 tokens = encoded.tokens[row]
                 slots = from_bio(tokens, [encoder.tags[k] for k in paths[g][i]]) if tokens else ()
-                out.append(Prediction(encoder.intents[int(intent[g, i])], slots, float(top[g, i])))
-    back = sorted(range(len(order)), key=order.__getitem__)
-    return [[out[i] for i in back] for out in answers]
+                out[row] = Prediction(encoder.intents[int(intent[g, i])], slots, float(top[g, i]))
+    return answers
 
 
 def train(
@@ -86,14 +81,12 @@ def train(
     """Trains all G networks for a fixed number of updates; each keeps its best averaged weights.
 
     Weights are averaged exponentially (Polyak and Juditsky, 1992), and the averages are evaluated: by the share of dev
-    utterances with a mistake, where the later evaluation wins a tie.
+    utterances with a mistake, where the later evaluation wins a tie. Returns the best dev error of each network, [G].
 
     Args:
-        network: G networks, changed in place.
-        encoder: their vocabulary.
+        network: G networks, changed in place; ``encoder`` has their vocabulary.
         data: training utterances with gold labels.
-        dev: dev utterances; without any, the last average is kept.
-        dev_gold: the same dev utterances.
+        dev: dev utterances, ``dev_gold`` the same before they were encoded; without any, the last average is kept.
         config: steps and rates.
         seed: of the batches' order; dropout uses torch's own generator.
         on_evaluation: called with the update and the G dev errors.
@@ -101,9 +94,6 @@ def train(
         schedule: for an update, a factor on ``config.rate``, called just before that update; ``None`` for the one cycle
             of :class:`TrainingConfig`.
         pool: of :func:`batches`.
-
-    Returns:
-        The best dev error of each network, [G].
     """
     parameters = list(network.parameters())
     shares = {n: p.detach().chunk(network.groups) for n, p in network.named_parameters()} if paces else {}
@@ -115,15 +105,14 @@ def train(
         rates = one_cycle(optimizer, config.updates, LAST)
     else:
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: schedule(done + 1))
-    average = [p.detach().clone() for p in parameters]
-    best = [p.clone() for p in average]
+    average, best = ([p.detach().clone() for p in parameters] for _ in range(2))
     errors = [float("inf")] * network.groups
     every = max(1, config.updates // config.evaluations)
     for step, rows in enumerate(batches([len(w) for w in data.words], config, seed, pool), 1):
-        network.train()
-        network.zero_grad()
+        network.train().zero_grad()
         network.loss(data.batch(rows)).sum().backward()
-        set_paces(optimizer, paces, step)
+        for group, pace in zip(optimizer.param_groups, paces, strict=False):  # the schedule resets them afterwards
+            group["lr"] *= pace.speed(step)
         for name, own in shares.items():
             whole = network.get_parameter(name).grad  # none while it is frozen
             parts = [None] * len(own) if whole is None else whole.chunk(network.groups)
@@ -152,24 +141,14 @@ def train(
 def one_cycle(optimizer: torch.optim.Optimizer, updates: int, last: float) -> torch.optim.lr_scheduler.OneCycleLR:
     """Makes a schedule in which rates rise to a peak, then fall along a cosine (Smith, 2018).
 
-    The rise, from a twenty-fifth of the peak, takes a tenth of the updates, and at least two, since torch divides by
-    their number less one. The fall takes at least one: a shorter cycle is the beginning of one of three updates.
-
-    Args:
-        optimizer: the rate of each of its groups is that group's peak.
-        updates: in all.
-        last: the first rate divided by the last.
+    The peak is the rate that each group of the optimiser has now, ``last`` the first rate divided by the last. The
+    rise, from a twenty-fifth of the peak, takes a tenth of the updates, and at least two, since torch divides by their
+    number less one. The fall takes at least one: a shorter cycle is the beginning of one of three updates.
     """
     updates, peaks = max(3, updates), [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, peaks, updates, pct_start=max(0.1, 2 / updates), cycle_momentum=False, final_div_factor=last
     )
-
-
-def set_paces(optimizer: torch.optim.Optimizer, paces: Sequence[Pace], update: int) -> None:
-    """Multiplies the rates of the optimiser's groups, one a pace, for one update; the schedule then resets them."""
-    for group, pace in zip(optimizer.param_groups, paces, strict=False):
-        group["lr"] *= pace.speed(update)
 
 
 def batches(lengths: Sequence[int], config: TrainingConfig, seed: int, pool: int = POOL) -> list[list[int]]:
@@ -210,6 +189,4 @@ def swap(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]
 def keep(best: Sequence[Tensor], now: Sequence[Tensor], group: int, groups: int) -> None:
     """Copies network ``group`` from ``now`` into ``best``; a parameter's first axis holds one or two rows a network."""
     for b, n in zip(best, now, strict=True):
-        share = n.shape[0] // groups
-        part = slice(group * share, (group + 1) * share)
-        b[part] = n[part]
+        b.chunk(groups)[group].copy_(n.chunk(groups)[group])

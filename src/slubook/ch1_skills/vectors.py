@@ -1,4 +1,4 @@
-"""Word vectors shared by all skills: one read-only table on disk, mapped into memory by every process.
+"""Shares word vectors among all skills: one read-only table on disk, mapped into memory by every process.
 
 A table holds one row a word and, for words it has never seen, one row a hashed character n-gram, as
 FastText does (Bojanowski et al., 2017). Taught in chapter 1, *Shared and local embeddings*.
@@ -26,38 +26,29 @@ WHAT = "word-vector table"
 
 @dataclass
 class VectorTable:
-    """A generic table of word vectors.
+    """A generic table of word vectors."""
 
-    Attributes:
-        name: what pages call it.
-        index: word → row.
-        rows: one row a word, [V, D], float16, possibly memory-mapped.
-        buckets: one row a hashed n-gram, [B, D], float16; B may be 0.
-        ngrams: shortest and longest n-gram.
-        key: hash of the text and settings that it was trained from.
-    """
-
-    name: str
-    index: dict[str, int]
-    rows: np.ndarray
-    buckets: np.ndarray
-    ngrams: tuple[int, int] = (3, 5)
-    key: str = ""
+    name: str  # what pages call it
+    index: dict[str, int]  # word → row
+    rows: np.ndarray  # one row a word, [V, D], float16, possibly memory-mapped
+    buckets: np.ndarray  # one row a hashed n-gram, [B, D], float16; B may be 0
+    ngrams: tuple[int, int] = (3, 5)  # shortest and longest n-gram
+    key: str = ""  # hash of the text and settings that it was trained from
     _seen: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def dim(self) -> int:
-        """D, the length of a vector."""
+        """Returns D, the length of a vector."""
         return self.rows.shape[1]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rows and buckets."""
+        """Counts the bytes of rows and buckets."""
         return self.rows.nbytes + self.buckets.nbytes
 
     @cached_property
     def stamp(self) -> str:
-        """A hash of the words and numbers: what was trained over one table does not fit another."""
+        """Computes a hash of the words and numbers: what was trained over one table does not fit another."""
         words = sorted(self.index, key=self.index.__getitem__)
         digest = hashlib.sha256(json.dumps([words, self.ngrams, self.rows.shape, self.buckets.shape]).encode())
         for part in (self.rows, self.buckets):
@@ -65,7 +56,7 @@ class VectorTable:
         return digest.hexdigest()[:16]
 
     def vectors(self, words: Sequence[str]) -> np.ndarray:
-        """The vectors of ``words``: their row, else the mean of their n-grams' rows, else zeros. [N, D], float32."""
+        """Returns the row of each word, else the mean of its n-grams' rows, else zeros: [N, D], float32."""
         out = np.empty((len(words), self.dim), np.float32)
         for i, word in enumerate(words):
             if word not in self._seen:
@@ -76,14 +67,11 @@ class VectorTable:
     def _vector(self, word: str) -> np.ndarray:
         if (row := self.index.get(word)) is not None:
             return np.asarray(self.rows[row], np.float32)
-        if len(self.buckets):
-            hashes = ft_ngram_hashes(word, *self.ngrams, len(self.buckets))
-            if len(hashes):
-                return np.asarray(self.buckets[hashes], np.float32).mean(0)
-        return np.zeros(self.dim, np.float32)
+        hashes = ft_ngram_hashes(word, *self.ngrams, len(self.buckets)) if len(self.buckets) else ()
+        return np.asarray(self.buckets[hashes], np.float32).mean(0) if len(hashes) else np.zeros(self.dim, np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write the table so that :meth:`load` can map it. Written aside, then renamed: never half there."""
+        """Writes the table whole or not at all, so that :meth:`load` can map it."""
         words = sorted(self.index, key=self.index.__getitem__)
         meta = {"name": self.name, "key": self.key, "ngrams": list(self.ngrams), "words": words}
         with replaced_folder(folder) as draft:
@@ -93,7 +81,7 @@ class VectorTable:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Map a saved table into memory, read-only: processes that load it share its pages.
+        """Maps a saved table into memory, read-only: processes that load it share its pages.
 
         Raises:
             FileNotFoundError: when ``folder`` holds no table.
@@ -111,5 +99,5 @@ class VectorTable:
 
 
 def unit_scale(rows: np.ndarray) -> float:
-    """The factor that brings the mean norm of ``rows`` [V, D] to 1: tables must not differ by scale alone."""
+    """Returns the factor that brings the mean norm of ``rows`` [V, D] to 1: tables must not differ by scale alone."""
     return float(1.0 / np.linalg.norm(np.asarray(rows, np.float32), axis=1).mean())

@@ -11,9 +11,9 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Source*: the pretrained networks of ``transfer``.
 - *Claims*: "up to" invites choosing the best of many sizes. The gain is read at the smallest size, which was fixed
   before the run (``arriving_first``). It falls if the gain there less the gain at the largest size that all skills
-  have is above zero, skill by skill and seed by seed in the same draws (``arriving_fall``).
-  A first reading, from 2,000 replicates, ended just above it; since then twenty thousand are drawn, and the interval is
-  made as all others are.
+  have is above zero, skill by skill and seed by seed in the same draws (``arriving_fall``). A first
+  reading, from 2,000 replicates, ended just above zero; since then 20,000 are drawn, and the interval is made as all
+  others are.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from slubook.ch2_transfer import protocol as transfer
-from slubook.ch2_transfer.plan import Chosen, Kept, Pick, load_pretrained, make_plan, one_a_domain
-from slubook.ch2_transfer.protocol import Settings, choose, starts
+from slubook.ch2_transfer.plan import Chosen, Kept, Pick, make_plan, one_a_domain
+from slubook.ch2_transfer.protocol import TransferSettings, choose, measure_networks
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
-from slubook.ch2_transfer.transfer import banks, fit_starts
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
 from slubook.evaluation.resampling import beside, bootstrap, collect
 from slubook.experiments.bench import Bench, Cell
@@ -60,12 +59,12 @@ def growing(profile: str) -> Pick:
     return lambda skills: [s for s in firsts(skills) if profile != "full" or s.allows(LEAST)]
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns the configuration of ``transfer``, and what differs from it."""
     return transfer.config_of(kind, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     chosen, pick = choose_growing(options.profile, options.corpora), growing(options.kind)
     the_plan = make_plan(chosen, options.draws, settings.pretraining, options.jobs, pick=pick)
@@ -77,41 +76,36 @@ def prepare(options: Options, settings: Settings) -> Work:
     return the_plan.work(task, lambda rows, known: gain_tables(rows, sizes, groups))
 
 
-def measure_cell(cell: Cell, pretrained: Kept, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, pretrained: Kept, settings: TransferSettings) -> Measured:
     """Measures one cell, in a worker: every method on one draw of one skill."""
-    source, bench = load_pretrained(pretrained), Bench(cell)
-    settings = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
-    for config, bank in banks(starts(source, settings), settings.recipes()):
-        bench.learn_together(lambda config=config, bank=bank: fit_starts(bank, *cell.draw, config))
-    return Measured(bench.rows, {pretrained.name: source.table.stamp})
+    longer = settings.lasting(lambda updates: long_enough(updates, settings.scratch.training.batch, cell.size))
+    return measure_networks(Bench(cell), pretrained, longer)
 
 
 def long_enough(updates: int, batch: int, size: int) -> int:
-    """The tuned number of updates, or more: enough to see ``size`` utterances eight times."""
+    """Returns the tuned number of updates, or more: enough to read ``size`` utterances eight times."""
     return max(updates, EPOCHS * size // batch)
 
 
 def common_sizes(chosen: Chosen) -> list[int]:
-    """The sizes that every skill has, ascending."""
+    """Returns the sizes that every skill has, ascending."""
     of = [{n for s, n in chosen.skills if s.name == skill.name} for skill in chosen.distinct]
     return sorted(set.intersection(*of))
 
 
 def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, str]) -> dict[str, Any]:
-    """The gain at the first of ``sizes``, and how much of it is gone at the last; nothing for what has no rows.
+    """Returns the gain at the first of ``sizes``, which all skills have, and how much of it is lost at the last.
 
     Args:
-        rows: of all methods.
-        sizes: that all skills have, ascending.
+        rows: of all methods; what has no rows is left out.
+        sizes: ascending.
         groups: the corpus of each skill, drawn before the skills in it.
     """
     found: dict[str, Any] = {"arriving_sizes": {"first": sizes[0], "last": sizes[-1]}} if sizes else {}
     at = {n: {(r.skill, r.seed) for r in rows if r.size == n} for n in sizes[:1] + sizes[-1:]}
-    for method in ("transfer", "transfer_names"):
-        ending = method.removeprefix("transfer")
+    for method, ending in {"transfer": "", "transfer_names": "_names"}.items():
         if sizes and at[sizes[0]]:
-            gain = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups)
-            found["arriving_first" + ending] = gain.figure()
+            found["arriving_first" + ending] = compare(rows, "irer", BASELINE, method, sizes[0], groups=groups).figure()
         if len(sizes) > 1 and (both := at[sizes[0]] & at[sizes[-1]]):
             paired = [r for r in rows if (r.skill, r.seed) in both]
             found["arriving_fall" + ending] = fall(paired, method, sizes[0], sizes[-1], groups)
@@ -121,15 +115,9 @@ def gain_tables(rows: Sequence[Row], sizes: Sequence[int], groups: Mapping[str, 
 def fall(
     rows: Sequence[Row], method: str, small: int, large: int, groups: Mapping[str, str], replicates: int = 20_000
 ) -> dict[str, float]:
-    """The relative reduction of IRER at ``small`` less that at ``large``; both sizes are drawn together.
+    """Returns the relative reduction of IRER at ``small`` less that at ``large``, from ``rows`` with both sizes.
 
-    Args:
-        rows: every (skill, seed) with both sizes.
-        method: compared with :data:`BASELINE`.
-        small: the smaller size.
-        large: the larger.
-        groups: the corpus of each skill.
-        replicates: of the bootstrap over corpora, skills, seeds and utterances.
+    Both sizes are drawn together: corpora, skills, seeds and utterances.
     """
     skills = beside(*(collect(rows, "irer", [BASELINE, method], size, None) for size in (small, large)))
     errors, means = bootstrap(skills, groups, replicates, 0)  # [skills, 4], [replicates, 4]

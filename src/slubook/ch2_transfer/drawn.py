@@ -1,7 +1,7 @@
 """Two hundred skills with little data, drawn from public corpora by a published recipe.
 
 A skill is a service, a scenario or a domain of a corpus, or some of its intents: developers' skills overlap in
-subject, too. The recipe knows no model and no result, and draws the same skills at every call. Taught in
+subject, too. The recipe uses no model and no result, and draws the same skills at every call. Taught in
 chapter 2, *Two hundred skills*.
 """
 
@@ -29,18 +29,18 @@ _TRIES = 40
 
 
 def drawn_skills(count: int = COUNT) -> list[tuple[Skill, int]]:
-    """``count`` skills and the training size of each: 100 to 500 utterances, as many as it has room for.
+    """Draws ``count`` skills and the training size of each: 100 to 500 utterances, as many as it has room for.
 
-    Domains take turns: each gives itself whole first, then two to eight of its intents, drawn at random, until it
-    has given as many as :data:`DRAWN_FROM` allows or no other choice has room for 100 to train on, a dev set and
-    100 to test on.
+    Domains take turns: each gives all of its intents first, then two to eight of them, drawn at random, until it
+    has given as many skills as :data:`DRAWN_FROM` allows or no other choice has room for 100 utterances to train on,
+    a dev set and 100 to test on.
 
     Raises:
         ValueError: when the corpora do not hold that many.
     """
-    offers = [_offers(corpus, domain, us) for corpus in DRAWN_FROM for domain, us in _domains(corpus)]
+    offers = [(f"{corpus}/{domain}", corpus, us) for corpus in DRAWN_FROM for domain, us in _domains(corpus)]
     offers.sort(key=lambda offer: stable_hash("turn", offer[0]))
-    streams = [stream for _, stream in offers]
+    streams = [_drawn(*offer) for offer in offers]
     skills: list[Skill] = []
     while streams and len(skills) < count:
         streams = [stream for stream in streams if (skill := next(stream, None)) and not skills.append(skill)]
@@ -57,13 +57,8 @@ def _domains(corpus: str) -> list[tuple[str, list[Utterance]]]:
     return [(domain, list(us.values())) for domain, us in sorted(found.items())]
 
 
-def _offers(corpus: str, domain: str, utterances: Sequence[Utterance]) -> tuple[str, Iterator[Skill]]:
-    name = f"{corpus}/{domain}"
-    return name, _drawn(name, corpus, utterances, random.Random(f"skills of {name}"))
-
-
-def _drawn(name: str, corpus: str, utterances: Sequence[Utterance], draw: random.Random) -> Iterator[Skill]:
-    members: dict[str, list[Utterance]] = defaultdict(list)
+def _drawn(name: str, corpus: str, utterances: Sequence[Utterance]) -> Iterator[Skill]:
+    draw, members = random.Random(f"skills of {name}"), defaultdict[str, list[Utterance]](list)
     for u in utterances:
         members[u.intent].append(u)
     intents = sorted(i for i, us in members.items() if len(us) >= LEAST_OF_AN_INTENT)

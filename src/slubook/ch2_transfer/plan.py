@@ -1,6 +1,6 @@
 """What chapter 2's experiments share: which skills are learned, and what each is pretrained on.
 
-The pretrained networks are trained once and kept in the cache, by name; cells read them there.
+The pretrained networks are kept in the cache by name; cells read them there.
 """
 
 from __future__ import annotations
@@ -10,24 +10,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import joblib
 import numpy as np
 
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.label_names import spoken
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import NETWORKS, PretrainingConfig, kept_pretrained
-from slubook.ch2_transfer.source import (
-    EMBEDDED_SOURCE,
-    PUBLIC_SOURCE,
-    SourceDomain,
-    left_out_together,
-    sample,
-    source_domains,
-)
+from slubook.ch2_transfer.source import EMBEDDED_SOURCE, PUBLIC_SOURCE, SourceDomain, make_folds, sample, source_domains
+from slubook.ch2_transfer.stacked import spoken
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
@@ -50,7 +43,7 @@ class Chosen:
 
     Attributes:
         profile: ``quick``, ``full`` or ``corpus``.
-        skills: each with a training size; a skill may stand there with several.
+        skills: each with a training size; a skill may occur with several.
         own: the user's utterances, whose other domains are a source.
     """
 
@@ -60,23 +53,23 @@ class Chosen:
 
     @property
     def distinct(self) -> list[Skill]:
-        """Each skill once."""
+        """Returns each skill once."""
         return list(dict.fromkeys(s for s, _ in self.skills))
 
 
 @dataclass(frozen=True)
-class Source:
+class PretrainingSource:
     """What one network is pretrained on, and how.
 
     Attributes:
         name: of the network.
         corpora: read through the registry.
-        left_out: topics of the skills that will take it over.
-        tests: utterances of theirs, whose texts must not be known in any wording, nor the rest of their dialogues.
+        left_out: topics of the skills that take it over.
+        tests: of these skills; their texts must not be read in any wording, nor the rest of their dialogues.
         own: annotated utterances of the user's other domains.
         config: sizes, steps and rates.
         step: every so many-th domain is read, by name; 1 for all.
-        table: the folder of the generic vectors beneath the words.
+        table: the folder of the generic vectors that it reads.
     """
 
     name: str
@@ -89,14 +82,18 @@ class Source:
     table: Path | None = None
 
     def domains(self) -> list[SourceDomain]:
-        """Its annotated domains."""
+        """Returns its annotated domains."""
         texts, dialogues = [u.text for u in self.tests], {u.group for u in self.tests} - {""}
         return source_domains(self.corpora, self.left_out, texts, self.own, dialogues)[:: self.step]
 
-    def about(self) -> dict[str, Any]:
-        """What the network has seen; it is trained if need be, and kept in the cache.
+    def lasting(self, updates: int) -> Self:
+        """Returns the same source for another number of updates."""
+        return replace(self, config=replace(self.config, updates=updates))
 
-        Of its domains it has a ``sample``, for methods that read the source again.
+    def about(self) -> dict[str, Any]:
+        """Returns what the network has seen, and trains it where the cache has none.
+
+        Of its domains there is a ``sample``, for methods that read the source again.
         """
         domains, table = self.domains(), VectorTable.load(self.table) if self.table else None
         kept = kept_pretrained(self.name, domains, self.config, table)
@@ -110,16 +107,14 @@ class Kept(NamedTuple):
     key: str
 
 
-#: A source of another kind, made from the usual one; it keeps the name, to which the kind's is added.
-Variants = Mapping[str, Callable[[Source], Source]]
-
-
+#: Sources of other kinds, made from the usual one; each keeps its name, to which that of the kind is added.
+Variants = Mapping[str, Callable[[PretrainingSource], PretrainingSource]]
 #: Which of some skills are learned.
 Pick = Callable[[Sequence[Skill]], Sequence[Skill]]
 
 
 def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
-    """A choice of the first skill of each domain, ``domain#0``, and of these every so many-th; none of ``without``."""
+    """Returns a choice of the first skill of each domain, every so many-th of these, and none of ``without``."""
 
     def pick(skills: Sequence[Skill]) -> list[Skill]:
         firsts = {s.name.split("#")[0]: s for s in reversed(skills)}
@@ -129,7 +124,7 @@ def one_a_domain(every: int = 1, without: Collection[str] = ()) -> Pick:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TransferPlan:
     """What a run consists of.
 
     Attributes:
@@ -145,54 +140,51 @@ class Plan:
     seeds: Sequence[int]
 
     def keys(self) -> list[Key]:
-        """Every cell, one seed for all skills before the next: a stopped run is balanced."""
+        """Returns every cell, one seed for all skills before the next: a stopped run is balanced."""
         return [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
 
     def cell(self, key: Key) -> Cell:
-        """The draw of one cell."""
+        """Returns the draw of one cell."""
         name, size, seed = key
         skill = next(s for s, _ in self.chosen.skills if s.name == name)
         return Cell(name, size, seed, *skill.draw(size, seed), skill.test)
 
     def network(self, skill: str, variant: str = "") -> Kept:
-        """The pretrained network of a skill, or a variant of it."""
+        """Returns the pretrained network of a skill, or a variant of it."""
         name = self.pretrained[skill] + (f"-{variant}" if variant else "")
         return Kept(name, self.about[name]["key"])
 
     def data(self) -> dict[str, str]:
-        """Hashes of what the cells depend on: splits, and the sources of the pretrained networks."""
+        """Returns hashes of what the cells depend on: splits, and the sources of the pretrained networks."""
         data = {skill.name: fingerprint(skill) for skill in self.chosen.distinct}
         return data | {f"pretrained {name}": about["key"] for name, about in self.about.items()}
 
     def tests(self) -> dict[str, Test]:
-        """The test set of each skill, with :func:`label_slices`."""
+        """Returns the test set of each skill, with :func:`label_slices`."""
         of = {s.name: self.about[self.pretrained[s.name]] for s in self.chosen.distinct}
         return {s.name: replace(test_of(s), slices=label_slices(s.test, of[s.name])) for s in self.chosen.distinct}
 
     def groups(self) -> dict[str, str]:
-        """The corpus of each skill, for intervals that draw corpora first."""
+        """Returns the corpus of each skill, for intervals that draw corpora first."""
         return {skill.name: skill.corpus for skill in self.chosen.distinct}
 
     def seen(self) -> dict[str, dict[str, Any]]:
-        """For the results: what was left out of each pretraining, its size and its seconds."""
+        """Returns what was left out of each pretraining, its size and its seconds."""
         counted = ("left_out", "domains", "utterances", "updates", "seconds")
         return {name: {k: about[k] for k in counted} for name, about in self.about.items()}
 
     def work(self, task: Callable[[Key], Task], tables: Tables) -> Work:
-        """The plan to be measured by a task; the results say what pretraining has seen beside the ``tables``."""
+        """Returns the plan as work for the runner; the results have ``tables`` and what pretraining has seen."""
         of = lambda rows, known: {**tables(rows, known), "pretraining": self.seen()}  # noqa: E731
         return Work(self.keys(), task, self.tests(), self.data(), of)
 
 
 def label_slices(utterances: Sequence[Utterance], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Parts of a test set by whether the source had a label of the same name, [N] bool each.
+    """Returns parts of a test set by whether the source had a label of the same name, [N] bool each.
 
-    ``new_intents`` have an intent that it had not; ``new_slots`` a slot type that it had not, ``known_slots`` have
-    slots, all of types that it had; ``no_slots`` have none.
-
-    Args:
-        utterances: the test set.
-        about: of the pretrained network, the names of the source's ``intents`` and ``slot_types``.
+    ``new_intents`` have an intent that is not in the ``intents`` that the pretrained network's ``about`` names,
+    ``new_slots`` a type that is not in its ``slot_types``; ``known_slots`` have slots, all of such types; ``no_slots``
+    have none.
     """
     intents, types = set(about["intents"]), set(about["slot_types"])
     some = np.array([bool(u.slots) for u in utterances])
@@ -226,8 +218,8 @@ def make_plan(
     pick: Pick = list,
     within: Collection[str] | None = None,
     variants: Variants | None = None,
-) -> Plan:
-    """Pretrain what the chosen skills need, where the cache has none.
+) -> TransferPlan:
+    """Pretrains what the chosen skills need, where the cache has none.
 
     Args:
         chosen: the skills; the folds of topics are those of all of them.
@@ -242,35 +234,32 @@ def make_plan(
     inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
     names = {s.name: of_skill[s.name] for s in pick(inside)}
     learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
-    sources = [source for source in sources if source.name in names.values()]
-    sources += [
-        replace(make(source), name=f"{source.name}-{kind}")
-        for kind, make in (variants or {}).items()
-        for source in sources
-    ]
+    usual, made = [source for source in sources if source.name in names.values()], variants or {}
+    sources = usual + [replace(make(s), name=f"{s.name}-{kind}") for kind, make in made.items() for s in usual]
     found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
-    return Plan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
+    return TransferPlan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
 
 
-def folds_of(chosen: Chosen, config: PretrainingConfig, prefix: str = "") -> tuple[dict[str, str], list[Source]]:
+def folds_of(
+    chosen: Chosen, config: PretrainingConfig, prefix: str = ""
+) -> tuple[dict[str, str], list[PretrainingSource]]:
     """Returns the name of each skill's network, and the source of each network.
 
-    Args:
-        chosen: the skills.
-        config: of pretraining.
-        prefix: of the networks' names, for experiments with skills of their own.
+    A ``prefix`` of the names tells apart the networks of experiments with skills of their own.
     """
     profile, skills, own = chosen.profile, chosen.distinct, chosen.own
     corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
     cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)
-    folds, left_out = left_out_together(skills, 1 if profile == "quick" else FOLDS, cost)
+    folds, left_out = make_folds(skills, 1 if profile == "quick" else FOLDS, cost)
     if profile != "full":
         config = replace(config, updates=QUICK_UPDATES, batch=32)
     sources = []
     for fold, topics in enumerate(left_out):
         tests = [u for s in skills if folds[s.name] == fold for u in s.test]
         others = [u for u in own if u.domain not in topics]
-        sources.append(Source(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config))
+        sources.append(
+            PretrainingSource(f"{prefix}{profile}-{fold}", corpora, frozenset(topics), tests, others, config)
+        )
     return {name: sources[fold].name for name, fold in folds.items()}, sources
 
 

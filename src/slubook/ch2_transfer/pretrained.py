@@ -1,4 +1,4 @@
-"""What pretraining leaves for a new skill: the network's lower parts, word representations, and heads by name.
+"""What pretraining leaves for a new skill: the network's lower parts, word vectors, and heads by name.
 
 Taught in chapter 2, *Build it*.
 """
@@ -16,14 +16,13 @@ from torch import Tensor
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.named_heads import NamedHeads
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, NamedHeads, StackedNetwork
 from slubook.experiments import kept
 from slubook.files import replaced_folder
 
-#: Parts that a new skill can take over as they are. Its words come with the table, its heads from label names.
+#: Parts that a new skill takes over as they are. Its words come with the table, its heads from label names.
 LOWER = ("characters", "common", "tagger", "classifier")
-#: What a network that takes them over must have in common with the pretrained one.
+#: Settings that a network must share with the pretrained one to take them over.
 _SIZES = ("project", "char_dim", "char_filters", "hidden", "vector_norm", "correction")
 #: Everything that can move.
 MOVABLE = ("words", *LOWER, "heads")
@@ -35,7 +34,7 @@ class Pretrained:
 
     Attributes:
         config: of the networks that take it over; their words are as wide as the table.
-        table: what each of the source's words has beyond an unknown one, [V, project], as a generic table.
+        table: the difference of each of the source's words from an unknown one, [V, project], as a generic table.
         characters: rows of the characters.
         weights: the lower parts by parameter name, one network's, and the ``unknown`` word, [1, project].
         heads: weights of the words in label names.
@@ -51,7 +50,7 @@ class Pretrained:
 
     @torch.no_grad()
     def carry_over(self, network: StackedNetwork, group: int, encoder: Encoder, parts: Collection[str]) -> None:
-        """Put ``parts`` of :data:`MOVABLE` into network ``group``; the others stay as they were initialised.
+        """Puts ``parts`` of :data:`MOVABLE` into network ``group``; the others stay as they were initialised.
 
         Raises:
             ValueError: for an unknown part, another size, or an encoder with other characters where they move.
@@ -75,7 +74,7 @@ class Pretrained:
             self.heads.write(network, group, encoder.tags, encoder.intents)
 
     def save(self, folder: Path) -> None:
-        """Write everything as safetensors, NumPy arrays and JSON; aside first, then renamed: never half there."""
+        """Writes everything as safetensors, NumPy arrays and JSON, into a draft that then replaces the folder."""
         heads = {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
         facts = {
             "config": asdict(self.config),
@@ -90,7 +89,7 @@ class Pretrained:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What :meth:`save` wrote; the table is mapped into memory.
+        """Reads what :meth:`save` wrote; the table is mapped into memory.
 
         Raises:
             FileNotFoundError: when there is nothing.

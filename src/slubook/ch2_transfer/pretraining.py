@@ -1,8 +1,8 @@
 """Stage one of transfer: one network learns the labels of all source domains.
 
-Every batch is of one domain and is judged on that domain's labels alone, as the new skill will be. Half of the
-time a domain's heads are the sum of what its labels' names say and of rows of its own; else the names must do
-alone. The rows are thrown away with the domain. Taught in chapter 2, *Build it*.
+Every batch is of one domain and is judged on that domain's labels alone, as the new skill will be. In half of the
+batches a domain's heads are the sum of its labels' name weights and of rows of its own; in the others they are the
+name weights alone. The rows do not move to a new skill. Taught in chapter 2, *Build it*.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
@@ -27,17 +27,15 @@ from slubook.ch1_skills.encoding import Batch, Encoder, distinct_words, padded, 
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import one_cycle
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.label_names import name_words, spoken
-from slubook.ch2_transfer.named_heads import NamedHeads
 from slubook.ch2_transfer.pretrained import LOWER, Pretrained
 from slubook.ch2_transfer.source import SourceDomain, source_key
-from slubook.ch2_transfer.stacked import PARTS, StackedNetwork
+from slubook.ch2_transfer.stacked import PARTS, NamedHeads, StackedNetwork, name_words, spoken
 from slubook.corpora.bio import OUTSIDE, to_bio
 from slubook.corpora.utterance import tokenize, words
 from slubook.experiments.kept import Artefacts
 from slubook.profiles import seed_everything
 
-#: Of pretraining: raise it when the same source and settings come to train another network.
+#: Of pretraining; raised when the same source and settings would train another network.
 REVISION = 1
 #: Every pretrained network that is kept.
 NETWORKS = Artefacts("pretrained network", "pretrained", Pretrained.load, lambda network: network.about.get("key"))
@@ -52,13 +50,13 @@ class PretrainingConfig:
     """Sizes, steps and rates.
 
     Attributes:
-        network: of the source; ``dim`` is the width of the generic table beneath it, if there is one.
+        network: of the source; ``dim`` is the width of the generic table that it reads, if any.
         power: a domain is drawn in proportion to its size to this power.
-        names_alone: how often the heads must do without the domain's own rows.
+        names_alone: the share of batches whose heads are without the domain's own rows.
         least: occurrences that make a word known.
         longest: tokens read of an utterance.
-        shuffled: give each utterance another's intent, and the tags of another of its length: a control that learns
-            nothing of what labels mean.
+        shuffled: gives each utterance another's intent, and the tags of another of its length: a control that cannot
+            learn what labels mean.
     """
 
     network: NetworkConfig = field(
@@ -77,7 +75,7 @@ class PretrainingConfig:
 
 
 class SourceEncoder(Encoder):
-    """The vocabulary of all source domains; labels are each domain's own affair."""
+    """The vocabulary of all source domains; each domain has labels of its own."""
 
     def __init__(self, domains: Sequence[SourceDomain], least: int, characters: int) -> None:
         self.counts = Counter(w for d in domains for u in d.utterances for w in words(u.text))
@@ -90,8 +88,8 @@ class SourceEncoder(Encoder):
 
 
 @dataclass
-class _Encoded:
-    """One domain as numbers, and where its own rows stand."""
+class EncodedDomain:
+    """One domain as indices, and the places of its own rows."""
 
     words: list[np.ndarray]
     tags: list[np.ndarray]
@@ -104,7 +102,7 @@ class _Encoded:
 
 
 class _DomainCRF:
-    """The CRF's loss with scores that are given, not kept."""
+    """The CRF's loss, with scores that are given instead of parameters."""
 
     loss, score, log_partition = CRF.loss, CRF.score, CRF.log_partition
 
@@ -140,37 +138,33 @@ class Pretraining(nn.Module):
         self.vectors = torch.zeros(1, dim) if table is None else torch.from_numpy(table.vectors(self.lexicon))
         self.domains = self._encode(domains)
 
-    def _encode(self, domains: Sequence[SourceDomain]) -> list[_Encoded]:
-        place, encoded, tag_start, intent_start = {w: i for i, w in enumerate(self.lexicon)}, [], 0, 0
+    def _encode(self, domains: Sequence[SourceDomain]) -> list[EncodedDomain]:
+        place, longest = {w: i for i, w in enumerate(self.lexicon)}, self.config.longest
+        encoded, tag, intent = [], 0, 0  # the next free rows
         for d in tqdm(domains, desc="source", unit="domain", delay=2, leave=False, disable=None):
-            tag_of = {t: i for i, t in enumerate(_tags(d))}
-            intent_of = {t: i for i, t in enumerate(d.intents)}
-            rows = [(tokenize(u.text), u) for u in d.utterances]
-            rows = [(t, u) for t, u in rows if t]
-            longest = self.config.longest
-            tag_end, intent_end = tag_start + len(tag_of), intent_start + len(intent_of)
+            tag_of, intent_of = ({x: i for i, x in enumerate(some)} for some in (_tags(d.slot_types), d.intents))
+            rows = [(tokens, u) for u in d.utterances if (tokens := tokenize(u.text))]
             encoded.append(
-                _Encoded(
+                EncodedDomain(
                     [np.array([place[t.text.lower()] for t in tokens[:longest]]) for tokens, _ in rows],
                     [np.array([tag_of[t] for t in to_bio(tokens, u.slots)[:longest]]) for tokens, u in rows],
                     np.array([intent_of.get(u.intent, -1) for _, u in rows]),
                     len(d.slot_types),
                     self.heads.tag_mix(d.slot_types),
                     self.heads.intent_mix(d.intents),
-                    slice(tag_start, tag_end),
-                    slice(intent_start, intent_end),
+                    slice(tag, tag := tag + len(tag_of)),
+                    slice(intent, intent := intent + len(intent_of)),
                 )
             )
-            tag_start, intent_start = tag_end, intent_end
         return encoded
 
-    def loss(self, domain: _Encoded, rows: np.ndarray, own: bool) -> Tensor:
-        """Tag loss plus intent loss of one batch of one domain, each where the domain has such labels.
+    def loss(self, domain: EncodedDomain, rows: np.ndarray, own: bool) -> Tensor:
+        """Returns tag loss plus intent loss of one batch of one domain, each where the domain has such labels.
 
         Args:
             domain: whose labels count.
             rows: of its utterances, [B].
-            own: whether the domain's own rows are added to what the names say.
+            own: whether the domain's own rows are added to the weights from names.
         """
         batch, tags = self.batch(domain, rows)
         states, pooled = self.network.encode(batch)
@@ -188,8 +182,8 @@ class Pretraining(nn.Module):
             loss = loss + F.cross_entropy(pooled[0][known] @ weights.t(), intents[known])
         return loss
 
-    def batch(self, domain: _Encoded, rows: np.ndarray) -> tuple[Batch, Tensor]:
-        """The utterances at ``rows`` of a domain as a padded batch, and their tags, [B, T]."""
+    def batch(self, domain: EncodedDomain, rows: np.ndarray) -> tuple[Batch, Tensor]:
+        """Returns the utterances at ``rows`` of a domain as a padded batch, and their tags, [B, T]."""
         picked, places, lengths = distinct_words([domain.words[r] for r in rows])
         vectors = self.vectors[picked] if len(self.vectors) > 1 else self.vectors.expand(len(picked), -1)
         batch = Batch(
@@ -198,12 +192,17 @@ class Pretraining(nn.Module):
         )  # fmt: skip
         return batch, padded([domain.tags[r] for r in rows])
 
+    def used_parameters(self) -> list[nn.Parameter]:
+        """Returns what learns: all parameters but the network's own heads, which nothing reads here."""
+        unused = {f"network.{n}" for n in PARTS["heads"]}
+        return [p for n, p in self.named_parameters() if n not in unused]
+
     @torch.no_grad()
     def finished(self, name: str, table: VectorTable | None) -> Pretrained:
-        """What a new skill takes over; the words' representations become a table of their own.
+        """Returns what a new skill takes over, with the words' representations as a table of their own.
 
-        A row is what a word has beyond an unknown one, and the unknown one is kept beside the table: so a word
-        without a row is met as the source met unknown words.
+        A row is the difference of a word from the unknown one, which is kept beside the table: so a word without a
+        row is read as the source read unknown words.
         """
         c = self.config.network
         listed = sorted({*self.encoder.words, *(table.index if table else ())})
@@ -228,13 +227,13 @@ def pretrain(
     table: VectorTable | None = None,
     seed: int = 0,
 ) -> Pretrained:
-    """Train on all domains and keep what can move to a new skill.
+    """Trains on all domains and returns what can move to a new skill.
 
     Args:
         name: of the word table that comes out.
         domains: annotated source domains.
         config: sizes, steps and rates.
-        table: generic vectors of unlabelled text beneath the words; ``None`` learns words from the labels alone.
+        table: generic vectors of unlabelled text as input; ``None`` learns words from the labels alone.
         seed: of everything drawn.
 
     Raises:
@@ -260,42 +259,47 @@ def learn(
     rng: np.random.Generator,
     paces: Sequence[tuple[list[nn.Parameter], Callable[[int], float]]] = (),
     watch: Callable[[int, float], None] | None = None,
+    target: EncodedDomain | None = None,
+    last: float = 50,
 ) -> None:
-    """The updates of :func:`pretrain`, which change the model in place.
+    """Makes the updates of pretraining, which change the model in place.
 
     Args:
-        model, name, c: as there.
+        model: of all domains.
+        name: for the progress bar, which an empty one does without.
+        c: steps and rates; those of the model, but for joint training.
         rng: draws domains and utterances.
         paces: parameters that learn at another rate: at each update, a multiple of the configured one.
         watch: called with the update and its loss.
+        target: the last domain, where every second update is of it, always with its own rows: a new skill.
+        last: how many times less than the first rate the last one is.
     """
-    sizes = np.array([len(d.words) for d in model.domains]) ** c.power
-    unused = {f"network.{n}" for n in PARTS["heads"]}
-    parameters = [p for n, p in model.named_parameters() if n not in unused]
+    sources = model.domains[:-1] if target else model.domains
+    sizes = np.array([len(d.words) for d in sources]) ** c.power
+    parameters = model.used_parameters()
     apart = {id(p) for group, _ in paces for p in group}
     groups = [{"params": [p for p in parameters if id(p) not in apart]}, *({"params": group} for group, _ in paces)]
     optimizer = torch.optim.AdamW(groups, c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True)
-    schedule = one_cycle(optimizer, c.updates, last=50)
+    schedule = one_cycle(optimizer, c.updates, last)
     model.train()
-    with tqdm(total=c.updates, desc=f"pretraining {name}", unit="update", mininterval=2, disable=None) as bar:
-        for update in range(1, c.updates + 1):
-            domain = model.domains[rng.choice(len(sizes), p=sizes / sizes.sum())]
-            rows = rng.integers(len(domain.words), size=c.batch)
-            loss = model.loss(domain, rows, own=rng.random() >= c.names_alone)
-            if loss.requires_grad:
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(parameters, 5.0)
-                for group, (_, speed) in zip(optimizer.param_groups[1:], paces, strict=True):
-                    group["lr"] *= speed(update)
-                optimizer.step()
-            schedule.step()
-            if watch:
-                watch(update, loss.item())
-            bar.update()
+    shown = {"desc": f"pretraining {name}", "unit": "update", "mininterval": 2, "disable": None if name else True}
+    for update in tqdm(range(1, c.updates + 1), **shown):
+        domain = target if target and update % 2 else sources[rng.choice(len(sizes), p=sizes / sizes.sum())]
+        rows = rng.integers(len(domain.words), size=c.batch)
+        loss = model.loss(domain, rows, own=domain is target or rng.random() >= c.names_alone)
+        if loss.requires_grad:
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 5.0)
+            for group, (_, speed) in zip(optimizer.param_groups[1:], paces, strict=True):
+                group["lr"] *= speed(update)
+            optimizer.step()
+        schedule.step()
+        if watch:
+            watch(update, loss.item())
 
 
-def _shuffle(domains: Sequence[_Encoded], rng: np.random.Generator) -> None:
+def _shuffle(domains: Sequence[EncodedDomain], rng: np.random.Generator) -> None:
     for domain in domains:
         domain.intents = rng.permutation(domain.intents)
         lengths = np.array([len(tags) for tags in domain.tags])
@@ -305,13 +309,13 @@ def _shuffle(domains: Sequence[_Encoded], rng: np.random.Generator) -> None:
                 domain.tags[row] = tags
 
 
-def _tags(domain: SourceDomain) -> list[str]:
-    return [OUTSIDE, *(f"{p}-{t}" for t in domain.slot_types for p in "BI")]
+def _tags(types: Iterable[object]) -> list[str]:
+    return [OUTSIDE, *(f"{p}-{t}" for t in types for p in "BI")]
 
 
 @cache
 def _grammar(types: int) -> tuple[Tensor, Tensor]:
-    return allowed_transitions([OUTSIDE, *(f"{p}-{t}" for t in range(types) for p in "BI")])
+    return allowed_transitions(_tags(range(types)))
 
 
 def pretrained_key(domains: Sequence[SourceDomain], config: PretrainingConfig, table: VectorTable | None = None) -> str:
@@ -325,11 +329,7 @@ def kept_pretrained(
 ) -> Pretrained:
     """Returns the pretrained network ``name``: the one that is kept if it had the same source and settings.
 
-    Args:
-        name: of the network.
-        domains: annotated source domains.
-        config: sizes, steps and rates.
-        table: generic word vectors that the network reads.
+    The arguments are those of :func:`pretrain`.
 
     Raises:
         KeptError, OSError: as :meth:`slubook.experiments.kept.Artefacts.kept` does.
@@ -346,17 +346,14 @@ def kept_network(
     config: PretrainingConfig,
     train: Callable[[], N],
 ) -> N:
-    """Returns a kept network whose ``about`` says what it has seen.
-
-    That is: domains, utterances, and the names of slot types and intents; and the key, the version, and the seconds of
-    the processor that training took.
+    """Returns a kept network of any kind; its ``about`` has what it has read and the processor's seconds.
 
     Args:
         networks: of its kind.
         name: of the network.
         key: a hash of all that it depends on.
-        domains: annotated source domains.
-        config: sizes, steps and rates.
+        domains: annotated source domains; their number, utterances and label names go into ``about``.
+        config: whose updates go there as well.
         train: trains a new one.
     """
     utterances = sum(len(d.utterances) for d in domains)

@@ -1,7 +1,7 @@
-"""The annotated data of mature domains: what is pretrained on before a new skill comes.
+"""The annotated data of mature domains, for pretraining before a new skill comes.
 
-A source domain is one service, scenario or skill of one corpus, with the labels it has. What the new skill is
-about is left out of every corpus, by the table of topics. Taught in chapter 2, *The source*.
+A source domain is one service, scenario or skill of one corpus, with its own labels. The topics of the new skill are
+left out of every corpus, by the table of topics. Taught in chapter 2, *The source*.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEAST = 30  # utterances, for a domain to count
 
 @dataclass(frozen=True)
 class SourceDomain:
-    """One domain's utterances; an intent ``""`` means that it is not known.
+    """One domain's utterances; an intent that is not known is ``""``.
 
     Attributes:
         name: ``corpus/domain``.
@@ -52,24 +52,24 @@ def source_domains(
     own: Sequence[Utterance] = (),
     dialogues: Collection[str] = (),
 ) -> list[SourceDomain]:
-    """The domains of ``corpora`` without the topics ``left_out`` and without near-duplicates of ``tests``.
+    """Returns the domains of ``corpora`` without the topics ``left_out`` and without near-duplicates of ``tests``.
 
     A domain of fewer than :data:`LEAST` utterances, or with nothing to learn (no slot, and fewer than two intents),
-    is none: SGD's turns to two services at once are such.
+    does not count: SGD's turns to two services at once are such.
 
     Args:
         corpora: names, read through the registry.
-        left_out: topics; an utterance of any of them is left out in whatever corpus it stands.
-        tests: texts that must not be known in any wording.
+        left_out: topics, whose utterances are left out of every corpus.
+        tests: texts that must not be read in any wording.
         own: annotated utterances of the user's own other domains.
-        dialogues: groups of the tests' utterances. What the same speaker said in the same dialogue, though on another
-            topic, is left out, too.
+        dialogues: groups of the tests' utterances; other turns of the same dialogue are left out on any topic.
     """
     read: dict[str, dict[str, Utterance]] = defaultdict(dict)
     for corpus in corpora:
         for u in load(corpus):
             if u.group not in dialogues and not topics_of(u, corpus) & set(left_out):
-                read[f"{corpus}/{u.domain}"].setdefault(normalise(u.text), _labelled(u, corpus))
+                labelled = replace(u, intent="") if corpus == "nlupp" else u
+                read[f"{corpus}/{u.domain}"].setdefault(normalise(u.text), labelled)
     for u in own:
         if u.group not in dialogues:
             read[f"own/{u.domain}"].setdefault(normalise(u.text), u)
@@ -81,20 +81,20 @@ def source_domains(
 
 
 def make_domain(name: str, utterances: Sequence[Utterance]) -> SourceDomain:
-    """A domain with the labels that its utterances have."""
+    """Makes a domain with the labels that its utterances have."""
     intents = sorted({u.intent for u in utterances if u.intent})
     types = sorted({s.type for u in utterances for s in u.slots})
     return SourceDomain(name, tuple(utterances), tuple(types), tuple(intents) if len(intents) > 1 else ())
 
 
 def sample(domain: SourceDomain, most: int) -> SourceDomain:
-    """A domain of at most so many of its utterances, chosen by a hash of their texts, and their labels."""
+    """Returns a domain of at most so many of its utterances, chosen by a hash of their texts, and their labels."""
     chosen = sorted(domain.utterances, key=lambda u: (stable_hash("sample", u.text), u.text))[:most]
     return make_domain(domain.name, chosen)
 
 
 def source_key(domains: Sequence[SourceDomain]) -> str:
-    """SHA-256 of texts and labels, in order."""
+    """Returns the SHA-256 of texts and labels, in order."""
     digest = hashlib.sha256()
     for domain in domains:
         digest.update(domain.name.encode())
@@ -103,29 +103,22 @@ def source_key(domains: Sequence[SourceDomain]) -> str:
     return digest.hexdigest()
 
 
-def _labelled(utterance: Utterance, corpus: str) -> Utterance:
-    return replace(utterance, intent="") if corpus == "nlupp" else utterance
+def make_folds(skills: Sequence[Skill], folds: int, cost: Mapping[str, int]) -> tuple[dict[str, int], list[set[str]]]:
+    """Divides skills into folds with one pretraining each, without any topic of its skills.
 
-
-def left_out_together(
-    skills: Sequence[Skill], folds: int, cost: Mapping[str, int]
-) -> tuple[dict[str, int], list[set[str]]]:
-    """Pretraining is done once a fold, not once a skill: which fold each skill belongs to.
-
-    A fold leaves out every topic of every skill in it. The folds are merged from the sets of topics that occur, two
-    at a time, each time those whose skills lose least of the source by it.
+    The folds are merged from the sets of topics that occur, two at a time, each time those whose skills lose least of
+    the source by it.
 
     Args:
         skills: to be learned.
         folds: how many pretrainings there may be.
-        cost: how much of the source each topic holds.
+        cost: how much of the source each topic has.
 
     Returns:
-        the fold of each skill, by name, and the topics that each fold leaves out.
+        The fold of each skill, by name, and the topics that each fold leaves out.
     """
-    groups = [
-        (set(topics), [s.name for s in skills if s.topics == topics]) for topics in sorted({s.topics for s in skills})
-    ]
+    occurring = sorted({s.topics for s in skills})
+    groups = [(set(topics), [s.name for s in skills if s.topics == topics]) for topics in occurring]
 
     def lost(topics: set[str], members: Sequence[str]) -> int:
         return len(members) * sum(cost.get(t, 0) for t in topics)

@@ -1,7 +1,7 @@
-"""Stage two of transfer: a new skill starts from what pretraining left, not from random numbers.
+"""Stage two of transfer: a new skill starts from what pretraining left, not at random.
 
-Which parts move, how fast each of them may change, and when, is a parameter: a :class:`Start`. Several starts are
-trained side by side on the same batches, as banks of networks are in chapter 1. Taught in chapter 2, *Build it*.
+A :class:`Start` says which parts move, how fast each of them may change, and when. Several starts are trained side by
+side on the same batches, as banks of networks are in chapter 1. Taught in chapter 2, *Build it*.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from slubook.profiles import seed_everything
 
 #: When parts that moved may change: always, never, or one after the other from the top (Howard and Ruder, 2018).
 UNFREEZING = ("all", "frozen", "gradual")
-#: What the paper moves: everything below the output layers, which are re-sized and start at random.
+#: What the paper moves: all but the output layers, which get the size of the new skill and start at random.
 LOWER_LAYERS = ("words", *LOWER)
 
 
@@ -36,8 +36,8 @@ class Start:
         parts: which of :data:`slubook.ch2_transfer.pretrained.MOVABLE` move.
         rate: a multiple of the configured learning rate, for the parts that moved.
         unfreezing: one of :data:`UNFREEZING`, for the parts that moved.
-        fresh: as ``rate``, for the parts that start at random; ``None`` for the same.
-        dropout: instead of the configured one; ``None`` for that.
+        fresh: the multiple for the parts that start at random; ``None`` for the same.
+        dropout: of this network; ``None`` for the configured one.
         table: of word vectors, for a start that takes over no words.
     """
 
@@ -61,14 +61,14 @@ class Start:
 
     @property
     def vectors(self) -> VectorTable | None:
-        """The table beneath its words: the source's where they move, else its own or none."""
+        """Returns the table of its words: the source's where they move, else its own or none."""
         return self.pretrained.table if self.pretrained and "words" in self.parts else self.table
 
     def speed(self, part: str, progress: float) -> float:
-        """How fast ``part`` changes at ``progress`` in (0, 1] of the training, as a multiple of the configured rate.
+        """Returns the multiple of the configured rate for ``part`` at ``progress`` in (0, 1] of the training.
 
-        Unfrozen gradually, the highest moved part learns at once and one more at equal distances, so that all do
-        before half-way.
+        With gradual unfreezing, the highest moved part learns from the start and the next ones follow at equal
+        distances, so that all learn before half of the training.
         """
         if part not in self.parts:
             return self.rate if self.fresh is None else self.fresh
@@ -88,48 +88,38 @@ class TransferConfig:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(updates=400))
 
     def lasting(self, updates: int) -> Self:
-        """The same for another number of updates."""
+        """Returns the same for another number of updates."""
         return replace(self, training=replace(self.training, updates=updates))
 
     @property
     def alike(self) -> tuple[NetworkConfig, TrainingConfig]:
-        """What networks that are trained side by side have in common: all but dropout."""
+        """Returns what networks that are trained side by side have in common: all but dropout."""
         return replace(self.network, dropout=0.0), self.training
 
 
 @dataclass(frozen=True)
 class Recipe(TransferConfig):
-    """How one method is trained: its network and training, and how what it takes over may change.
-
-    Attributes:
-        rate, unfreezing, fresh: of the start; see there.
-    """
+    """How one method is trained: its network and training, and rates and unfreezing of its :class:`Start`."""
 
     rate: float = 1.0
     unfreezing: str = "all"
     fresh: float | None = None
 
     def start(self, pretrained: Pretrained | None, parts: Sequence[str] = ()) -> Start:
-        """A start by this recipe that takes over ``parts``."""
+        """Returns a start by this recipe that takes over ``parts``."""
         return Start(pretrained, tuple(parts), self.rate, self.unfreezing, self.fresh, self.network.dropout)
 
 
 def banks(
     starts: Mapping[str, Start], recipes: Mapping[str, TransferConfig]
 ) -> list[tuple[TransferConfig, dict[str, Start]]]:
-    """Starts that can be trained side by side: by one configuration but for dropout, and reading the same characters.
-
-    Args:
-        starts: by method.
-        recipes: of the same methods.
-    """
+    """Groups starts that can be trained side by side: alike in all but dropout, and reading the same characters."""
     found: list[tuple[tuple, TransferConfig, dict[str, Start]]] = []
     for name, start in starts.items():
-        recipe = recipes[name]
-        alike = recipe.alike, start.pretrained and start.pretrained.characters
+        alike = recipes[name].alike, start.pretrained and start.pretrained.characters
         bank = next((bank for known, _, bank in found if known == alike), None)
         if bank is None:
-            found.append((alike, recipe, bank := {}))
+            found.append((alike, recipes[name], bank := {}))
         bank[name] = start
     return [(config, bank) for _, config, bank in found]
 
@@ -144,7 +134,7 @@ def fit_starts(
     schedule: Callable[[int], float] | None = None,
     pool: int = POOL,
 ) -> dict[str, DNN]:
-    """Train one network a start, all at once on the same batches; the names of ``starts`` name the results.
+    """Trains one network a start, all at once on the same batches; the names of ``starts`` name the results.
 
     Args:
         starts: at random or from a pretrained network; all from networks with the same characters.
@@ -152,9 +142,7 @@ def fit_starts(
         dev: chooses the evaluation whose weights are kept.
         seed: of initial weights, batches and dropout.
         config: sizes and training.
-        on_evaluation: called with the update and the dev error of each start, [G].
-        schedule: of the learning rate; see :func:`slubook.ch1_skills.training.train`.
-        pool: of :func:`slubook.ch1_skills.training.batches`.
+        on_evaluation, schedule, pool: of :func:`slubook.ch1_skills.training.train`.
 
     Raises:
         ValueError: when ``train_set`` is empty, or two pretrained networks have other characters.
@@ -162,8 +150,7 @@ def fit_starts(
     config = config or TransferConfig()
     seed_everything(seed, threads=1)
     encoder = Encoder(train_set, config.network.ngram_order, _characters(starts))
-    tables = [start.vectors for start in starts.values()]
-    usual = config.network.dropout
+    tables, usual = [start.vectors for start in starts.values()], config.network.dropout
     dropout = [usual if start.dropout is None else start.dropout for start in starts.values()]
     network = StackedNetwork(encoder, config.network, [t is None for t in tables], dropout)
     for group, start in enumerate(starts.values()):
@@ -188,8 +175,8 @@ def _characters(starts: Mapping[str, Start]) -> dict[str, int] | None:
 
 
 def _paces(starts: Sequence[Start], updates: int) -> list[Pace]:
-    """The pace of each part of each network; none when all parts of all change alike."""
-    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)  # what learns alike is one group of the optimiser's
+    """Returns the pace of each part of each network; none when all parts of all change alike."""
+    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)  # each is a group of the optimiser
     for network, start in enumerate(starts):
         for part, names in PARTS.items():
             waits = start.unfreezing != "all" and part in start.parts

@@ -3,10 +3,11 @@
 Each of three networks has thirteen trials on the same six skills, of four corpora, on two draws that no published run
 uses. The skills are of one group of pretraining, which leaves all their topics out. Round 1 is three learning rates,
 higher from scratch than after transfer, with two values of one setting more. Round 2 changes one thing each of the best
-of these; one of its trials is that best for twice as long, to be read, not to be chosen. Rounds 3 and 4 look past the
-edges where the best of rounds 1 and 2 stood. The published run had begun with that one, hence their stricter rule.
+of these; one of its trials is that best for twice as long, which is reported and cannot be chosen. Rounds 3 and 4 look
+past the edges where the best of rounds 1 and 2 was. The published run had begun with that one, hence their stricter
+rule.
 
-The rounds were made from the dev errors of a like search, on a source that still held other turns of the skills' test
+The rounds were made from the dev errors of a similar search, on a source that still had other turns of the skills' test
 dialogues; all of it was measured again. Taught in chapter 2, *The protocol*.
 """
 
@@ -29,7 +30,7 @@ SKILLS = (
     "sgd/Calendar_1#1", "hwu64/audio#0", "hinglish_top/alarm#1", "hwu64/qa#0", "clinc150/meta#0",
     "hinglish_top/reminder#0",
 )  # fmt: skip
-#: Twice the updates that all are trained for: tried once by each network, never chosen.
+#: Twice the usual updates: tried once by each network, never chosen.
 LONG = 800
 #: Trials of rounds from this one on must be clearly better.
 LATE = 3

@@ -1,10 +1,10 @@
-"""The benchmark: the book's models on all training data of SNIPS, in the split that papers report.
+"""Measures the benchmark: the book's models on all training data of SNIPS, in the split that papers report.
 
 Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
 - *Data*: the corpus ``snips_iob`` (Goo et al., 2018), its training, dev and test splits as they are. Quick: one draw of
   the embedded corpus ``assistant-en``, to show the machinery.
-- *Settings*: chosen on the dev split, by equal numbers of trials for chapter 1's network and for chapter 3's
+- *Settings*: chosen on the dev split, by equally many trials for chapter 1's network and for chapter 3's
   (:mod:`slubook.ch3_elmol.tuning`; ``results/benchmark_tuning.json``); MaxEnt-CRF chooses its
   regularisation at each fit. Dev also chooses a network's epoch, as in most papers. The language model is trained for
   as long as chapter 3's longest. Early prototypes, other code than this, were judged on the test split; nothing here
@@ -14,13 +14,14 @@ Protocol (decided before any test figure was looked at; raise its number in the 
   dev split, apostrophes aside, which the split writes as spaces. Nothing is learned from text of elsewhere.
 - *ELMoL*: a language model of one layer that reads the very same requests. Chapter 3's network reads it beside words of
   its own that start at random, without other annotated data; when it learns (:mod:`slubook.ch3_elmol.unfreezing`) is
-  tuned as well. ``fasttext_pool`` is that network over FastText, scaled alike, so that the two
-  differ in the embedding and in nothing else.
+  tuned as well. ``fasttext_pool`` is that network over FastText, scaled alike, so that the two differ in the embedding
+  and in nothing else.
 - *Judged by*: intent accuracy, slot F1 by exact span and type, and sentences without any mistake, each one minus an
-  error rate of the book; beside them the numbers in the network and beneath it, seconds, and bytes.
+  error rate of the book; beside them the parameters of the network and of its pretrained input, seconds, and
+  bytes.
 
-A model joins by an entry in the table of experiments and in :data:`MODELS`, and a field of :class:`Settings` for what
-is tuned.
+A model joins by an entry in the table of experiments and in :data:`MODELS`, and a field of :class:`BenchmarkSettings`
+for what is tuned.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
@@ -39,16 +40,14 @@ from slubook.ch1_skills.protocol import QUICK_SOURCES
 from slubook.ch1_skills.skillsets import Skill, fingerprint, skills_of, test_of
 from slubook.ch1_skills.tables import kept_table
 from slubook.ch1_skills.training import TrainingConfig
-from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm
-from slubook.ch3_elmol.contextual import Embedding
+from slubook.ch3_elmol.contextual import Embedding, WordVectors
 from slubook.ch3_elmol.contextual_training import ContextDNN, ContextStart
-from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Beneath, Places, Read
+from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read, load_embedding, told
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
-from slubook.evaluation.model import NLUModel
 from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
@@ -56,21 +55,12 @@ from slubook.experiments.runner import Work
 from slubook.experiments.tuning import Changes, changed
 
 #: What the pretrained input of a model is, for the page.
-BENEATH = {"elmol": "language model of requests"} | dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests")
+INPUTS = dict.fromkeys(("dnn_pool", "fasttext_pool"), "vectors of requests") | {"elmol": "language model of requests"}
 CORPUS, QUICK_CORPUS = "snips_iob", "assistant-en"
-#: Of FastText, by profile: in full, of the numbers tried for chapter 3, the one that was best on dev sets there.
+#: Epochs of FastText, by profile: in full, the best of those tried for chapter 3 on dev sets there.
 EPOCHS = {"full": 45, "quick": SMALL_EPOCHS}
 #: Training utterances and updates of a network in the quick profile.
 QUICK_SIZE, QUICK_UPDATES = 1500, 400
-
-
-class Counted(NLUModel, Protocol):
-    """A model that tells how many numbers it consists of."""
-
-    def parameters(self) -> tuple[int, int]:
-        """Numbers in the network itself, and in the vectors or the language model beneath, learning on or not."""
-        ...
-
 
 #: Wider and trained longer than the chapters' network, and without n-grams beside the intent: tens of thousands occur.
 #: Tuning started from it.
@@ -81,21 +71,19 @@ START = DNNConfig(
 
 
 @dataclass(frozen=True)
-class Contextual:
+class ContextConfig(DNNConfig):
     """Chapter 3's network, its training, and when the embedding may learn."""
 
-    network: NetworkConfig
-    training: TrainingConfig
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
 
     @classmethod
     def of(cls, config: DNNConfig) -> Self:
-        """The same sizes and training, with three layers: a common one, and one a task."""
+        """Returns the same sizes and training, with three layers: a common one, and one a task."""
         return cls(replace(config.network, layers=3), config.training)
 
     def over(self, embedding: Embedding) -> ContextDNN:
-        """The network over an embedding."""
-        return ContextDNN(config=DNNConfig(self.network, self.training), start=ContextStart(embedding, self.unfreezing))
+        """Returns the network over an embedding."""
+        return ContextDNN(config=self, start=ContextStart(embedding, self.unfreezing))
 
 
 #: What tuning chose (:mod:`slubook.ch3_elmol.tuning`), where it differs from the start.
@@ -113,75 +101,80 @@ CHOSEN: dict[str, Changes] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """What was chosen on dev."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=lambda: changed(START, CHOSEN["dnn_pool"]))
-    contextual: Contextual = field(default_factory=lambda: changed(Contextual.of(START), CHOSEN["elmol"]))
+    contextual: ContextConfig = field(default_factory=lambda: changed(ContextConfig.of(START), CHOSEN["elmol"]))
     bilm: BiLMTraining = field(default_factory=lambda: BiLMTraining(epochs=15))
 
+    def brief(self) -> Self:
+        """Returns the same models, soon trained: fewer updates, one regularisation of each kind, a small biLM."""
+        linear = replace(self.maxent, inverse_l2=self.maxent.inverse_l2[:1], l1_l2=self.maxent.l1_l2[:1])
+        dnn, contextual = (
+            replace(made, training=replace(made.training, updates=QUICK_UPDATES))
+            for made in (self.dnn, self.contextual)
+        )
+        return replace(self, maxent=linear, dnn=dnn, contextual=contextual, bilm=replace(SMALL, epochs=1))
 
-#: How each model is made, from the settings and what was learned from the pool.
-MODELS: Mapping[str, Callable[[Settings, Beneath], Counted]] = {
-    "maxent_crf": lambda settings, beneath: MaxEntCRF(settings.maxent),
-    "dnn_scratch": lambda settings, beneath: DNN(None, settings.dnn),
-    "dnn_pool": lambda settings, beneath: DNN(beneath.table, settings.dnn),
-    "fasttext_pool": lambda settings, beneath: settings.contextual.over(beneath.vectors),
-    "elmol": lambda settings, beneath: settings.contextual.over(beneath.reader),
+
+#: Makes each model from the settings, the vectors and the language model of the pool.
+MODELS: Mapping[str, Callable[[BenchmarkSettings, WordVectors, BiLM], MaxEntCRF | DNN]] = {
+    "maxent_crf": lambda settings, vectors, reader: MaxEntCRF(settings.maxent),
+    "dnn_scratch": lambda settings, vectors, reader: DNN(None, settings.dnn),
+    "dnn_pool": lambda settings, vectors, reader: DNN(vectors.table, settings.dnn),
+    "fasttext_pool": lambda settings, vectors, reader: settings.contextual.over(vectors),
+    "elmol": lambda settings, vectors, reader: settings.contextual.over(reader),
 }
 
 
-def brief(settings: Settings) -> Settings:
-    """The same models, soon trained: fewer updates, one regularisation of each kind, a small language model."""
-    linear = replace(settings.maxent, inverse_l2=settings.maxent.inverse_l2[:1], l1_l2=settings.maxent.l1_l2[:1])
-    dnn, contextual = (
-        replace(made, training=replace(made.training, updates=QUICK_UPDATES))
-        for made in (settings.dnn, settings.contextual)
-    )
-    return Settings(linear, dnn, contextual, replace(SMALL, epochs=1))
+class PoolInputs(NamedTuple):
+    """Where the word vectors and the language model of the pool are kept, both by one name."""
+
+    vectors: Read
+    reader: Read
+
+    def load(self) -> tuple[WordVectors, BiLM]:
+        """Reads both, once in each worker; errors as ``Artefacts.named`` has them."""
+        return load_embedding(self.vectors), load_embedding(self.reader)
+
+    def stamps(self) -> dict[str, str]:
+        """Returns hashes of the values in both, by name, for :class:`slubook.experiments.cells.Measured`."""
+        vectors, reader = self.load()
+        return {self.vectors.name: vectors.table.stamp, f"language model {self.reader.name}": reader.stamp}
+
+    def data(self) -> dict[str, str]:
+        """Returns hashes of what both were trained from."""
+        vectors, reader = self
+        return {f"vectors {vectors.name}": vectors.made, f"language model {reader.name}": reader.made}
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What a run consists of.
 
     Attributes:
         whole: the data as a skill, whose pool training and dev utterances are from.
         train: the training split.
         dev: the dev split.
-        table: the vectors of the pool, kept in the cache.
-        reader: the language model of the pool, kept there by the same name.
-        pool_counts: how many requests the pool read and kept.
-        measured: requests on which the norm of embeddings is measured.
+        inputs: what was learned from the pool.
+        tables: for the results: how many requests the pool read and kept, and what the language model has read.
     """
 
     whole: Skill
     train: Sequence[Utterance]
     dev: Sequence[Utterance]
-    table: VectorTable
-    reader: BiLM
-    pool_counts: Mapping[str, int]
-    measured: Sequence[Sequence[str]]
-
-    def places(self) -> Places:
-        """Where workers find vectors and language model, which are kept by the same name."""
-        vectors = Read.of_table("pool", self.table, self.measured)
-        return Places(vectors, Read.of_model("elmol", self.table.name, self.reader))
+    inputs: PoolInputs
+    tables: Mapping[str, Mapping[str, Any]]
 
     def data(self) -> dict[str, str]:
-        """Hashes of the split, and of what vectors and language model were trained from."""
-        read = {f"vectors {self.table.name}": self.table.key}
-        read |= {f"language model {self.table.name}": self.reader.about["kept_key"]}
-        return {self.whole.name: fingerprint(self.whole)} | read
-
-    def cell(self, seed: int) -> Cell:
-        """The data of one seed: the same for all."""
-        return Cell(self.whole.name, len(self.train), seed, self.train, self.dev, self.whole.test)
+        """Returns hashes of the split, and of what vectors and language model were trained from."""
+        return {self.whole.name: fingerprint(self.whole)} | self.inputs.data()
 
 
-def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
-    """Split the data, and train the vectors and the language model if need be.
+def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> BenchmarkPlan:
+    """Splits the data, and trains the vectors and the language model if need be.
 
     Args:
         profile: ``quick`` or ``full``.
@@ -200,45 +193,42 @@ def plan(profile: str, bilm: BiLMTraining, device: str = "cpu") -> Plan:
         train, dev = whole.draw(QUICK_SIZE, 0)
     unknown = [u.text for u in (*dev, *whole.test)]
     pool = build_pool(sources, unknown).unlike(unknown)
-    name, sentences = f"benchmark-{profile}", pool.sentences()
+    name, sentences, measured = f"benchmark-{profile}", pool.sentences(), pool.measured()
     table = kept_table(name, sentences, train_fasttext, FastTextConfig(epochs=EPOCHS[profile]))
-    measured = pool.measured()
     reader = kept_bilm(name, sentences, bilm, measured, device).reader
-    return Plan(whole, train, dev, table, reader, pool.counts, measured)
+    inputs = PoolInputs(Read.of_table("pool", table, measured), Read.of_model("elmol", name, reader))
+    return BenchmarkPlan(whole, train, dev, inputs, {"pool": dict(pool.counts), "language_model": told(reader)})
 
 
-def settings_of(kind: str) -> Settings:
+def settings_of(kind: str) -> BenchmarkSettings:
     """Returns what was chosen on dev; the quick profile trains briefly."""
-    return brief(Settings()) if kind == "quick" else Settings()
+    return BenchmarkSettings().brief() if kind == "quick" else BenchmarkSettings()
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: BenchmarkSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, "methods": list(MODELS), **asdict(settings)}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: BenchmarkSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
-    the_plan = plan(options.profile, settings.bilm, options.device)
-    name, places, read = the_plan.whole.name, the_plan.places(), the_plan.reader.about
+    made = plan(options.profile, settings.bilm, options.device)
+    whole, size = made.whole, len(made.train)
 
     def task(key: Key) -> Task:
-        return measure_cell, (the_plan.cell(key[2]), places, settings)
+        return measure_cell, (Cell(whole.name, size, key[2], made.train, made.dev, whole.test), made.inputs, settings)
 
-    counted = {k: read[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
-    counted["devices"] = read.get("devices", ["not known"])  # older ones do not tell
-    tables = {"pool": dict(the_plan.pool_counts), "language_model": counted}
-    keys, tests = [(name, len(the_plan.train), seed) for seed in range(options.draws)], {name: test_of(the_plan.whole)}
-    return Work(keys, task, tests, the_plan.data(), lambda rows, known: tables)
+    keys = [(whole.name, size, seed) for seed in range(options.draws)]
+    return Work(keys, task, {whole.name: test_of(whole)}, made.data(), lambda rows, known: {**made.tables})
 
 
-def measure_cell(cell: Cell, places: Places, settings: Settings) -> Measured:
+def measure_cell(cell: Cell, inputs: PoolInputs, settings: BenchmarkSettings) -> Measured:
     """Measures one cell, in a worker: every model with one seed."""
-    bench, beneath = Bench(cell), places.load()
+    bench, pretrained = Bench(cell), inputs.load()
     for method, make in MODELS.items():
         start = time.perf_counter()
-        model = make(settings, beneath).fit(cell.train, cell.dev, cell.seed)
+        model = make(settings, *pretrained).fit(*cell.draw)
         spent = time.perf_counter() - start
-        learned, read = model.parameters()
-        bench.judge(method, model, spent, parameters=learned, beneath=read)
-    return Measured(bench.rows, beneath.stamps())
+        own, read = model.parameters()
+        bench.judge(method, model, spent, parameters=own, **{"beneath": read})
+    return Measured(bench.rows, inputs.stamps())

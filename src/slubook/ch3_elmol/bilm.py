@@ -1,5 +1,6 @@
-"""ELMoL: a language model that reads words by their characters, once forwards and once backwards.
+"""Defines ELMoL: a language model that reads words by their characters, once forwards and once backwards.
 
+:class:`BiLM` is the part that reads and that moves to a new skill; :class:`LanguageModel` has the output words as well.
 ELMo stacks two bi-directional LSTM layers (Peters et al., 2018, arXiv 1802.05365); ELMoL keeps one (Siddhant, Goyal
 and Metallinou, 2019, arXiv 1811.05370). The two directions never see each other, or a word could read its own answer.
 There is no vocabulary on the input side: any word has a vector. Taught in chapter 3, *Build it*.
@@ -8,16 +9,23 @@ There is no vocabulary on the input side: any word has a vector. Taught in chapt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from slubook.ch1_skills.lstm import Recurrence, Steps
+from slubook.ch1_skills.encoding import distinct_words, numbered
+from slubook.ch1_skills.lstm import Recurrence, Steps, blocks
+from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.experiments import kept
 from slubook.files import replaced_folder
 
@@ -29,7 +37,7 @@ SPECIAL = 4
 
 @dataclass(frozen=True)
 class BiLMConfig:
-    """Sizes.
+    """Sizes of a language model.
 
     Attributes:
         layers: 1 for ELMoL, 2 for ELMo.
@@ -49,7 +57,7 @@ class BiLMConfig:
 
 
 class Characters(nn.Module):
-    """A word's vector from its characters: convolutions, the strongest answer of each, a highway layer (Kim, 2016)."""
+    """A word's vector from its characters: convolutions, the maximum of each, a highway layer (Kim et al., 2016)."""
 
     def __init__(self, characters: int, config: BiLMConfig) -> None:
         super().__init__()
@@ -61,20 +69,20 @@ class Characters(nn.Module):
         nn.init.constant_(self.highway.bias[:total], -1.0)  # pass most through at first
 
     def forward(self, spelled: Tensor) -> Tensor:
-        """From characters [U, L] to vectors [U, W]."""
-        letters = self.table(spelled)  # [U, L, E]
-        x = torch.relu(torch.cat([strongest(filters, letters) for filters in self.filters], 1))
+        """Returns the vectors [U, W] of words from their characters [U, L]."""
+        embedded = self.table(spelled)  # [U, L, E]
+        x = torch.relu(torch.cat([strongest(filters, embedded) for filters in self.filters], 1))
         gate, changed = self.highway(x).chunk(2, 1)
         return self.project(torch.lerp(x, torch.relu(changed), torch.sigmoid(gate)))
 
 
-def strongest(filters: nn.Conv1d, letters: Tensor) -> Tensor:
-    """Of each filter its strongest answer over the letters [U, L, E], [U, F].
+def strongest(filters: nn.Conv1d, embedded: Tensor) -> Tensor:
+    """Returns the maximum of each filter over the embedded characters [U, L, E], [U, F].
 
-    As one matrix product, which takes half of the time of so small a convolution.
+    One matrix product takes half of the time of so small a convolution.
     """
-    met = letters.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
-    return F.linear(met, filters.weight.flatten(1), filters.bias).amax(1)
+    windows = embedded.unfold(1, filters.kernel_size[0], 1).flatten(2)  # [U, places, E · window]
+    return F.linear(windows, filters.weight.flatten(1), filters.bias).amax(1)
 
 
 class Layer(nn.Module):
@@ -90,7 +98,7 @@ class Layer(nn.Module):
         nn.init.constant_(self.bias[..., h : 2 * h], 1.0)  # remember by default
 
     def forward(self, x: Tensor, steps: Steps) -> Tensor:
-        """Inputs step by step, [2, P, W], to states of the same shape."""
+        """Returns the states of inputs that come step by step, both [2, P, W]."""
         return torch.bmm(Recurrence.apply(x, self.w_in, self.bias, self.w_rec, steps.counts), self.project)
 
 
@@ -104,11 +112,7 @@ class BiLM(nn.Module):
     """
 
     def __init__(self, characters: Sequence[str], config: BiLMConfig) -> None:
-        """Random weights.
-
-        Raises:
-            ValueError: for a configuration without layers.
-        """
+        """Draws random weights; raises a ValueError for a configuration without layers."""
         super().__init__()
         if config.layers < 1:
             raise ValueError(f"a bidirectional language model has at least one layer, not {config.layers}")
@@ -121,29 +125,29 @@ class BiLM(nn.Module):
 
     @property
     def layers(self) -> int:
-        """K, vectors a token: of its characters, and of each LSTM layer."""
+        """Returns K, the vectors of a token: of its characters, and of each LSTM layer."""
         return self.config.layers + 1
 
     @property
     def dim(self) -> int:
-        """2W, the length of a vector."""
+        """Returns 2W, the length of a vector."""
         return 2 * self.config.width
 
     @property
     def stamp(self) -> str:
-        """A hash of the numbers in it: what was trained over one does not fit another."""
+        """Returns a hash of the weights: what was trained over one model does not fit another."""
         digest = hashlib.sha256()
         for name, values in self.state_dict().items():
             digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def parts(self) -> list[list[nn.Parameter]]:
-        """Parameters by layer, the highest first: what is unfrozen one after the other."""
+        """Returns the parameters by layer, the highest first: what is unfrozen one after the other."""
         layers = [list(layer.parameters()) for layer in reversed(self.stack)]
         return [*layers, [*self.characters.parameters(), self.boundary]]
 
     def spell(self, lexicon: Sequence[str]) -> Tensor:
-        """The characters of each word between signs for its beginning and end, [U, longest + 2]."""
+        """Returns the characters of each word between signs for its beginning and end, [U, longest + 2]."""
         rows = torch.full((len(lexicon), self.config.longest + 2), PAD)
         for row, word in zip(rows, lexicon, strict=True):
             known = [self.names.get(c, UNKNOWN) for c in word[: self.config.longest]]
@@ -153,7 +157,7 @@ class BiLM(nn.Module):
     def read(
         self, vectors: Tensor, words: Tensor, lengths: Tensor, dropout: float = 0.0
     ) -> tuple[list[Tensor], Tensor, Steps]:
-        """Every layer's states as each direction meets the words, boundaries included: P of them in a batch.
+        """Returns every layer's states as each direction meets the words, boundaries included: P of them in a batch.
 
         Args:
             vectors: what ``characters`` makes of the distinct words, [U, W].
@@ -179,7 +183,7 @@ class BiLM(nn.Module):
         return states, places, steps
 
     def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The K vectors of every token, both directions side by side, [B, T, K, 2W]; zero where there is padding.
+        """Returns the K vectors of every token, both directions side by side, [B, T, K, 2W]; zero at padding.
 
         Args:
             spelled: characters of the distinct words, [U, L].
@@ -188,7 +192,7 @@ class BiLM(nn.Module):
         return self.over(self.characters(spelled), words, lengths)
 
     def over(self, vectors: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The same of words whose vectors are known, [U, W]: who serves may keep those of all words ever met."""
+        """Returns the same of words whose vectors are known, [U, W]: a service may keep those of all words ever met."""
         states, _, steps = self.read(vectors, words, lengths)
         (b, t), w = words.shape, self.config.width
         seats = (2 * steps.rows + torch.arange(2, device=words.device).unsqueeze(1)).flatten()  # two a token
@@ -199,26 +203,129 @@ class BiLM(nn.Module):
         return out.transpose(2, 3).flatten(3)
 
     def save(self, folder: Path) -> None:
-        """Write weights as safetensors and the rest as JSON; aside first, then renamed: never half there."""
+        """Writes weights as safetensors and the rest as JSON, all or nothing."""
         facts = {"config": asdict(self.config), "characters": list(self.names), "about": self.about}
         with replaced_folder(folder) as draft:
             kept.write(draft, facts, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What :meth:`save` wrote.
+        """Reads what :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: when there is nothing.
             KeptError: when it is damaged or of another format.
         """
         with kept.opened(folder, WHAT, REMEDY) as (facts, weights):
-            found = cls(facts["characters"], config_from(facts["config"]))
+            filters = tuple(map(tuple, facts["config"]["filters"]))  # JSON has lists
+            found = cls(facts["characters"], BiLMConfig(**{**facts["config"], "filters": filters}))
             found.load_state_dict(weights)
             found.about = facts["about"]
             return found.eval()
 
 
-def config_from(values: Mapping[str, Any]) -> BiLMConfig:
-    """The configuration that JSON kept; its pairs come back as lists."""
-    return BiLMConfig(**{**values, "filters": tuple(map(tuple, values["filters"]))})
+class LanguageModel(nn.Module):
+    """A reader and its output words, which both directions share."""
+
+    def __init__(self, reader: BiLM, output: OutputWords) -> None:
+        super().__init__()
+        self.reader, self.output = reader, output
+
+    def guesses(
+        self, spelled: Tensor, words: Tensor, lengths: Tensor, rows: Tensor, dropout: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the state of each direction before it meets a word, and that word; M = words + utterances.
+
+        Args:
+            spelled, words, lengths, dropout: as for :meth:`BiLM.read`.
+            rows: the output row of each distinct word, and of the boundary behind them, [U + 1].
+
+        Returns:
+            States [2, M, W] and the output rows of the words to guess, [2, M]: forwards first. Each direction guesses
+            all words of an utterance and the boundary at its end.
+        """
+        states, places, steps = self.reader.read(self.reader.characters(spelled), words, lengths, dropout)
+        every = blocks(steps.counts)
+        before = [slice(now.start, now.start + after.stop - after.start) for now, after in pairwise(every)]
+        held = torch.cat([states[-1][:, block] for block in before], 1)
+        return held, rows[places[:, every[0].stop :]]
+
+    def save(self, folder: Path) -> None:
+        """Writes both parts, all or nothing."""
+        with replaced_folder(folder) as draft:
+            self.reader.save(draft / "reader")
+            kept.write_weights(draft / "output.safetensors", self.output.state_dict())
+            (draft / "words.json").write_text(json.dumps(self.output.words, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what :meth:`save` wrote; errors as of :meth:`BiLM.load`."""
+        if not (folder / "reader").is_dir():
+            raise FileNotFoundError(f"{folder} holds no {WHAT}: {REMEDY}")
+        reader = BiLM.load(folder / "reader")
+        with kept.reading(folder, WHAT):
+            words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+            output = OutputWords(Counter(words), reader.config.width)
+            output.load_state_dict(load_file(folder / "output.safetensors"))
+        return cls(reader, output).eval()
+
+
+class Text:
+    """Sentences as indices of words, ready to be cut into batches."""
+
+    def __init__(self, sentences: Sequence[Sequence[str]], model: LanguageModel, longest: int) -> None:
+        self.lexicon, self.sentences = numbered([s[:longest] for s in sentences if s])
+        self.spelled = model.reader.spell(self.lexicon)
+        self.rows = model.output.rows(self.lexicon)
+
+    def batch(self, chosen: Sequence[int], device: str) -> list[Tensor]:
+        """Returns the arguments of :meth:`LanguageModel.guesses` for the chosen sentences."""
+        used, words, lengths = distinct_words([self.sentences[n] for n in chosen])
+        rows = torch.cat([self.rows[used], self.rows[-1:]])
+        return [t.to(device) for t in (self.spelled[used], words, lengths, rows)]
+
+
+@torch.no_grad()
+def perplexity(
+    model: LanguageModel, sentences: Sequence[Sequence[str]], longest: int = 30, batch: int = 64
+) -> dict[str, float]:
+    """Returns the perplexity of both directions over all words of ``sentences`` and the boundary at the end of each.
+
+    It is that of the whole softmax. Words that are not among the output words count as one class, *unknown*, which is
+    easily guessed and so flatters text with many of them. Therefore their share stands beside the figures, and so does
+    the perplexity over known words and boundaries alone, in which *unknown* still takes its part of the probability.
+    Models that are compared must have the same output words.
+
+    Args:
+        model: in evaluation mode.
+        sentences: tokens of each text.
+        longest: tokens read of each.
+        batch: sentences at a time.
+
+    Returns:
+        ``forward``, ``backward``, ``forward_known``, ``backward_known``, and the share ``unknown`` of the ``words``.
+
+    Raises:
+        ValueError: when there are no words.
+    """
+    text = Text(sentences, model, longest)
+    if not text.sentences:
+        raise ValueError("perplexity: no words to guess")
+    order = sorted(range(len(text.sentences)), key=lambda n: len(text.sentences[n]))
+    sums, counts, unknown, words = torch.zeros(2, 2, dtype=torch.double), torch.zeros(2), 0, 0
+    for start in range(0, len(order), batch):
+        *given, rows = text.batch(order[start : start + batch], "cpu")
+        states, targets = model.guesses(*given, rows)
+        known = targets[0] != OutputWords.UNKNOWN
+        counts += torch.tensor([len(known), int(known.sum())])
+        unknown += int((~known).sum())
+        words += int((targets[0] != OutputWords.BOUNDARY).sum())
+        for direction in (0, 1):
+            surprise = model.output.surprise(states[direction], targets[direction]).double()
+            sums[direction] += torch.stack([surprise.sum(), surprise[targets[direction] != OutputWords.UNKNOWN].sum()])
+    figures = {
+        f"{name}{ending}": math.exp(sums[direction, kind] / counts[kind])
+        for direction, name in enumerate(("forward", "backward"))
+        for kind, ending in enumerate(("", "_known"))
+    }
+    return {**figures, "unknown": unknown / words, "words": words}

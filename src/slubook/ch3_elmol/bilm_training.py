@@ -1,8 +1,8 @@
-"""Training a bidirectional language model on requests that nobody annotated.
+"""Trains a bidirectional language model on requests that nobody annotated.
 
-A training that is interrupted goes on where it was, and ends with the same model to the last bit: what is kept along
-the way holds weights, the optimizer's state and the state of every random generator. It can go on on another device,
-with other random numbers. Taught in chapter 3, *Build it*.
+A training that is interrupted resumes where it was, and ends with the same model to the last bit: its kept state holds
+weights, the optimizer's state and the state of every random generator. A training that resumes on another device draws
+other random values from there on. Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 import slubook
-from slubook.ch1_skills.encoding import distinct_words, numbered
 from slubook.ch1_skills.masked_lm import OutputWords
 from slubook.ch1_skills.tables import text_key
 from slubook.ch1_skills.training import TrainingConfig, batches
-from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig
+from slubook.ch3_elmol.bilm import WHAT, BiLM, BiLMConfig, LanguageModel, Text
 from slubook.ch3_elmol.contextual import match_norm
-from slubook.ch3_elmol.language_model import LanguageModel
 from slubook.experiments.kept import Artefacts, state_of, write_weights
 from slubook.files import KeptError, replaced_file
 from slubook.profiles import seed_everything
@@ -45,10 +43,10 @@ class BiLMTraining:
 
     Attributes:
         model: sizes of the part that reads.
-        candidates: words drawn to stand for all words in the softmax, for both directions together.
+        candidates: words sampled for the softmax, for both directions together.
         least: occurrences that make a word one of the output words.
         longest: tokens read of an utterance.
-        characters: the most frequent so many are told apart.
+        characters: so many, the most frequent ones, are told apart.
     """
 
     model: BiLMConfig = field(default_factory=BiLMConfig)
@@ -63,21 +61,6 @@ class BiLMTraining:
     characters: int = 80
 
 
-class Text:
-    """Sentences as numbers of words, ready to be cut into batches."""
-
-    def __init__(self, sentences: Sequence[Sequence[str]], model: LanguageModel, longest: int) -> None:
-        self.lexicon, self.sentences = numbered([s[:longest] for s in sentences if s])
-        self.spelled = model.reader.spell(self.lexicon)
-        self.rows = model.output.rows(self.lexicon)
-
-    def batch(self, numbers: Sequence[int], device: str) -> list[Tensor]:
-        """The arguments of :meth:`slubook.ch3_elmol.language_model.LanguageModel.guesses`."""
-        used, words, lengths = distinct_words([self.sentences[n] for n in numbers])
-        rows = torch.cat([self.rows[used], self.rows[-1:]])
-        return [t.to(device) for t in (self.spelled[used], words, lengths, rows)]
-
-
 def train_bilm(
     name: str,
     sentences: Sequence[Sequence[str]],
@@ -88,15 +71,15 @@ def train_bilm(
     every: int = 500,
     device: str = "cpu",
 ) -> LanguageModel:
-    """Train on ``sentences``; the rate rises for a tenth of the updates, then falls along a cosine.
+    """Trains on ``sentences``; the rate rises for a tenth of the updates, then falls along a cosine.
 
     Args:
         name: for the progress bar.
         sentences: tokens of each text.
         config: sizes, steps and rates.
         seed: of everything drawn.
-        keep: a file for what is kept along the way; the training goes on from it.
-        every: updates after which that is done.
+        keep: a file for the state of the training, which resumes from it.
+        every: updates after which the state is kept.
         device: ``"cpu"`` or ``"cuda"``; results are bit-identical on one type of machine only.
 
     Raises:
@@ -112,7 +95,7 @@ def train_bilm(
     optimizer = torch.optim.AdamW(
         model.parameters(), c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    state, key = _Progress(model, optimizer, device), text_key(sentences, (c, seed))
+    state, key = _TrainingState(model, optimizer, device), text_key(sentences, (c, seed))
     if keep is not None and keep.is_file():
         state.restore(keep, key)
     order = batches([len(s) for s in text.sentences], TrainingConfig(batch=c.batch, updates=updates), seed)
@@ -131,11 +114,10 @@ def train_bilm(
             if keep is not None and state.done % every == 0 and state.done < updates:
                 state.save(keep, key, time.perf_counter() - begun)
             bar.update()
-    seconds = state.seconds + time.perf_counter() - begun
     model.reader.about = {
         "key": key,
         "version": slubook.__version__,
-        "seconds": round(seconds, 1),
+        "seconds": round(state.seconds + time.perf_counter() - begun, 1),
         "updates": updates,
         "sentences": len(text.sentences),
         "tokens": sum(map(len, text.sentences)),
@@ -146,23 +128,20 @@ def train_bilm(
 
 
 def warm_cosine(progress: float) -> float:
-    """The factor on the rate at ``progress`` in (0, 1]: up to one in the first tenth, then down along a cosine."""
+    """Returns the factor on the rate at ``progress`` in (0, 1]: up to one in the first tenth, then down a cosine."""
     if progress < 0.1:
         return progress / 0.1
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.1) / 0.9))
 
 
 def device_name(device: str) -> str:
-    """What ``"cpu"`` or ``"cuda"`` is called in what is published."""
+    """Returns what ``"cpu"`` or ``"cuda"`` is called in published results."""
     return torch.cuda.get_device_name() if device == "cuda" else "processor"
 
 
 @dataclass
-class _Progress:
-    """What a training consists of besides its text: all of it can be kept and restored.
-
-    ``devices`` lists what it ran on, in order.
-    """
+class _TrainingState:
+    """A training without its text, to be kept and restored; ``devices`` lists what it ran on, in order."""
 
     model: LanguageModel
     optimizer: torch.optim.Optimizer
@@ -175,7 +154,7 @@ class _Progress:
         self.devices = [device_name(self.device)]
 
     def save(self, path: Path, key: str, seconds: float) -> None:
-        """Write the state whole or not at all."""
+        """Writes the state, all or nothing."""
         tensors = {f"model.{n}": p.detach().cpu().clone() for n, p in self.model.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{n}": t.detach().cpu().clone() for n, t in state.items()}
@@ -188,7 +167,7 @@ class _Progress:
             write_weights(draft, tensors, about)
 
     def restore(self, path: Path, key: str) -> None:
-        """Go back to what :meth:`save` wrote."""
+        """Restores what :meth:`save` wrote."""
         try:
             with safe_open(path, "pt") as file:
                 about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
@@ -208,7 +187,7 @@ class _Progress:
             if self.device == "cuda" and "generator.cuda" in tensors:  # begun on a processor, it draws others from here
                 torch.cuda.set_rng_state(tensors["generator.cuda"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise KeptError(f"{path}: no training can go on from it ({error}): delete the file") from error
+            raise KeptError(f"{path}: no training can resume from it ({error}): delete the file") from error
 
 
 def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageModel:
@@ -217,8 +196,8 @@ def _new_model(sentences: Sequence[Sequence[str]], c: BiLMTraining) -> LanguageM
     if not known:
         raise ValueError(f"too little text: of {len(sentences):,} requests, no word occurs {c.least} times")
     known[None], known[""] = sum(counts.values()) - sum(known.values()), len(sentences)
-    letters = Counter(letter for w, n in counts.items() for letter in w * min(n, 1000)).most_common(c.characters)
-    return LanguageModel(BiLM(sorted(letter for letter, _ in letters), c.model), OutputWords(known, c.model.width))
+    frequent = Counter(char for w, n in counts.items() for char in w * min(n, 1000)).most_common(c.characters)
+    return LanguageModel(BiLM(sorted(char for char, _ in frequent), c.model), OutputWords(known, c.model.width))
 
 
 def kept_bilm(
@@ -233,17 +212,12 @@ def kept_bilm(
 ) -> LanguageModel:
     """Returns the language model ``name``: the one that is kept if it had the same text and settings, else a new one.
 
-    The state of a training is kept beside the folder until its model is there, so that it can be resumed.
+    The state of a training is kept beside the folder until its model is there, so that it can resume.
 
     Args:
-        name: of the model.
-        sentences: tokens of each text.
-        config: sizes, steps and rates.
-        measured_on: the texts on which the norm of the vectors is brought to 1; see
-            :func:`slubook.ch3_elmol.contextual.match_norm`.
-        device: ``"cpu"`` or ``"cuda"``.
+        name, sentences, config, device, seed: as for :func:`train_bilm`.
+        measured_on: the texts of :func:`slubook.ch3_elmol.contextual.match_norm`.
         folder: where it is kept, in place of what is there; by its name in the cache when ``None``.
-        seed: of everything drawn.
         check: called first, and around training; it raises where the folder must not be replaced.
 
     Raises:
@@ -268,5 +242,5 @@ def kept_bilm(
 def kept_key(
     sentences: Sequence[Sequence[str]], config: BiLMTraining, measured_on: Sequence[Sequence[str]], seed: int = 0
 ) -> str:
-    """Returns a hash of all that a kept language model depends on; it stands in its ``about``."""
+    """Returns a hash of all that a kept language model depends on, which its ``about`` has as well."""
     return text_key([*sentences, *measured_on], (REVISION, config, seed))

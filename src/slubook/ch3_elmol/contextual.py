@@ -1,8 +1,8 @@
-"""Chapter 2's network that reads an embedding of every token: contextual, or one vector a word.
+"""Defines chapter 2's network that reads an embedding of every token: contextual, or one vector a word.
 
-What the network does with an embedding is the same for all of them: each layer's vectors are weighed (a scalar mix,
-Peters et al., 2018), projected, and put beside the word's representation. So two networks that are compared differ in
-the embedding and in nothing else. Taught in chapter 3, *Build it*.
+The network treats all embeddings alike: it weighs each layer's vectors (a scalar mix, Peters et al., 2018), projects
+them, and puts them beside the word's representation. So two networks that are compared differ in the embedding and in
+nothing else. Taught in chapter 3, *Build it*.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from slubook.ch3_elmol.bilm import BiLM
 
 
 class WordVectors(nn.Module):
-    """A table such as FastText's as an embedding: K = 1 vector a token, whatever stands around it.
-
-    A word that the table has never seen is met by its character n-grams.
-    """
+    """A table such as FastText's as an embedding: K = 1 vector a token in any context; unknown words by n-grams."""
 
     layers = 1
 
@@ -37,19 +34,19 @@ class WordVectors(nn.Module):
 
     @property
     def dim(self) -> int:
-        """D, the length of a vector."""
+        """Returns D, the length of a vector."""
         return self.table.dim
 
     def parts(self) -> list[list[nn.Parameter]]:
-        """Nothing that could be unfrozen."""
+        """Returns nothing: no part of a table can be unfrozen."""
         return []
 
     def spell(self, lexicon: Sequence[str]) -> Tensor:
-        """The vector of each word, [U, D]."""
+        """Returns the vector of each word, [U, D]."""
         return torch.from_numpy(self.table.vectors(lexicon))
 
     def forward(self, spelled: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-        """The vector of every token, [B, T, 1, D]."""
+        """Returns the vector of every token, [B, T, 1, D]."""
         return (spelled * self.scale)[words].unsqueeze(2)
 
 
@@ -66,7 +63,7 @@ class ScalarMix(nn.Module):
         self.gamma = nn.Parameter(torch.ones(1))
 
     def forward(self, states: Tensor) -> Tensor:
-        """From [..., K, D] to [..., D]."""
+        """Returns the mix [..., D] of layers [..., K, D]."""
         return self.gamma * (torch.softmax(self.weights, 0).unsqueeze(1) * states).sum(-2)
 
 
@@ -84,7 +81,7 @@ class ContextBatch(Batch):
 
 
 def with_context(batch: Batch, spelled: Tensor, states: Tensor | None = None) -> ContextBatch:
-    """The same batch with its part for an embedding."""
+    """Returns the same batch with its part for an embedding."""
     return ContextBatch(**{f.name: getattr(batch, f.name) for f in fields(Batch)}, spelled=spelled, states=states)
 
 
@@ -102,7 +99,7 @@ class ContextEncoded(Encoded):
         self.known = vectors_of(embedding, self.spelled, self.words) if frozen else None
 
     def batch(self, rows: Sequence[int]) -> ContextBatch:
-        """The utterances at ``rows`` as one padded batch."""
+        """Returns the utterances at ``rows`` as one padded batch."""
         used, _, _ = distinct_words([self.words[r] for r in rows])
         known = None if self.known is None else nn.utils.rnn.pad_sequence([self.known[r] for r in rows], True)
         return with_context(super().batch(rows), self.spelled[used], known)
@@ -110,12 +107,12 @@ class ContextEncoded(Encoded):
 
 @torch.no_grad()
 def vectors_of(embedding: Embedding, spelled: Tensor, sentences: Sequence, batch: int = 64) -> list[Tensor]:
-    """The embedding's vectors of each sentence, [T, K, D] each.
+    """Returns the embedding's vectors of each sentence, [T, K, D] each.
 
     Args:
         embedding: in evaluation mode.
         spelled: what it reads of the lexicon, [V, ...].
-        sentences: numbers of words in the lexicon, [T] each.
+        sentences: indices of words in the lexicon, [T] each.
         batch: sentences at a time.
     """
     found: list[Tensor] = [torch.empty(0)] * len(sentences)
@@ -131,11 +128,11 @@ def vectors_of(embedding: Embedding, spelled: Tensor, sentences: Sequence, batch
 
 @torch.no_grad()
 def match_norm(embedding: Embedding, sentences: Sequence[Sequence[str]]) -> None:
-    """Scale an embedding, in place: what an even mix of its layers gives lies, on average, 1 from its mean over tokens.
+    """Scales an embedding, in place: an even mix of its layers is, on average, 1 from its mean over tokens.
 
-    What all tokens have in common tells none from another, so the norm is that of what is left without it. The layers
-    are first brought to one such norm each. A larger scale alone learns faster and can pass for a better embedding: all
-    that are compared are measured on the same sentences.
+    The mean tells no token from another, so it is left out of the norm. The layers are first brought to one such norm
+    each. A larger scale alone learns faster and can pass for a better embedding, so all embeddings that are compared
+    are measured on the same sentences.
 
     Raises:
         ValueError: when there are no words, or all their vectors are equal.
@@ -158,7 +155,7 @@ class ContextualNetwork(StackedNetwork):
     """Words, characters and an embedding → common bi-LSTM → (bi-LSTM → tags, bi-LSTM → intent). One, not a bank."""
 
     def __init__(self, encoder: Encoder, config: NetworkConfig, embedding: Embedding, trained_words: bool) -> None:
-        """Build the network; an embedding with parameters is copied, and frozen until :meth:`unfreeze`.
+        """Builds the network; an embedding with parameters is copied, and frozen until :meth:`unfreeze`.
 
         Args:
             encoder: the skill's local vocabulary.
@@ -174,18 +171,18 @@ class ContextualNetwork(StackedNetwork):
         self.unfreeze(0)
 
     def unfreeze(self, parts: int) -> None:
-        """Let the highest so many parts of the embedding learn, and no other."""
+        """Lets the highest so many parts of the embedding learn, and no other."""
         for number, part in enumerate(self.embedding.parts()):
             for parameter in part:
                 parameter.requires_grad_(number < parts)
 
     @property
     def frozen(self) -> bool:
-        """Whether no part of the embedding learns."""
+        """Returns whether no part of the embedding learns."""
         return not any(p.requires_grad for p in self.embedding.parameters())
 
     def inputs(self, batch: ContextBatch) -> Tensor:
-        """What the common layer reads of every token, [1, B, T, 2 · project + char_filters]."""
+        """Returns what the common layer reads of every token, [1, B, T, 2 · project + char_filters]."""
         b, t = batch.words.shape
         states = batch.states
         if states is None or not self.frozen:

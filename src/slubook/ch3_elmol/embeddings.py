@@ -1,7 +1,6 @@
-"""What chapter 3's experiment compares: embeddings of the same requests, and networks pretrained over each of them.
+"""Trains what chapter 3 compares: embeddings of the same requests, and networks pretrained over each of them.
 
-Embeddings and networks are trained once and kept in the cache, by name; cells read them there. Taught in chapter 3,
-*The protocol*.
+Each is trained once and kept in the cache, by name; cells read it there. Taught in chapter 3, *The protocol*.
 """
 
 from __future__ import annotations
@@ -20,14 +19,11 @@ from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.skill_vectors import general_table
 from slubook.ch1_skills.tables import VECTORS, kept_table, text_key
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch2_transfer.plan import Kept, Source
-from slubook.ch3_elmol.bilm import BiLM, BiLMConfig
+from slubook.ch2_transfer.plan import Kept, PretrainingSource
+from slubook.ch3_elmol.bilm import BiLM, BiLMConfig, LanguageModel, perplexity
 from slubook.ch3_elmol.bilm_training import LANGUAGE_MODELS, BiLMTraining, kept_bilm
-from slubook.ch3_elmol.context_pretrained import ContextPretrained
 from slubook.ch3_elmol.contextual import Embedding, WordVectors, match_norm
-from slubook.ch3_elmol.contextual_pretraining import kept_contextual, networks_over
-from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.ch3_elmol.perplexity import perplexity
+from slubook.ch3_elmol.contextual_training import ContextPretrained, kept_contextual, networks_over
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora import general
 from slubook.corpora.download import fetch
@@ -39,15 +35,15 @@ GENERAL_SENTENCES = 1000
 
 
 @dataclass(frozen=True)
-class Model:
-    """A language model.
+class BiLMKind:
+    """A kind of language model.
 
     Attributes:
         layers: LSTM layers.
         share: of the pool, that it is trained on.
-        light: with five twelfths of the states, half of the filters over one to three letters, and none over more.
-        times: lengths of training that are tried, multiples of the usual; the least perplexity on held-out requests
-            wins. A small share gives few updates in the usual time. Other runs than the full one take the usual.
+        light: with five twelfths of the states, half of the filters over one to three characters, and none over more.
+        times: lengths of training that are tried, multiples of the usual one; the least perplexity on held-out requests
+            wins. A small share gives few updates in the usual time. Only the full run tries several.
         seed: of its training, and of that of the networks over it in stage one.
     """
 
@@ -58,7 +54,7 @@ class Model:
     seed: int = 0
 
     def sizes(self, usual: BiLMConfig) -> BiLMConfig:
-        """Its sizes; a light one has vectors of the usual width."""
+        """Returns its sizes; a light one has vectors of the usual width."""
         made = replace(usual, layers=self.layers)
         if not self.light:
             return made
@@ -68,12 +64,12 @@ class Model:
 
 #: The language models.
 MODELS = {
-    "elmol": Model(times=(1, 3)),
-    "elmo": Model(layers=2, times=(1, 3)),
-    "elmol_light": Model(light=True, times=(3,)),
-    "elmol10": Model(share=0.1, times=(1, 3, 9)),
-    "elmol1": Model(share=0.01, times=(1, 4, 12, 36)),
-    "elmol_again": Model(times=(3,), seed=1),
+    "elmol": BiLMKind(times=(1, 3)),
+    "elmo": BiLMKind(layers=2, times=(1, 3)),
+    "elmol_light": BiLMKind(light=True, times=(3,)),
+    "elmol10": BiLMKind(share=0.1, times=(1, 3, 9)),
+    "elmol1": BiLMKind(share=0.01, times=(1, 4, 12, 36)),
+    "elmol_again": BiLMKind(times=(3,), seed=1),
 }
 #: A language model that the embedded corpora can train in half a minute.
 SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48)), width=64, hidden=64), epochs=2)
@@ -81,13 +77,19 @@ SMALL = BiLMTraining(BiLMConfig(char_dim=12, filters=((1, 16), (2, 32), (3, 48))
 SMALL_EPOCHS = 15
 #: FastText tables: of general English, and of the pool.
 TABLES = ("general", "pool")
+#: For each variant of pretraining, the kind of its embedding and its schedule.
+Schedules = Mapping[str, tuple[str, UnfreezingConfig]]
 
 
 class Read(NamedTuple):
-    """An embedding in the cache: one of :data:`MODELS` or :data:`TABLES`, its name there, its scale, its origin.
+    """An embedding in the cache.
 
-    The scale is a factor on its vectors as they are kept; those of language models are kept at their norm. ``made`` is
-    the key of what lies there: of a table of words, the origin has the texts of its norm as well.
+    Attributes:
+        kind: one of :data:`MODELS` or :data:`TABLES`.
+        name: in the cache.
+        scale: a factor on its vectors as they are kept; those of language models are kept at their norm.
+        key: a hash of what it was made from, the texts of its norm included.
+        made: the key of what is kept.
     """
 
     kind: str
@@ -98,18 +100,18 @@ class Read(NamedTuple):
 
     @classmethod
     def of_table(cls, kind: str, table: VectorTable, measured: Sequence[Sequence[str]]) -> Read:
-        """A table of words, scaled to the norm that all have on ``measured``."""
+        """Returns a table of words, scaled to the norm that all embeddings have on ``measured``."""
         vectors = WordVectors(table)
         match_norm(vectors, measured)
         return cls(kind, table.name, float(vectors.scale), text_key(measured, table.key), table.key)
 
     @classmethod
     def of_model(cls, kind: str, name: str, reader: BiLM) -> Read:
-        """A language model by the name under which it is kept."""
+        """Returns a language model by the name under which it is kept."""
         return cls(kind, name, 1.0, reader.about["kept_key"], reader.about["kept_key"])
 
     def times(self, norm: float) -> Read:
-        """The same embedding with another norm, as a multiple of its own."""
+        """Returns the same embedding with another norm, a multiple of its own."""
         return self._replace(scale=norm * self.scale, key=f"{self.key}, norm {norm:g}")
 
 
@@ -124,8 +126,8 @@ class Texts:
         bilm: settings of the language models; the number of layers is set for each.
         fasttext: settings of each of :data:`TABLES` that is used.
         device: on which language models are trained, ``"cpu"`` or ``"cuda"``.
-        full: whether this is the full run: language models are tried at their several lengths of training, and judged
-            on general English, too.
+        full: whether this is the full run, which tries several lengths of training and also judges language models on
+            general English.
     """
 
     prefix: str
@@ -137,45 +139,38 @@ class Texts:
     full: bool = False
 
     def measured(self) -> list[list[str]]:
-        """The texts on which norms are measured, the same for all embeddings."""
+        """Returns the texts on which norms are measured, the same for all embeddings."""
         return self.pool.measured()
 
     def embedding(self, kind: str) -> tuple[Read, dict[str, Any]]:
-        """Train an embedding where the cache has none; where it lies, and what pages say of it.
+        """Trains an embedding where the cache has none; returns where it is kept, and what pages say of it.
 
         Raises:
-            KeptError: when the one that is kept is damaged.
-            OSError: when the cache cannot be written.
-            ValueError: when there is too little text.
+            KeptError, OSError, ValueError: as :func:`slubook.ch3_elmol.bilm_training.kept_bilm` does.
         """
-        measured = self.measured()
         if kind in MODELS:
-            return self._language_model(kind, MODELS[kind], measured)
-        config = self.fasttext[kind]
-        counted: dict[str, Any] = {}
+            return self._language_model(kind, MODELS[kind])
+        config, counted = self.fasttext[kind], dict[str, Any]()
         if kind == "pool":
             said = self.pool.sentences()
             table = kept_table(f"{self.prefix}-pool-{config.epochs}", said, train_fasttext, config)
             counted = {"sentences": len(said), "tokens": sum(map(len, said)), "text": text_key(said, "text")}
         else:
             table = general_table(config)
-        read = Read.of_table(kind, table, measured)
+        read = Read.of_table(kind, table, self.measured())
         return read, counted | {"words": len(table.index), "epochs": config.epochs, "scale": read.scale}
 
-    def _language_model(self, kind: str, made: Model, measured: Sequence[Sequence[str]]) -> tuple[Read, dict[str, Any]]:
-        sentences, tried = self.pool.part(made.share).sentences(), {}
+    def _language_model(self, kind: str, made: BiLMKind) -> tuple[Read, dict[str, Any]]:
+        sentences, measured, tried = self.pool.part(made.share).sentences(), self.measured(), {}
         for times in made.times if self.full else (1,):
             name = f"{self.prefix}-{kind}-{times}"
             config = replace(self.bilm, model=made.sizes(self.bilm.model), epochs=times * self.bilm.epochs)
             model = kept_bilm(name, sentences, config, measured, self.device, seed=made.seed)
             tried[config.epochs] = name, model, self._perplexity(model)
         epochs = min(tried, key=lambda e: guessing(tried[e][2]))
-        name, model, told = tried[epochs]
-        about = model.reader.about
-        counted = {k: about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
-        counted["devices"] = about.get("devices", ["not known"])  # older ones do not tell
-        counted |= {"text": text_key(sentences, "text"), "scale": model.reader.scale.tolist()}
-        counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": told}
+        name, model, guessed = tried[epochs]
+        counted = told(model.reader) | {"text": text_key(sentences, "text"), "scale": model.reader.scale.tolist()}
+        counted |= {"epochs": epochs, "tried": {e: found for e, (_, _, found) in tried.items()}, "perplexity": guessed}
         counted["seconds"] = sum(model.reader.about["seconds"] for _, model, _ in tried.values())
         return Read.of_model(kind, name, model.reader), counted
 
@@ -186,66 +181,56 @@ class Texts:
         return found
 
     def embeddings(self, kinds: Sequence[str], jobs: int) -> tuple[dict[str, Read], dict[str, dict[str, Any]]]:
-        """All of ``kinds``, on ``jobs`` processes: where each lies, and what pages say of it; as :meth:`embedding`."""
+        """Trains all of ``kinds`` on ``jobs`` processes, as :meth:`embedding`; returns both answers by kind."""
         work = joblib.Parallel(min(jobs, len(kinds)), batch_size=1)
         found = work(joblib.delayed(self.embedding)(kind) for kind in kinds)
         reads, abouts = zip(*found, strict=True)
         return dict(zip(kinds, reads, strict=True)), dict(zip(kinds, abouts, strict=True))
 
 
-def guessing(told: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean log perplexity of both directions on held-out requests; zero where none were held out."""
-    found = told.get("requests")
+def told(reader: BiLM) -> dict[str, Any]:
+    """Returns what pages say of a language model: what it has read, for how long, and on which devices."""
+    counted = {k: reader.about[k] for k in ("sentences", "tokens", "output_words", "updates", "seconds")}
+    return counted | {"devices": reader.about.get("devices", ["not known"])}  # older ones do not tell
+
+
+def guessing(perplexities: Mapping[str, Mapping[str, float]]) -> float:
+    """Returns the mean log perplexity of both directions on held-out requests; zero where none were held out."""
+    found = perplexities.get("requests")
     return math.log(found["forward"] * found["backward"]) / 2 if found else 0.0
 
 
 def general_sentences() -> list[list[str]]:
-    """Sentences of general English, drawn by hash."""
+    """Returns sentences of general English, drawn by hash."""
     every = [s for source in general.SOURCES for s in general.read(fetch(source), source)]
     return sorted(every, key=lambda s: (stable_hash("general", *s), s))[:GENERAL_SENTENCES]
 
 
-@dataclass(frozen=True)
-class ContextSource:
-    """What one network over an embedding is pretrained on, and when the embedding may learn meanwhile."""
-
-    source: Source
-    read: Read
-    unfreezing: UnfreezingConfig
-
-    def about(self) -> dict[str, Any]:
-        """What the network has seen; it is trained if need be, and kept in the cache."""
-        s, seed = self.source, MODELS[self.read.kind].seed if self.read.kind in MODELS else 0
-        embedding = load_embedding(self.read)
-        about = kept_contextual(s.name, s.domains(), embedding, self.read.key, s.config, self.unfreezing, seed).about
-        return about | {"left_out": sorted(s.left_out)}
-
-
 def pretrain_all(
-    sources: Sequence[Source],
-    reads: Mapping[str, Read],
-    schedules: Mapping[str, tuple[str, UnfreezingConfig]],
-    jobs: int,
+    sources: Sequence[PretrainingSource], reads: Mapping[str, Read], schedules: Schedules, jobs: int
 ) -> dict[str, dict[str, Any]]:
-    """Pretrain a network on each source for each variant, and one without embedding; what each has seen, by name.
+    """Pretrains a network on each source for each variant, and one without embedding, on ``jobs`` processes.
 
-    Args:
-        sources: one a group of skills.
-        reads: the embeddings by kind.
-        schedules: for each variant, the kind of its embedding and the schedule of pretraining.
-        jobs: processes.
+    Returns:
+        What each network has seen, by its name.
 
     Raises:
         KeptError: when something that is kept is damaged, or another run has replaced an embedding meanwhile.
         OSError: when the cache cannot be written.
     """
-    every: list[Source | ContextSource] = list(sources)
+    tasks = {source.name: joblib.delayed(source.about)() for source in sources}
     for variant, (kind, unfreezing) in schedules.items():
-        named = [replace(source, name=f"{source.name}-{variant}") for source in sources]
-        every += [ContextSource(source, reads[kind], unfreezing) for source in named]
-    found = joblib.Parallel(min(jobs, len(every)), batch_size=1)(joblib.delayed(s.about)() for s in every)
-    names = [s.name if isinstance(s, Source) else s.source.name for s in every]
-    return dict(zip(names, found, strict=True))
+        for source in (replace(s, name=f"{s.name}-{variant}") for s in sources):
+            tasks[source.name] = joblib.delayed(about_contextual)(source, reads[kind], unfreezing)
+    return dict(zip(tasks, joblib.Parallel(min(jobs, len(tasks)), batch_size=1)(tasks.values()), strict=True))
+
+
+def about_contextual(source: PretrainingSource, read: Read, unfreezing: UnfreezingConfig) -> dict[str, Any]:
+    """Returns what a network over an embedding has seen; it is trained if need be, and kept in the cache."""
+    embedding, seed = load_embedding(read), MODELS[read.kind].seed if read.kind in MODELS else 0
+    domains, config = source.domains(), source.config
+    network = kept_contextual(source.name, domains, embedding, read.key, config, unfreezing, seed)
+    return network.about | {"left_out": sorted(source.left_out)}
 
 
 @cache
@@ -264,27 +249,3 @@ def load_embedding(read: Read) -> Embedding:
 def load_contextual(kept: Kept, read: Read) -> ContextPretrained:
     """Reads a pretrained network of the plan, once in each worker; errors as ``Artefacts.named`` has them."""
     return networks_over(load_embedding(read)).named(*kept)
-
-
-class Beneath(NamedTuple):
-    """What was learned from a pool of requests: word vectors, the same as an embedding, and a language model."""
-
-    table: VectorTable
-    vectors: WordVectors
-    reader: BiLM
-
-    def stamps(self) -> dict[str, str]:
-        """Returns hashes of the numbers in both, by name, for :class:`slubook.experiments.cells.Measured`."""
-        return {self.table.name: self.table.stamp, f"language model {self.table.name}": self.reader.stamp}
-
-
-class Places(NamedTuple):
-    """Where the word vectors and the language model of the benchmark are kept; each worker reads them once."""
-
-    vectors: Read
-    reader: Read
-
-    def load(self) -> Beneath:
-        """Reads both; errors as ``Artefacts.named`` has them."""
-        vectors = load_embedding(self.vectors)
-        return Beneath(vectors.table, vectors, load_embedding(self.reader))

@@ -70,10 +70,7 @@ def losses(
 ) -> go.Figure:
     """Draws dev loss against updates for each schedule, with stars where a layer of the embedding was unfrozen.
 
-    Args:
-        curves: for each schedule, the loss after so many updates.
-        unfrozen: for each schedule, the update at which each layer was unfrozen, the highest first.
-        layers: their names, the highest first.
+    ``unfrozen`` has for each schedule the updates at which ``layers`` were unfrozen, the highest first in both.
     """
     figure = blank(height=440, xaxis={"title": "updates"}, yaxis={"title": "dev loss, an utterance"})
     for k, (name, curve) in enumerate(curves.items()):
@@ -141,10 +138,9 @@ _GROUPS = 6  # told apart in a map; the last are all others
 
 
 def senses(words: Mapping[str, Senses]) -> go.Figure:
-    """Draws two maps of the requests in which a word stands, side by side; on a phone, one above the other.
+    """Draws two maps of the requests that have a word, side by side; on a phone, one above the other.
 
-    Args:
-        words: a menu chooses among them; all have the same two panels.
+    A menu chooses among the words; all have the same two panels.
     """
     plain = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": ""}
     left, right = next(iter(words.values())).panels

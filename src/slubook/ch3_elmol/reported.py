@@ -1,4 +1,4 @@
-"""The benchmark page's rows: what others report (``book/published_benchmarks.yml``) beside what was measured here."""
+"""Prepares the benchmark page's rows: what others report (``book/published_benchmarks.yml``) and what was measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from slubook.book.pages import error
-from slubook.ch3_elmol.benchmark import BENEATH
+from slubook.ch3_elmol.benchmark import INPUTS
 from slubook.evaluation.intervals import Interval
 from slubook.experiments.records import Results
 from slubook.profiles import BENCHMARKS
@@ -26,7 +26,7 @@ class Reported(BaseModel):
 
     Attributes:
         model: its name.
-        beneath: what it was pretrained with.
+        pretrained_input: what it was pretrained with.
         intent, slot_f1, sentence: accuracy, F1 by exact span, utterances without a mistake; ``None`` if not reported.
         paper: address of where the figures are from.
         read_in: address of where they were read.
@@ -37,7 +37,7 @@ class Reported(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
-    beneath: str
+    pretrained_input: str
     intent: float = Field(gt=0, le=100)
     slot_f1: float = Field(gt=0, le=100)
     sentence: float | None = Field(default=None, gt=0, le=100)
@@ -47,7 +47,7 @@ class Reported(BaseModel):
     unconfirmed: tuple[Literal["intent", "slot_f1", "sentence"], ...] = ()
 
     def line(self) -> dict[str, str]:
-        """The row as the page shows it; ``?`` marks what was not confirmed."""
+        """Returns the row as the page shows it; ``?`` marks what was not confirmed."""
         shown = {
             column: "–" if (value := getattr(self, name)) is None else f"{value}" + "?" * (name in self.unconfirmed)
             for name, column in COLUMNS.items()
@@ -55,11 +55,11 @@ class Reported(BaseModel):
         source = f'<a href="{self.paper}">reported</a>'
         if self.second_hand:
             source += f', read <a href="{self.read_in}">second-hand</a>'
-        return {"model": self.model, **shown, "beneath": self.beneath, "from": source}
+        return {"model": self.model, **shown, "pretrained input": self.pretrained_input, "from": source}
 
 
 def reported(path: Path = BENCHMARKS) -> list[Reported]:
-    """The rows of the published table.
+    """Reads the rows of the published table.
 
     Raises:
         pydantic.ValidationError: naming each field that is missing, unknown or out of range.
@@ -68,24 +68,24 @@ def reported(path: Path = BENCHMARKS) -> list[Reported]:
 
 
 def accuracy(results: Results, method: str, figure: str, slice: str | None = None) -> Interval:
-    """A method's mean over seeds of one of :data:`ERRORS`' figures, with its interval over seeds and utterances."""
+    """Returns a method's mean over seeds of a figure of :data:`ERRORS`, with its interval over seeds and utterances."""
     wrong = error(results, method, metric=ERRORS[figure], slice=slice)
     return Interval(1 - wrong.point, 1 - wrong.high, 1 - wrong.low, wrong.n_skills)
 
 
 def measured_line(results: Results, method: str, name: str) -> dict[str, str]:
-    """A row of a model of the book, under the same heads as :meth:`Reported.line`."""
+    """Returns a row of a model of the book, under the same heads as :meth:`Reported.line`."""
     rows = results.select([method])
     return {
         "model": f"<b>{name}</b>",
         **{column: accuracy(results, method, figure).percent() for figure, column in COLUMNS.items()},
-        "beneath": BENEATH.get(method, "nothing"),
+        "pretrained input": INPUTS.get(method, "nothing"),
         "from": f"here, seeds: {len(rows)}",
     }
 
 
 def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
-    """What a model of the book consists of and takes: numbers, seconds, bytes, milliseconds."""
+    """Returns what a model of the book consists of and takes: parameters, seconds, bytes, milliseconds."""
     rows = results.select([method])
 
     def mean(values: Iterable[float]) -> float:
@@ -93,8 +93,8 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
 
     return {
         "model": name,
-        "numbers in the network": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
-        "numbers beneath": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
+        "parameters of the network": f"{mean(r.figures['parameters'] for r in rows):,.0f}",
+        "parameters of its input": f"{mean(r.figures['beneath'] for r in rows):,.0f}",
         "training s": f"{mean(r.train_s for r in rows):,.0f}",
         "MB of its own": f"{mean(r.bytes for r in rows) / 1e6:,.1f}",
         "ms an utterance": f"{mean(r.predict_ms for r in rows):.1f}",
@@ -102,13 +102,13 @@ def cost_line(results: Results, method: str, name: str) -> dict[str, str]:
 
 
 def ahead(results: Results, method: str, rows: Sequence[Reported]) -> list[str]:
-    """The reported models whose intent accuracy and slot F1 the method's means both reach, to two decimals."""
+    """Lists the reported models whose intent accuracy and slot F1 the method's means both reach, to two decimals."""
     mine = {figure: round(100 * accuracy(results, method, figure).point, 2) for figure in ("intent", "slot_f1")}
     return [row.model for row in rows if all(value >= getattr(row, figure) for figure, value in mine.items())]
 
 
 def distance_line(results: Results, methods: Sequence[str], row: Reported) -> dict[str, str]:
-    """By how many points the best of the book's means is above or below a reported row, figure by figure."""
+    """Returns how many points the best of the book's means is above or below a reported row, figure by figure."""
     line = {"reported": row.model}
     for figure, column in list(COLUMNS.items())[:2]:
         best = max(100 * accuracy(results, method, figure).point for method in methods)
@@ -117,13 +117,13 @@ def distance_line(results: Results, methods: Sequence[str], row: Reported) -> di
 
 
 def missed(results: Results, method: str, figure: Literal["intent", "sentence"]) -> np.ndarray:
-    """Which test utterances a method gets wrong, by seed: [S, N] bool."""
+    """Returns which test utterances a method gets wrong, by seed: [S, N] bool."""
     outcomes = [row.outcomes for row in results.select([method])]
     return np.stack([(out.intent if figure == "intent" else out.perfect) == 0 for out in outcomes])
 
 
 def missed_line(results: Results, method: str, name: str) -> dict[str, str]:
-    """How many test utterances a method misses: a seed's mean, by all seeds, and by some of them only."""
+    """Counts the test utterances that a method misses: a seed's mean, by all seeds, and by some of them only."""
     line = {"model": name}
     for figure in ("intent", "sentence"):
         wrong = missed(results, method, figure)
@@ -135,6 +135,6 @@ def missed_line(results: Results, method: str, name: str) -> dict[str, str]:
 
 
 def missed_by_all(results: Results, figure: Literal["intent", "sentence"]) -> str:
-    """How many of the test utterances no seed of any method gets right, as the page says it."""
+    """Counts the test utterances that no seed of any method gets right, as the page says it."""
     wrong = np.concatenate([missed(results, method, figure) for method in results.methods]).all(axis=0)
     return f"{wrong.sum()} of {len(wrong)}"

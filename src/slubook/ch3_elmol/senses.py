@@ -1,4 +1,4 @@
-"""One word in many requests: where it stands, its vector in each of them, and which of them lie nearest.
+"""Finds one word in many requests, its vector in each of them, and the nearest of these vectors.
 
 How much a vector knows of its request shows in its neighbours: do they agree in the domain, or in the part that the
 word plays? Neighbours from the same sample sentence are left out, or fillings of one sample would find each other.
@@ -21,7 +21,7 @@ from slubook.corpora.dedupe import normalise
 from slubook.corpora.utterance import Utterance, tokenize, words
 from slubook.profiles import stable_hash
 
-#: The part of a word that stands outside of every slot.
+#: The part of a word outside of every slot.
 NO_SLOT = "no slot"
 
 
@@ -32,7 +32,7 @@ class Occurrence(NamedTuple):
         text: the request.
         place: which of its tokens is meant.
         domain: of the request.
-        part: the type of the slot in which the word stands, or :data:`NO_SLOT`.
+        part: the type of the slot that the word is in, or :data:`NO_SLOT`.
         group: the sample that the request was made from, or the dialogue that it is of.
     """
 
@@ -44,13 +44,7 @@ class Occurrence(NamedTuple):
 
 
 def occurrences(word: str, utterances: Sequence[Utterance], most: int) -> list[Occurrence]:
-    """Requests in which ``word`` stands, each distinct text once, the word's first place in it.
-
-    Args:
-        word: in lower case.
-        utterances: annotated.
-        most: so many, drawn by hash.
-    """
+    """Finds up to ``most`` requests, drawn by hash, that have the lower-case ``word``, each distinct text once."""
     distinct = {normalise(u.text): u for u in utterances if word in words(u.text)}
     drawn = sorted(distinct.values(), key=lambda u: (stable_hash("sense", u.text), u.text))[:most]
     found = []
@@ -62,24 +56,24 @@ def occurrences(word: str, utterances: Sequence[Utterance], most: int) -> list[O
 
 
 def in_context(embedding: Embedding, found: Sequence[Occurrence]) -> np.ndarray:
-    """The vector of the word in each request, of the embedding's highest layer, [N, D]."""
+    """Returns the vector of the word in each request, of the embedding's highest layer, [N, D]."""
     return np.stack([s[o.place, -1] for s, o in zip(_states(embedding, found), found, strict=True)])
 
 
 def around(embedding: Embedding, found: Sequence[Occurrence]) -> np.ndarray:
-    """The mean vector of all words of each request, of the embedding's highest layer, [N, D]: a bag of words."""
+    """Returns the mean vector of all words of each request, of the highest layer, [N, D]: a bag of words."""
     return np.stack([states[:, -1].mean(0) for states in _states(embedding, found)])
 
 
 def _states(embedding: Embedding, found: Sequence[Occurrence]) -> list[np.ndarray]:
-    """Every vector of every request, [T, K, D] each."""
+    """Returns every vector of every request, [T, K, D] each."""
     lexicon, rows = numbered([words(o.text) for o in found])
     states: list[Tensor] = vectors_of(embedding, embedding.spell(lexicon), rows)
     return [s.numpy() for s in states]
 
 
 def nearest(vectors: np.ndarray, groups: Sequence[str], most: int) -> np.ndarray:
-    """For each vector the nearest others by cosine, none of its own group, nearest first, [N, most].
+    """Finds for each vector the nearest others by cosine, none of its own group, nearest first, [N, most].
 
     Raises:
         ValueError: when a vector has fewer than ``most`` others.
@@ -93,19 +87,19 @@ def nearest(vectors: np.ndarray, groups: Sequence[str], most: int) -> np.ndarray
 
 
 def agreement(labels: Sequence[str], neighbours: np.ndarray) -> float:
-    """The share of neighbours, [N, k], that have the label of the one whose neighbours they are."""
+    """Returns the share of neighbours, [N, k], that have the label of the one whose neighbours they are."""
     label = np.asarray(labels)
     return float((label[neighbours] == label[:, None]).mean())
 
 
 def chance(labels: Sequence[str], groups: Sequence[str]) -> float:
-    """The agreement of neighbours that are drawn blindly: all that one vector a word can reach."""
+    """Returns the agreement of neighbours that are drawn blindly: all that one vector a word can reach."""
     label, allowed = np.asarray(labels), _others(groups)
     same = (label[:, None] == label) & allowed
     return float((same.sum(1) / allowed.sum(1)).mean())
 
 
 def _others(groups: Sequence[str]) -> np.ndarray:
-    """Who may be whose neighbour: those of another group, [N, N]."""
+    """Returns which may be neighbours: those of another group, [N, N]."""
     group = np.asarray(groups)
     return group[:, None] != group

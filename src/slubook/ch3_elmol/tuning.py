@@ -1,7 +1,7 @@
-"""How chapter 3's settings were chosen: on dev sets only, by the trials in ``results/``.
+"""Chooses chapter 3's settings on dev sets only, by the trials in ``results/``.
 
 ``elmol_tuning.json``: each method has nine trials on a new skill. Round 1 is three learning rates with two values of
-dropout. Round 2 changes one thing each of the best of these: twice the rate, past the edge where it stands at one, and
+dropout. Round 2 changes one thing each of the best of these: twice the rate, past the edge where it is at one, and
 once how much slower the embedding learns or, where that is fixed or it never learns, word dropout. Skills and draws are
 chapter 2's; all topics of these skills are left out of pretraining, and the published run learns none of their group.
 The first three trials are also made over other pretrained inputs (:data:`OTHERWISE`). The usual input is the best of
@@ -28,9 +28,8 @@ from slubook.ch2_transfer.plan import Kept, folds_of, load_pretrained
 from slubook.ch2_transfer.protocol import choose
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol.embeddings import Places, Read, load_contextual, pretrain_all
-from slubook.ch3_elmol.methods import AS, HOW, METHODS, START, Settings
-from slubook.ch3_elmol.protocol import GROUPS, learned, texts_of
+from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
+from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSettings, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.table import EXPERIMENTS
@@ -55,11 +54,14 @@ BENCHMARK_HEAD = {
 
 
 class Otherwise(NamedTuple):
-    """A method over something else than the usual.
+    """A method over another input than the usual one.
 
-    That is FastText of so many ``epochs``; in stage one another rate of the embedding's highest layer (``reduced``), or
-    another schedule (``source``); an embedding of another ``norm``, as a multiple of the usual one; or another
-    ``word_dropout`` on the new skill.
+    Attributes:
+        epochs: of FastText.
+        reduced: the rate of the embedding's highest layer in stage one.
+        source: the schedule of stage one.
+        norm: of the embedding, as a multiple of the usual one.
+        word_dropout: on the new skill.
     """
 
     method: str
@@ -71,11 +73,11 @@ class Otherwise(NamedTuple):
 
     @property
     def late(self) -> bool:
-        """Whether it was measured after the published run."""
+        """Returns whether it was measured after the published run."""
         return bool(self.norm or self.word_dropout)
 
     def __str__(self) -> str:
-        """What is otherwise, for tables."""
+        """Returns what is otherwise, for tables."""
         said = {
             f"{self.epochs} epochs": self.epochs,
             f"{self.norm or 0:g} times the norm": self.norm,
@@ -124,7 +126,7 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     Raises:
         ValueError: when the skills to tune on are of several groups, or of one that is published.
     """
-    chosen, settings = choose("full"), Settings()
+    chosen, settings = choose("full"), ElmolSettings()
     of, sources = folds_of(chosen, settings.pretraining, "elmol-")
     skills = [(s, n) for s, n in chosen.skills if s.name in SKILLS]
     if len(group := {of[s.name] for s, _ in skills}) != 1:
@@ -136,8 +138,7 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     texts = texts_of(chosen, settings, device)
     kinds = list(dict.fromkeys(HOW[other.method].embedding for other in tried.values()))
     reads, _ = texts.embeddings(kinds, jobs) if kinds else ({}, {})
-    schedules: dict[str, tuple[str, UnfreezingConfig]] = {}
-    variants: dict[str, str] = {}
+    schedules, variants = dict[str, tuple[str, UnfreezingConfig]](), dict[str, str]()
     for name, other in tried.items():
         kind, usual, _ = HOW[other.method]
         how = other.source or usual
@@ -176,28 +177,25 @@ class Splits(NamedTuple):
         return self.train, self.dev
 
 
-def benchmark_errors(cells: Sequence[TrialCell], places: Places) -> list[float]:
+def benchmark_errors(cells: Sequence[TrialCell], inputs: benchmark.PoolInputs) -> list[float]:
     """Returns the dev error of the one cell."""
     [cell] = cells
     seed_everything(cell.seed, threads=1)
-    read = places.load()
-    model = DNN(read.table, cell.config) if cell.trial.method == "dnn_pool" else cell.config.over(read.reader)
-    train, dev, seed = cell.draw
-    return [dev_error(model.fit(train, dev, seed), dev)]
+    vectors, reader = inputs.load()
+    model = DNN(vectors.table, cell.config) if cell.trial.method == "dnn_pool" else cell.config.over(reader)
+    return [dev_error(model.fit(*cell.draw), cell.draw[1])]
 
 
 def benchmark_ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     """Returns the benchmark's splits; vectors and language model are trained where the cache has none."""
-    plan = benchmark.plan("full", benchmark.Settings().bilm, device)
-    places, splits = plan.places(), Splits(plan.whole.name, tuple(plan.train), tuple(plan.dev))
-    inputs = {
-        "dnn_pool": {f"vectors {places.vectors.name}": places.vectors.made},
-        "elmol": {f"language model {places.reader.name}": places.reader.made},
-    }
-    return Ground([(splits, len(splits.train))], partial(benchmark_errors, places=places), inputs)
+    plan = benchmark.plan("full", benchmark.BenchmarkSettings().bilm, device)
+    splits = Splits(plan.whole.name, tuple(plan.train), tuple(plan.dev))
+    read = zip(("dnn_pool", "elmol"), plan.inputs.data().items(), strict=True)
+    inputs = {method: {name: made} for method, (name, made) in read}
+    return Ground([(splits, len(splits.train))], partial(benchmark_errors, inputs=plan.inputs), inputs)
 
 
-BENCHMARK_START = {"dnn_pool": benchmark.START, "elmol": benchmark.Contextual.of(benchmark.START)}
+BENCHMARK_START = {"dnn_pool": benchmark.START, "elmol": benchmark.ContextConfig.of(benchmark.START)}
 SEARCH = Search("elmol", EXPERIMENTS["elmol"].protocol, HEAD, dict.fromkeys(TRIED, START), least, ground)
 BENCHMARK_SEARCH = Search(
     "benchmark", EXPERIMENTS["benchmark"].protocol, BENCHMARK_HEAD, BENCHMARK_START, least, benchmark_ground

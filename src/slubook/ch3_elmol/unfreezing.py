@@ -1,11 +1,11 @@
-"""When a pretrained embedding may learn: frozen first, then unfrozen slowly, from its highest layer down.
+"""Decides when a pretrained embedding may learn: frozen first, then unfrozen slowly, from its highest layer down.
 
 The rule, *slowly*: a loss is watched at regular intervals, on a new skill that of the dev utterances, in pretraining
 that of the batches since the last look. The network *begins to converge* at the first look at which that loss is not at
 least ``slack`` lower than the best before, and at the latest after ``latest`` of the training; a new skill without dev
 utterances, just then. Then the highest layer of the embedding is unfrozen, and one more at each further look. Layers
 learn at reduced rates, the lower the less. A layer begins as a network does: over ``rise`` of the training, its rate
-climbs from nought, since an optimiser that knows nothing of a weight yet takes a full step in whatever direction.
+climbs from zero, since an optimiser that knows nothing of a weight yet takes a full step in whatever direction.
 
 The other schedules are its controls, with equally many updates: *frozen* for ever; *at once*, layer by layer at reduced
 rates as well, but from the start; and that of Howard and Ruder (2018, arXiv 1801.06146), *gradual*: every layer of the
@@ -28,7 +28,7 @@ from slubook.ch2_transfer.stacked import PARTS
 from slubook.ch3_elmol.contextual import ContextualNetwork
 
 SCHEDULES = ("slowly", "frozen", "at_once", "gradual")
-#: The network's own layers from the top, beneath which come the embedding's.
+#: The network's own layers from the top; the embedding's are below.
 LAYERS = (("heads",), ("tagger", "classifier"), ("common",), ("words", "characters", "context"))
 #: How much slower a layer learns than the one above it, in Howard and Ruder's schedule.
 DISCRIMINATION = 2.6
@@ -46,7 +46,7 @@ class UnfreezingConfig:
         latest: the share of the training after which the highest layer is unfrozen in any case.
         reduced: the rate of the embedding's highest layer, as a multiple of the network's.
         lower: the rate of each layer as a multiple of the one above.
-        rise: the share of the training in which the rate of a layer that was unfrozen on the way climbs from nought.
+        rise: the share of the training in which the rate of a layer that was unfrozen on the way climbs from zero.
     """
 
     how: str = "slowly"
@@ -61,7 +61,7 @@ class UnfreezingConfig:
             raise ValueError(f"schedule {self.how!r} is unknown: use {', '.join(SCHEDULES)}")
 
     def rates(self, parts: int) -> list[float]:
-        """The rate of each part of an embedding, the highest first, as a multiple of the network's."""
+        """Returns the rate of each part of an embedding, the highest first, as a multiple of the network's."""
         return [self.reduced * self.lower**depth for depth in range(parts)]
 
 
@@ -84,11 +84,11 @@ class Unfreezing:
 
     @property
     def watches(self) -> bool:
-        """Whether a loss still makes a difference."""
+        """Returns whether a loss still makes a difference."""
         return self.config.how == "slowly" and len(self.since) < self.parts
 
     def look(self, loss: float, update: int) -> None:
-        """Take note of a loss after ``update``, and unfreeze one more layer if it is time and updates are left."""
+        """Takes note of a loss after ``update``, and unfreezes one more layer if it is time and updates are left."""
         progress = update / self.updates
         converging = loss > (1 - self.config.slack) * self.best or progress >= self.config.latest
         if self.watches and (self.since or converging) and update < self.updates:
@@ -97,7 +97,7 @@ class Unfreezing:
         self.best = min(self.best, loss)
 
     def speed(self, part: str, update: int) -> float:
-        """How fast a part of the network changes at ``update``, as a multiple of the rate; see :func:`paces_of`."""
+        """Returns how fast a part of the network changes, as a multiple of the rate; see :func:`paces_of`."""
         if not part.startswith("embedding"):
             return 1.0
         layer = int(part.split()[1])
@@ -116,7 +116,7 @@ class Gradual(Unfreezing):
         self.layers = [*LAYERS, *((f"embedding {k}",) for k in range(self.parts))]
 
     def _triangle(self, update: int) -> float:
-        """The slanted triangle; asked for just before the update, so the embedding's layers are unfrozen here."""
+        """Returns the factor just before an update, and unfreezes the embedding's layers that are due."""
         free = min(self.parts, (update - 1) // self.per_epoch + 1 - len(LAYERS))
         while len(self.since) < free and update <= self.updates:
             self.since.append((update - 1) / self.updates)
@@ -126,18 +126,16 @@ class Gradual(Unfreezing):
         return (1 + p * (RATIO - 1)) / RATIO
 
     def speed(self, part: str, update: int) -> float:
-        """How fast a part of the network changes: not before its epoch, then the slower the lower it is."""
+        """Returns how fast a part of the network changes: not before its epoch, then the slower the lower it is."""
         layer = next(k for k, parts in enumerate(self.layers) if part in parts)
         return DISCRIMINATION**-layer if (update - 1) // self.per_epoch >= layer else 0.0
 
 
 def paces_of(network: ContextualNetwork, speed: Callable[[str, int], float]) -> list[Pace]:
-    """The pace of each part of a network, for :func:`slubook.ch1_skills.training.train`.
+    """Returns the pace of each part of a network, for :func:`slubook.ch1_skills.training.train`.
 
-    Args:
-        network: whose parameters.
-        speed: of a part of :data:`slubook.ch2_transfer.stacked.PARTS`, ``context`` or ``embedding 0``,
-            which is the embedding's highest part, and so on.
+    Parts are those of :data:`slubook.ch2_transfer.stacked.PARTS`, ``context``, and ``embedding 0``, the embedding's
+    highest part, and so on; ``speed`` takes a part and an update.
     """
     part_of = {name: part for part, names in PARTS.items() for name in names}
     below = {id(p): f"embedding {k}" for k, part in enumerate(network.embedding.parts()) for p in part}
@@ -148,28 +146,21 @@ def paces_of(network: ContextualNetwork, speed: Callable[[str, int], float]) -> 
 
 
 def unfreezing_of(network: ContextualNetwork, config: UnfreezingConfig, updates: int, per_epoch: int) -> Unfreezing:
-    """The schedule of a configuration at work; ``per_epoch`` counts the updates of an epoch."""
+    """Returns the schedule of a configuration at work; ``per_epoch`` counts the updates of an epoch."""
     if config.how == "gradual":
         return Gradual(network, config, updates, per_epoch)
     return Unfreezing(network, config, updates)
 
 
 def rates_of(
-    network: ContextualNetwork,
-    config: UnfreezingConfig,
-    updates: int,
-    per_epoch: int,
-    losses: Mapping[int, float],
+    network: ContextualNetwork, config: UnfreezingConfig, updates: int, per_epoch: int, losses: Mapping[int, float]
 ) -> dict[str, list[float]]:
-    """What a schedule does to each layer: its rate at every update, as a multiple of the configured one, 0 if frozen.
+    """Returns each layer's rate at every update, as a multiple of the configured one, 0 if frozen; trains nothing.
 
-    Nothing is trained. The embedding of ``network`` is left as the schedule leaves it at its end.
+    The embedding of ``network`` is left as the schedule leaves it at its end.
 
     Args:
-        network: whose layers.
-        config: the schedule.
-        updates: in all.
-        per_epoch: updates of an epoch.
+        network, config, updates, per_epoch: as for :func:`unfreezing_of`.
         losses: the watched loss after some of the updates.
 
     Returns:
@@ -178,8 +169,8 @@ def rates_of(
     unfreezing = unfreezing_of(network, config, updates, per_epoch)
     optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
     cycle = one_cycle(optimizer, updates, LAST)
-    own, below = [layer[0] for layer in LAYERS], [f"embedding {k}" for k in range(unfreezing.parts)]
-    found: dict[str, list[float]] = {part: [] for part in (*own, *below)}
+    parts = [*(layer[0] for layer in LAYERS), *(f"embedding {k}" for k in range(unfreezing.parts))]
+    found: dict[str, list[float]] = {part: [] for part in parts}
     for update in range(1, updates + 1):
         rate = unfreezing.triangle(update) if unfreezing.triangle else optimizer.param_groups[0]["lr"]
         for part, rates in found.items():

@@ -1,4 +1,4 @@
-"""Chapter 3's second experiment: how many labelled examples it is worth to have read requests that nobody labelled.
+"""Measures how many labelled examples it is worth to have read requests that nobody labelled.
 
 Protocol (decided before any test figure of this experiment was looked at; chapters 1 and 2 had been measured; raise
 its number in the table when its meaning changes):
@@ -10,10 +10,10 @@ its number in the table when its meaning changes):
 - *With an embedding*: the same network, which also begins at random, over ELMoL or, as control, over FastText, at the
   sizes of :data:`LABELLED`. Both have read ``benchmark``'s pool of requests: no text of the test split and none that
   nearly repeats one, but most of SNIPS's training texts, without their labels.
-- *Settings*: every network is trained in each of several ways (:class:`Way`), the same for all methods and sizes, and
-  the dev set chooses: as ``transfer``'s network from scratch at each of three rates, which was tuned on a few hundred
-  examples, and as that of ``benchmark``, wider and for more epochs, which was tuned on thousands. Never fewer than
-  :data:`UPDATES` updates (quick: the first network, two rates). ELMoL is frozen first and unfrozen slowly.
+- *Settings*: every network is trained in each of several ways (:class:`TrainingWay`), the same for all methods and
+  sizes, and the dev set chooses: as ``transfer``'s network from scratch at each of three rates, which was tuned on a
+  few hundred examples, and as that of ``benchmark``, wider and for more epochs, which was tuned on thousands. Never
+  fewer than :data:`UPDATES` updates (quick: the first network, two rates). ELMoL is frozen first and unfrozen slowly.
 - *Judged by*: the size at which the network from scratch makes as few mistakes (IRER, mean of the seeds) as the other
   one does with so many labelled examples, between two sizes by a straight line over the logarithm of size, divided by
   that number: ``data_ratio`` for ELMoL at 1,000, ``data_ratio_few`` at 500, ``data_ratio_pool`` for FastText at 1,000.
@@ -41,11 +41,9 @@ from slubook.ch1_skills.skillsets import test_of
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.transfer import Recipe, Start, fit_starts
 from slubook.ch3_elmol import benchmark
-from slubook.ch3_elmol import methods as elmol_methods
 from slubook.ch3_elmol.bilm_training import BiLMTraining
-from slubook.ch3_elmol.contextual import Embedding
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
-from slubook.ch3_elmol.embeddings import Places
+from slubook.ch3_elmol.protocol import HOW
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval
@@ -73,7 +71,7 @@ RATIOS = {
 }
 
 
-class Way(NamedTuple):
+class TrainingWay(NamedTuple):
     """A network and its training, multiples of the learning rate that are tried, and epochs at the least."""
 
     recipe: Recipe
@@ -81,79 +79,73 @@ class Way(NamedTuple):
     epochs: int
 
     def lasting(self, least: int, size: int) -> Recipe:
-        """The recipe for a training set of ``size``: its number of updates, or more."""
+        """Returns the recipe for a training set of ``size``: with its number of updates, or more."""
         training = self.recipe.training
         return self.recipe.lasting(max(least, training.updates, self.epochs * size // training.batch))
 
 
-def usual_ways() -> tuple[Way, ...]:
-    """Those of the full run: chapter 2's network, and the benchmark's with three layers."""
-    wide = benchmark.Settings().contextual
-    training = replace(wide.training, updates=0, evaluations=10)
-    return Way(transfer.Settings().scratch, (0.4, 1.0, 2.5), 8), Way(Recipe(wide.network, training), (1.0,), 16)
-
-
-def brief_ways() -> tuple[Way, ...]:
-    """Those of the quick profile."""
-    return (usual_ways()[0]._replace(rates=(1.0, 2.5)),)
+def usual_ways() -> tuple[TrainingWay, ...]:
+    """Returns chapter 2's network, and the benchmark's with three layers."""
+    scratch, wide = transfer.TransferSettings().scratch, benchmark.BenchmarkSettings().contextual
+    recipe = Recipe(wide.network, replace(wide.training, updates=0, evaluations=10))
+    return TrainingWay(scratch, (0.4, 1.0, 2.5), 8), TrainingWay(recipe, (1.0,), 16)
 
 
 @dataclass(frozen=True)
-class Settings:
+class WorthSettings:
     """How networks are trained, the language model, and when that may learn."""
 
-    ways: tuple[Way, ...] = field(default_factory=usual_ways)
-    bilm: BiLMTraining = field(default_factory=lambda: benchmark.Settings().bilm)
+    ways: tuple[TrainingWay, ...] = field(default_factory=usual_ways)
+    bilm: BiLMTraining = field(default_factory=lambda: benchmark.BenchmarkSettings().bilm)
     unfreezing: UnfreezingConfig = field(default_factory=UnfreezingConfig)
 
 
-def settings_of(kind: str) -> Settings:
-    """Returns the ways and the language model of ``benchmark``; the quick profile has fewer and a small one."""
-    return Settings(brief_ways(), benchmark.settings_of(kind).bilm) if kind == "quick" else Settings()
+def settings_of(kind: str) -> WorthSettings:
+    """Returns the settings above; the quick profile has the first way at two rates, and a small language model."""
+    settings, [first, *_] = WorthSettings(), usual_ways()
+    if kind == "quick":
+        settings = WorthSettings((first._replace(rates=(1.0, 2.5)),), benchmark.settings_of(kind).bilm)
+    return settings
 
 
-def config_of(kind: str, settings: Settings) -> dict[str, Any]:
+def config_of(kind: str, settings: WorthSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     sizes = {"sizes": SIZES[kind], "labelled": LABELLED[kind], "least": UPDATES[kind]}
     return {"profile": kind, **asdict(settings), **sizes}
 
 
-def prepare(options: Options, settings: Settings) -> Work:
+def prepare(options: Options, settings: WorthSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     few, least = LABELLED[options.profile], UPDATES[options.profile]
-    the_plan = benchmark.plan(options.profile, settings.bilm, options.device)
-    whole, places = the_plan.whole, the_plan.places()
+    plan = benchmark.plan(options.profile, settings.bilm, options.device)
+    whole = plan.whole
     sizes = [n for n in SIZES[options.profile] if whole.allows(n)]
 
     def task(key: Key) -> Task:
         name, size, seed = key
         cell = Cell(name, size, seed, *whole.draw(size, seed), whole.test)
-        return measure_cell, (cell, [*METHODS] if size in few else [BASELINE], places, settings, least)
+        return measure_cell, (cell, [*METHODS] if size in few else [BASELINE], plan.inputs, settings, least)
 
     keys = [(whole.name, size, seed) for seed in range(options.draws) for size in sizes]
     near = near_duplicates([u.text for u in whole.test], [u.text for u in whole.pool])
     tests = {whole.name: replace(test_of(whole), slices={"apart": ~near})}
-    return Work(keys, task, tests, the_plan.data(), lambda rows, known: worth_tables(rows, few, sizes))
+    return Work(keys, task, tests, plan.data(), lambda rows, known: worth_tables(rows, few, sizes))
 
 
-def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: Settings, least: int) -> Measured:
+def measure_cell(
+    cell: Cell, methods: Sequence[str], inputs: benchmark.PoolInputs, settings: WorthSettings, least: int
+) -> Measured:
     """Measures one cell, in a worker: some methods on one draw, each in the way that dev chooses.
 
-    Args:
-        cell: the draw.
-        methods: from scratch, or all.
-        places: of what the others read.
-        settings: of all.
-        least: updates at the least.
+    Networks with an embedding read ``inputs``; ``least`` counts the updates at the least.
     """
-    bench, beneath = Bench(cell), places.load()
-    embeddings: dict[str, Embedding] = {"fasttext_pool": beneath.vectors, "elmol": beneath.reader}
+    bench, embeddings = Bench(cell), dict(zip(("fasttext_pool", "elmol"), inputs.load(), strict=True))
     for method in methods:
         begun, tried = time.perf_counter(), list[tuple[int, float, DNN]]()
         for number, way in enumerate(settings.ways):
             recipe = way.lasting(least, cell.size)
             if method in embeddings:
-                schedule = replace(settings.unfreezing, how=elmol_methods.HOW[method].skill)
+                schedule = replace(settings.unfreezing, how=HOW[method].skill)
                 begins = [ContextStart(embeddings[method], schedule, rate) for rate in way.rates]
                 models = [fit_contextual(start, *cell.draw, recipe) for start in begins]
             else:
@@ -162,13 +154,13 @@ def measure_cell(cell: Cell, methods: Sequence[str], places: Places, settings: S
             tried += [(number, rate, model) for rate, model in zip(way.rates, models, strict=True)]
         number, rate, model = min(tried, key=lambda one: dev_error(one[2], cell.dev))
         bench.judge(method, model, time.perf_counter() - begun, way=number, rate=rate)
-    return Measured(bench.rows, beneath.stamps())
+    return Measured(bench.rows, inputs.stamps())
 
 
 def worth_tables(
     rows: Sequence[Row], labelled: Sequence[int], sizes: Sequence[int], replicates: int = 2000
 ) -> dict[str, Any]:
-    """The tables of :data:`RATIOS` and ``capped``; nothing for a method without rows, or before a draw is whole.
+    """Returns the tables of :data:`RATIOS` and ``capped``; nothing for a method without rows, or before a whole draw.
 
     Args:
         rows: of all methods.
@@ -194,7 +186,7 @@ def worth_tables(
 
 
 def resampled(mistakes: np.ndarray, replicates: int, seed: int = 0) -> np.ndarray:
-    """Mean mistakes [replicates, K] over seeds and utterances that are drawn anew, from [K, seeds, N]."""
+    """Returns mean mistakes [replicates, K] over seeds and utterances that are drawn anew, from [K, seeds, N]."""
     rng, (_, seeds, n) = np.random.default_rng(seed), mistakes.shape
     of_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, replicates) / seeds  # [R, seeds]
     of_texts = rng.multinomial(n, [1 / n] * n, replicates) / n  # [R, N]
@@ -202,12 +194,9 @@ def resampled(mistakes: np.ndarray, replicates: int, seed: int = 0) -> np.ndarra
 
 
 def enough(errors: Sequence[float], sizes: Sequence[int], goal: float) -> float:
-    """The training size at which errors, falling with size, reach the goal; the largest where they never do.
+    """Returns the training size at which errors, falling with the ascending sizes, reach the goal.
 
-    Args:
-        errors: at each of the sizes.
-        sizes: ascending.
-        goal: an error; where it is reached at once, the smallest size counts, and may be too many.
+    That is the largest size where they never do, and the smallest, which may be too many, where they do at once.
     """
     at = next((k for k, error in enumerate(errors) if error <= goal), None)
     if at is None or at == 0:

@@ -81,29 +81,23 @@ def data_list(as_json: JsonFlag = False) -> None:
     rows, found = [], entries()
     for entry in found:
         size = f"{entry.bytes / 1e6:.1f}" if entry.bytes else "?"
-        here = "yes" if entry.here else "no" if entry.pinned else "no; --trust"
-        rows.append((entry.name, ", ".join(entry.corpora), entry.licence, size, here))
+        rows.append((entry.name, ", ".join(entry.corpora), entry.licence, size, "yes" if entry.here else "no"))
     print_rows([*map(dataclasses.asdict, found)], ("name", "corpora", "licence", "MB", "here"), rows, as_json)
 
 
 @data.command("fetch")
-def data_fetch(
-    names: Names = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Accept sources of unknown checksum, and record it.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
+def data_fetch(names: Names = None, as_json: JsonFlag = False) -> None:
     """Download public corpora from their official addresses, or check those of the mirror; what is here is kept.
 
-    Sources of which nobody states a checksum are fetched only by name, and with --trust. Exits with 1 when a source
-    cannot be fetched; the others are fetched all the same.
+    Exits with 1 when a source cannot be fetched; the others are fetched all the same.
     """
     from slubook.book.catalogue import sources_of
     from slubook.corpora.download import fetch
 
     reports = []
-    for source in sources_of(names, pinned=True):
+    for source in sources_of(names):
         try:
-            reports.append({"source": source, "folder": str(fetch(source, trust=trust)), "problems": []})
+            reports.append({"source": source, "folder": str(fetch(source)), "problems": []})
         except DownloadError as error:
             reports.append({"source": source, "folder": "", "problems": error.problems})
     _report(reports, "fetched", as_json)

@@ -81,7 +81,7 @@ def skill_compare(
         return
     asked = ", ".join(f"{name} ({n} utterances)" for name, n in report.skills.items())
     typer.echo(wrapped(f"{asked}; {folds} folds, {seeds} seed{'s' * (seeds > 1)}"))
-    for m, told in report.beneath.items():
+    for m, told in report.pretrained_inputs.items():
         typer.echo(wrapped(f"{METHODS[m].title} stands on {told}"))
     typer.echo()
     Console().print(report.table())

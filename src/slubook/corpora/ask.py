@@ -39,7 +39,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class InteractionModel:
     """The interaction model of a skill.
 
     Attributes:
@@ -96,7 +96,7 @@ class _FileSchema(_Schema):
     interactionModel: _InteractionModelSchema
 
 
-def read(path: Path | str, name: str = "") -> Model:
+def read(path: Path | str, name: str = "") -> InteractionModel:
     """Reads and checks an interaction model.
 
     Args:
@@ -136,10 +136,10 @@ def read(path: Path | str, name: str = "") -> Model:
     left_out = tuple(i.name for i in schema.intents if not i.samples)
     invocation = " ".join(schema.invocationName.split())
     name = name or invocation or (path.resolve().parent.name if _LOCALE.fullmatch(path.stem) else path.stem)
-    return Model(name, invocation, intents, {t: types[t] for t in sorted(used)}, left_out)
+    return InteractionModel(name, invocation, intents, {t: types[t] for t in sorted(used)}, left_out)
 
 
-def expand(model: Model, per_sample: int, seed: int) -> list[Utterance]:
+def expand(model: InteractionModel, per_sample: int, seed: int) -> list[Utterance]:
     """Expands every sample into utterances by filling its braces.
 
     The values and synonyms of a slot type are shuffled by the seed, and all are used before they are shuffled again, so

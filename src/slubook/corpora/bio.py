@@ -1,4 +1,4 @@
-"""Spans to BIO tags and back, and the slot markup that HWU64 and MASSIVE share.
+"""Spans to BIO tags and back, and the slot markup of HWU64.
 
 ``B-type`` opens a slot, ``I-type`` continues it, ``O`` is outside (Ramshaw and Marcus, 1995).
 Reading back follows the CoNLL-2000 script: an ``I-`` that continues nothing of its type opens a slot.

@@ -22,8 +22,6 @@ from slubook.corpora import (
     hinglish_top,
     hwu64,
     jsonl,
-    massive,
-    mtop,
     nlupp,
     restaurant8k,
     sgd,
@@ -60,8 +58,6 @@ PUBLIC = {
     "nlupp": Public("polyai", nlupp.read),
     "restaurant8k": Public("polyai", restaurant8k.read),
     "taskmaster4": Public("taskmaster4", taskmaster4.read),
-    "massive": Public("massive", massive.read),
-    "mtop": Public("mtop", mtop.read),
 }
 
 

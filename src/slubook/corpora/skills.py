@@ -31,7 +31,7 @@ def embedded_skills() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("*/en-US.json"))
 
 
-def model(name: str) -> ask.Model:
+def model(name: str) -> ask.InteractionModel:
     """Reads the interaction model of an embedded skill.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Cross-validation that keeps together what belongs together: every utterance is tested once, by a model that
+"""Cross-validates, keeping together what belongs together: every utterance is tested once, by a model that
 has seen nothing of its group. Taught in *Your own skill*.
 """
 
@@ -25,7 +25,7 @@ class Fold:
 
 
 def deal(utterances: Sequence[Utterance], groups: Sequence[str], parts: int, seed: int) -> list[int]:
-    """The part of each utterance, [N], 0 to ``parts`` − 1; groups stay whole, intents are spread evenly.
+    """Returns the part of each utterance, [N], 0 to ``parts`` − 1; groups stay whole, intents are spread evenly.
 
     Groups are dealt in an order drawn by the seed, large ones first, each to the part that has the fewest
     utterances of its most frequent intent, and of those to the smallest.
@@ -46,7 +46,7 @@ def deal(utterances: Sequence[Utterance], groups: Sequence[str], parts: int, see
 
 
 def k_folds(utterances: Sequence[Utterance], groups: Sequence[str], k: int, seed: int) -> list[Fold]:
-    """``k`` folds; the dev part of each is dealt from what the fold does not test.
+    """Returns ``k`` folds; the dev part of each is dealt from what the fold does not test.
 
     Args:
         utterances: of one skill, N of them.

@@ -1,4 +1,4 @@
-"""How sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
+"""Says how sure a difference is: intervals from a hierarchical paired bootstrap over skills, seeds and utterances.
 
 The draws are those of :mod:`slubook.evaluation.resampling`. An interval counts the luck of seeds and utterances twice,
 which makes it too wide; with few sources, a percentile interval can be too narrow as well (Cameron, Gelbach and Miller,
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-from slubook.evaluation.resampling import Measured, Sizes, beside, bootstrap, collect, measured_error
+from slubook.evaluation.resampling import MeasuredRow, Sizes, beside, bootstrap, collect, measured_error
 
 LEVEL = 0.95
 #: Less than one utterance can make: what differs by less is a tie that rounding has hidden.
@@ -32,7 +32,7 @@ class Interval:
     n_skills: int
 
     def percent(self, unit: str = "", form: str = ".1f") -> str:
-        """``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
+        """Writes ``12.3 [10.1, 14.5]``, with ``unit`` behind the point; ``form`` is how each number is formatted.
 
         Where rounding would hide on which side of zero a number lies, it has more digits.
         """
@@ -72,7 +72,7 @@ def _shown(value: float, form: str) -> str:
 
 
 def _relative(baseline: np.ndarray, proposed: np.ndarray) -> np.ndarray:
-    """(baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
+    """Computes (baseline − proposed) / baseline; 0 where neither errs, −∞ where only the proposal does."""
     gained, safe = baseline - proposed, np.where(baseline == 0, 1.0, baseline)
     return np.where(baseline == 0, np.where(gained == 0, 0.0, -np.inf), gained / safe)
 
@@ -86,21 +86,21 @@ STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
-    """The percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
+    """Returns the percentile interval; the outer neighbours are taken, so that infinite replicates stay harmless."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, tail, method="lower"), np.quantile(values, 1 - tail, method="higher")
     return float(low), float(high)
 
 
 def skill_errors(
-    rows: Iterable[Measured], metric: str, methods: Sequence[str], sizes: Sizes = None, slice: str | None = None
+    rows: Iterable[MeasuredRow], metric: str, methods: Sequence[str], sizes: Sizes = None, slice: str | None = None
 ) -> dict[str, np.ndarray]:
     """Returns each skill's error, [methods], the mean over its seeds and sizes; arguments as for :func:`mean_error`."""
     return {name: measured_error(skill) for name, skill in collect(rows, metric, methods, sizes, slice).items()}
 
 
 def mean_error(
-    rows: Iterable[Measured],
+    rows: Iterable[MeasuredRow],
     metric: str,
     method: str,
     sizes: Sizes = None,
@@ -131,7 +131,7 @@ def mean_error(
 
 
 def compare(
-    rows: Iterable[Measured],
+    rows: Iterable[MeasuredRow],
     metric: str,
     baseline: str,
     proposed: str,

@@ -1,4 +1,4 @@
-"""What came of each test utterance, and the error rates that are sums of it.
+"""Records what came of each test utterance, and the error rates that are sums of it.
 
 A record keeps a few numbers an utterance. Every metric is a ratio of two sums of these, so a bootstrap needs no second
 look at the texts. :func:`outcomes` compares interpretations with the truth: slots are right by exact span *and* type,
@@ -89,7 +89,7 @@ class Columns:
 
     @property
     def utterances(self) -> np.ndarray:
-        """1 for each utterance, [N]."""
+        """Returns 1 for each utterance, [N]."""
         return np.ones(len(self), dtype=np.int64)
 
     def encode(self) -> dict[str, str | list[float]]:
@@ -132,7 +132,7 @@ class Outcomes(Columns):
 
     @property
     def perfect(self) -> np.ndarray:
-        """1 where the intent and every slot are right and no slot is too many, [N]."""
+        """Returns 1 where the intent and every slot are right and no slot is too many, [N]."""
         right = (self.intent == 1) & (self.correct == self.gold) & (self.correct == self.predicted)
         return right.astype(np.int64)
 

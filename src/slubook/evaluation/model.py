@@ -1,4 +1,4 @@
-"""What every model of the book can do: learn from a few utterances, answer new ones, tell its size."""
+"""Says what every model of the book can do: learn from a few utterances, answer new ones, tell its size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class NLUModel(Protocol):
     """Intent and slots for one skill. Taught in chapter 1."""
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int) -> Self:
-        """Learn from ``train``; choose among settings or epochs on ``dev`` only."""
+        """Learns from ``train``; chooses among settings or epochs on ``dev`` only."""
         ...
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text, in order."""
+        """Returns one prediction a text, in order."""
         ...
 
     def size_bytes(self) -> int:
-        """What a private copy of the learned parameters weighs."""
+        """Counts what a private copy of the learned parameters weighs."""
         ...

@@ -24,7 +24,7 @@ _BLOCK = 4_000_000  # numbers in one matrix of utterance weights: 32 MB
 Sizes = int | Collection[int] | None
 
 
-class Measured(Protocol):
+class MeasuredRow(Protocol):
     """A row as intervals need it; :class:`slubook.experiments.records.Row` is one."""
 
     skill: str
@@ -51,7 +51,7 @@ class SkillCells:
 
 
 def collect(
-    rows: Iterable[Measured], metric: str, methods: Sequence[str], sizes: Sizes, slice: str | None
+    rows: Iterable[MeasuredRow], metric: str, methods: Sequence[str], sizes: Sizes, slice: str | None
 ) -> dict[str, SkillCells]:
     """Collects the cells of ``methods``, skill by skill, in an order that does not depend on that of the rows.
 
@@ -60,7 +60,7 @@ def collect(
             hold no such metric.
     """
     measure, wanted = METRICS[metric], {sizes} if isinstance(sizes, int) else sizes
-    cells: dict[str, dict[tuple[int, int], dict[str, Measured]]] = defaultdict(lambda: defaultdict(dict))
+    cells: dict[str, dict[tuple[int, int], dict[str, MeasuredRow]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if row.method in methods and (wanted is None or row.size in wanted):
             cells[row.skill][row.seed, row.size][row.method] = row
@@ -98,7 +98,7 @@ def beside(first: Mapping[str, SkillCells], second: Mapping[str, SkillCells]) ->
     }
 
 
-def _parts(row: Measured, metric: Metric, slice: str | None) -> np.ndarray:
+def _parts(row: MeasuredRow, metric: Metric, slice: str | None) -> np.ndarray:
     """Returns the row's parts of a metric with everything outside the slice set to zero, [N, 3]."""
     parts = metric.parts(row.outcomes).astype(float)
     if slice is None:

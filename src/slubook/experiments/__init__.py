@@ -1,1 +1,1 @@
-"""What every experiment shares: the table of experiments, options, the runner, records, stamps, tuning."""
+"""Holds what every experiment shares: the table of experiments, options, the runner, records, stamps, tuning."""

@@ -1,4 +1,4 @@
-"""One cell, judged: models are trained on one draw of one skill, timed, and asked about the same test utterances.
+"""Judges models on one cell: trained on one draw of one skill, timed, and asked about the same test utterances.
 
 Taught in chapter 1, *The protocol*.
 """
@@ -34,49 +34,42 @@ class Cell:
 
     @property
     def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
-        """What a model is trained with: training set, dev set and seed."""
+        """Returns what a model is trained with: training set, dev set and seed."""
         return self.train, self.dev, self.seed
 
 
 @dataclass
 class Bench:
-    """Judges one method after the other on a cell, and keeps a row of each.
-
-    Attributes:
-        cell: the draw.
-        rows: those judged so far.
-    """
+    """Judges one method after the other on a cell, and keeps a row of each."""
 
     cell: Cell
     rows: list[Row] = field(default_factory=list)
 
     @cached_property
     def slices(self) -> dict[str, np.ndarray]:
-        """The cell's :func:`slices_of`."""
+        """Returns the :func:`slices_of` the cell."""
         return slices_of(self.cell)
 
     def keep(self, method: str, measured: Outcomes, costs: tuple[float, float, int], **figures: float) -> None:
-        """Keep a row; ``costs`` are seconds of training, milliseconds an answer, and bytes."""
+        """Keeps a row; ``costs`` are seconds of training, milliseconds an answer, and bytes."""
         c = self.cell
         self.rows.append(Row(c.skill, method, c.size, c.seed, measured, *costs, self.slices, figures))
 
     def judge(self, method: str, model: NLUModel, train_s: float, **figures: float) -> list[Prediction]:
-        """Ask a trained model about the test utterances, and time a few of them one by one."""
+        """Asks a trained model about the test utterances, and times a few of them one by one."""
         predictions = model.predict([u.text for u in self.cell.test])
         costs = (train_s, latency_ms(model, self.cell.test), model.size_bytes())
         self.keep(method, outcomes(self.cell.test, predictions), costs, **figures)
         return predictions
 
     def learn(self, method: str, make: Callable[[], NLUModel]) -> list[Prediction]:
-        """Train a model on the cell, and judge it."""
-        start = time.perf_counter()
-        model = make().fit(self.cell.train, self.cell.dev, self.cell.seed)
-        return self.judge(method, model, time.perf_counter() - start)
+        """Trains a model on the cell, and judges it."""
+        return self.learn_together(lambda: {method: make().fit(*self.cell.draw)})[method]
 
     def learn_together(
         self, train: Callable[[], Mapping[str, NLUModel]], **figures: float
     ) -> dict[str, list[Prediction]]:
-        """Train several models side by side, and judge each; each is given an equal share of the seconds."""
+        """Trains several models side by side, and judges each; each is given an equal share of the seconds."""
         start = time.perf_counter()
         models = train()
         share = (time.perf_counter() - start) / len(models)
@@ -84,7 +77,7 @@ class Bench:
 
 
 def slices_of(cell: Cell) -> dict[str, np.ndarray]:
-    """Parts of the test set that are judged by themselves too, [N] bool each.
+    """Returns parts of the test set that are judged by themselves too, [N] bool each.
 
     ``unseen`` utterances have a word that no training utterance has, ``seen`` have none such; ``fresh`` ones
     do not nearly repeat a training utterance (:func:`slubook.corpora.dedupe.near_duplicates`).
@@ -96,7 +89,7 @@ def slices_of(cell: Cell) -> dict[str, np.ndarray]:
 
 
 def latency_ms(model: NLUModel, test: Sequence[Utterance]) -> float:
-    """The median time to answer one utterance, in milliseconds, over the first few of ``test``."""
+    """Measures the median time to answer one utterance, in milliseconds, over the first few of ``test``."""
     times = []
     for u in test[:TIMED]:
         start = time.perf_counter()

@@ -5,7 +5,6 @@ A finished cell is a small file, so that a run that was stopped resumes from it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
-from slubook.experiments.stamps import canonical, hardware, peak_memory_mb
+from slubook.experiments.stamps import config_hash, hardware, peak_memory_mb
 from slubook.files import write_atomically
 from slubook.profiles import seed_everything, stable_hash
 
@@ -30,17 +29,11 @@ Key = tuple[str, int, int]  # skill, size, seed
 
 @dataclass(frozen=True)
 class Measured:
-    """What a cell gave.
-
-    Attributes:
-        rows: one a method.
-        vectors: the word vectors that they read: name → stamp.
-        more: what else is kept with the cell, as JSON can hold it.
-    """
+    """What a cell gave: a row a method, the word vectors that they read, and ``more`` that is kept with the cell."""
 
     rows: Sequence[Row]
-    vectors: Mapping[str, str] = field(default_factory=dict)
-    more: Mapping[str, Any] = field(default_factory=dict)
+    vectors: Mapping[str, str] = field(default_factory=dict)  # name → stamp
+    more: Mapping[str, Any] = field(default_factory=dict)  # as JSON can hold it
 
 
 #: A function of a module, and its arguments: both travel to the process that measures. It gives rows, or
@@ -49,36 +42,21 @@ Task = tuple[Callable[..., Sequence[Row] | Measured], tuple[Any, ...]]
 
 
 class CellsFailed(RuntimeError):
-    """Cells that could not be measured; the others are kept.
-
-    Attributes:
-        errors: what went wrong, by key.
-    """
+    """Raised when cells could not be measured; ``errors`` says by key why, and the others are kept."""
 
     def __init__(self, errors: Mapping[Key, str]) -> None:
         self.errors = dict(errors)
-        lines = [f"{skill}, size {size}, seed {seed}: {error}" for (skill, size, seed), error in errors.items()]
-        super().__init__(
-            "\n".join([f"{len(lines)} cells failed, the others are kept; run again to try those:", *lines])
-        )
+        first = f"{len(errors)} cells failed, the others are kept; run again to try those:"
+        lines = (f"{skill}, size {size}, seed {seed}: {error}" for (skill, size, seed), error in errors.items())
+        super().__init__("\n".join([first, *lines]))
 
 
 def measure(
     keys: Sequence[Key], task: Callable[[Key], Task], store: CellStore, options: Options, name: str
 ) -> dict[Key, str]:
-    """Measures the cells that the store lacks and keeps each as soon as it is there.
+    """Measures the cells that the store lacks, and keeps each as soon as it is there.
 
-    A cell that fails does not hold up the others.
-
-    Args:
-        keys: cells, in order.
-        task: what to run for one of them.
-        store: where they are kept.
-        options: processes, time, backend.
-        name: for the progress bar.
-
-    Returns:
-        What went wrong, by key.
+    A cell that fails does not hold up the others; returns what went wrong, by key. The bar is called ``name``.
     """
     todo, errors = [key for key in keys if not store.has(key)], {}
 
@@ -87,58 +65,49 @@ def measure(
             if time.time() > options.until:
                 return
             try:
-                function, arguments = task(key)
+                called = task(key)
             except Exception as error:  # a draw that cannot be made
                 errors[key] = repr(error)
-                continue
-            yield joblib.delayed(_measure_one)(key, function, arguments, options.until)
+            else:
+                yield joblib.delayed(_measure_one)(key, *called, options.until)
 
     bar = tqdm(total=len(todo), desc=name, unit="cell")
     with joblib.parallel_config(backend=options.backend, n_jobs=options.jobs), bar:
         work = joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
-        for key, content, error in work(tasks()):
-            if content is not None:
-                store.put(key, content)
+        for key, found in work(tasks()):
+            if isinstance(found, str):
+                errors[key] = found.splitlines()[-1]
+                tqdm.write(f"{key} failed:\n{found}", sys.stderr)
+            elif found:
+                store.put(key, found)
                 bar.update()
-            elif error:
-                errors[key] = error.splitlines()[-1]
-                tqdm.write(f"{key} failed:\n{error}", sys.stderr)
     return errors
 
 
 def _measure_one(
     key: Key, function: Callable, arguments: tuple[Any, ...], until: float
-) -> tuple[Key, dict[str, Any] | None, str]:
-    """One cell, where it is measured: its content, or what went wrong, or neither when time is up."""
+) -> tuple[Key, dict[str, Any] | str | None]:
+    """Measures one cell; returns its content, or what went wrong as text, or ``None`` when time is up."""
     if time.time() > until:
-        return key, None, ""
+        return key, None
     start = time.perf_counter()
     try:
         seed_everything(key[2], threads=1)
         made = function(*arguments)
         measured = made if isinstance(made, Measured) else Measured(made)
-        content = {
-            "rows": [row.to_json() for row in measured.rows],
-            "wall_s": time.perf_counter() - start,
-            "memory_mb": peak_memory_mb(),
-            "hardware": hardware(),
-            "vectors": dict(measured.vectors),
-            **measured.more,
-        }
+        content = {"rows": [row.to_json() for row in measured.rows], "wall_s": time.perf_counter() - start}
+        content |= {"memory_mb": peak_memory_mb(), "hardware": hardware(), "vectors": dict(measured.vectors)}
+        return key, content | dict(measured.more)
     except Exception:
-        return key, None, traceback.format_exc().strip()
-    return key, content, ""
+        return key, traceback.format_exc().strip()
 
 
 @dataclass(frozen=True)
 class CellStore:
-    """Finished cells of a long run, one small JSON file each, from which a run that was stopped resumes.
+    """Finished cells of a long run, one small JSON file each in ``folder``, from which a stopped run resumes.
 
-    A cell that is half-written, damaged, or of another fingerprint counts as not done and is measured again.
-
-    Attributes:
-        folder: where the cells are kept; made when the first is put.
-        fingerprint: what the cells depend on beside their key: protocol, configuration, data.
+    A cell that is half-written, damaged, or of another ``fingerprint`` (a hash of what cells depend on beside their
+    key: protocol, configuration, data) counts as not done and is measured again.
     """
 
     folder: Path
@@ -148,13 +117,9 @@ class CellStore:
         readable = re.sub(r"[^\w.-]+", "-", "_".join(map(str, key)))[:120]
         return self.folder / f"{readable}-{stable_hash(*key):08x}.json"
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            cell = json.loads(path.read_text(encoding="utf-8"))
-            whole = cell["sha256"] == hashlib.sha256(canonical(cell["content"]).encode()).hexdigest()
-            return cell if whole and cell["fingerprint"] == self.fingerprint else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def _file(self, key: Sequence[object], content: Any) -> dict[str, Any]:
+        names = [str(part) for part in key]
+        return {"key": names, "fingerprint": self.fingerprint, "sha256": config_hash(content), "content": content}
 
     def has(self, key: Sequence[object]) -> bool:
         """Tells whether the cell is there and whole."""
@@ -162,12 +127,13 @@ class CellStore:
 
     def get(self, key: Sequence[object]) -> Any | None:
         """Returns the content of a finished cell, or ``None``."""
-        cell = self._read(self._path(key))
-        return cell["content"] if cell and cell["key"] == [str(part) for part in key] else None
+        try:
+            cell = json.loads(self._path(key).read_text(encoding="utf-8"))
+            return cell["content"] if cell == self._file(key, cell["content"]) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def put(self, key: Sequence[object], content: Any) -> None:
         """Keeps the content of a finished cell, anything that JSON can hold."""
-        content = json.loads(json.dumps(content))
-        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-        cell = {"key": [str(part) for part in key], "fingerprint": self.fingerprint, "sha256": digest}
-        write_atomically(self._path(key), json.dumps({**cell, "content": content}, ensure_ascii=False))
+        cell = self._file(key, json.loads(json.dumps(content)))
+        write_atomically(self._path(key), json.dumps(cell, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What is trained once and kept in the cache: found again by its name and a key of all that it was made from.
+"""Keeps in the cache what is trained once: it is found again by its name and a key of all that it was made from.
 
 An artefact (a word-vector table, a language model, a pretrained network) lies in a folder of its own, with its key
 inside. Another key under the same name replaces it. Models are facts as JSON beside weights as safetensors, no pickle.
@@ -57,11 +57,9 @@ class Artefacts(Generic[T]):
         Of two processes that ask for the same one, the second waits and finds what the first has made.
 
         Args:
-            name: of the artefact and of its folder.
-            key: a hash of all that it depends on.
-            make: trains a new one, which must have that key.
+            name: of the artefact and, in the cache, of its folder, where no other ``folder`` is given.
+            key: a hash of all that it depends on; ``make`` trains a new one, which must have that key.
             how: it is made, for a line on stderr: training takes minutes, and shows no bar where that is no terminal.
-            folder: where it is kept; by its name in the cache when ``None``.
 
         Raises:
             KeptError: when the one that is kept is damaged.
@@ -97,7 +95,7 @@ def state_of(folder: Path, key: str) -> Path:
 
 
 def announce(what: str, name: str, how: str) -> None:
-    """Says on stderr what is made now and kept from then on."""
+    """Tells on stderr what is made now and kept from then on."""
     print(f"{what} {name}: {how}, once", file=sys.stderr, flush=True)
 
 
@@ -109,11 +107,7 @@ def write(folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor])
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
-    """Writes tensors of any device, and facts ``about`` them, as one safetensors file.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
+    """Writes tensors of any device, and facts ``about`` them, as one safetensors file; raises OSError if it cannot."""
     from safetensors.torch import save_file  # with torch, which who serves word vectors alone does without
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
@@ -125,12 +119,9 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
 
 @contextmanager
 def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
-    """Reads the facts and weights that :func:`write` left; around all that a model is made of.
+    """Reads the facts and weights that :func:`write` left, for all that a model is made of.
 
-    Args:
-        folder: of the model.
-        what: it is, for messages.
-        remedy: how to get one.
+    Messages say ``what`` the model is, and give a ``remedy``: how to get one.
 
     Raises:
         FileNotFoundError: when there is nothing.

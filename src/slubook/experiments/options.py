@@ -1,4 +1,4 @@
-"""How an experiment is run: the options that all experiments share."""
+"""Says how an experiment is run: the options that all experiments share."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Options:
 
     @property
     def kind(self) -> str:
-        """``quick``, ``full`` or ``corpus``: what settings and sizes depend on."""
+        """Returns ``quick``, ``full`` or ``corpus``: what settings and sizes depend on."""
         return "corpus" if self.corpora else self.profile
 
     @property
     def draws(self) -> int:
-        """The number of draws."""
+        """Returns the number of draws."""
         return self.seeds or (1 if self.kind == "quick" else SEEDS)

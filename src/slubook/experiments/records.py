@@ -1,27 +1,28 @@
-"""Measured rows on disk: what was run, where, and what came of every test utterance.
+"""Stores measured rows: what was run, where, and what came of every test utterance.
 
-A results file ``results/<experiment>.json`` names utterances by id and keeps outcomes only, never text,
-so that every interval can be drawn again without the corpora. It is written one row a line, so that
-diffs can be read, and sealed: an edit by hand is noticed when the file is loaded. Slices of the test
-set are the same for all methods of a (skill, size, seed) and stand once for it, in a block of their own.
+A results file ``results/<experiment>.json`` names utterances by id and keeps outcomes only, never text, so that every
+interval can be drawn again without the corpora. It is written one row a line, so that diffs can be read, and sealed, so
+that an edit by hand is noticed. Slices that all methods of a (skill, size, seed) share stand in a block of their own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from slubook.evaluation.metrics import Columns, decode, encode
-from slubook.experiments.stamps import canonical
+from slubook.experiments.stamps import config_hash
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
+#: What rows may have; ``None`` means anything.
+Some = Collection[Any] | None
 
 
 class RecordsError(ValueError):
@@ -30,25 +31,16 @@ class RecordsError(ValueError):
 
 @dataclass(frozen=True)
 class Test:
-    """The test utterances of one skill, the same for every method, size and seed.
-
-    Attributes:
-        corpus: where the skill is from.
-        topic: what it is about, by the table of topics.
-        ids: one per test utterance, [N].
-        gold: how many slots each has, [N]; ``None`` where no slots are counted.
-        slices: named masks of them that no draw changes, [N] bool each; every row of the skill has them too.
-        truth: other columns of outcomes that no method changes, such as the words of each utterance, [N] each.
-    """
+    """The N test utterances of one skill, the same for every method, size and seed."""
 
     __test__ = False  # not a test case of pytest's
 
-    corpus: str
-    topic: str
-    ids: tuple[str, ...]
-    gold: np.ndarray | None = None
-    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
-    truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    corpus: str  # where the skill is from
+    topic: str  # what it is about, by the table of topics
+    ids: tuple[str, ...]  # one per utterance
+    gold: np.ndarray | None = None  # how many slots each has, [N]; None where no slots are counted
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # masks for every row of the skill, [N] bool each
+    truth: Mapping[str, np.ndarray] = field(default_factory=dict)  # other columns that no method changes, [N] each
 
     def columns(self) -> dict[str, Any]:
         """Returns the columns of outcomes that no method changes, encoded."""
@@ -79,31 +71,22 @@ def _decoded(slices: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured cell: one method on one skill with ``size`` training utterances and one seed.
-
-    Attributes:
-        outcomes: what came of each test utterance, [N].
-        train_s: seconds of training.
-        predict_ms: milliseconds per utterance, one at a time.
-        bytes: size of the trained model.
-        slices: named 0/1 masks of the test utterances, [N] each, such as ``unseen``; the same for all methods.
-        figures: what else was measured, by name, such as updates until the best dev error.
-    """
+    """One measured cell: one method on one skill with ``size`` training utterances and one seed."""
 
     skill: str
     method: str
     size: int
     seed: int
-    outcomes: Columns
-    train_s: float = 0.0
-    predict_ms: float = 0.0
-    bytes: int = 0
-    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Columns  # what came of each test utterance, [N]
+    train_s: float = 0.0  # seconds of training
+    predict_ms: float = 0.0  # milliseconds per utterance, one at a time
+    bytes: int = 0  # size of the trained model
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # masks such as "unseen", the same for all methods
+    figures: Mapping[str, float] = field(default_factory=dict)  # what else was measured, such as updates until the best
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """What names this cell."""
+        """Returns what names this cell."""
         return self.skill, self.method, self.size, self.seed
 
     def to_json(self) -> dict[str, Any]:
@@ -116,11 +99,8 @@ class Row:
             "predict_ms": round(float(self.predict_ms), 4),
             "bytes": int(self.bytes),
         }
-        if self.figures:
-            row["figures"] = {name: float(value) for name, value in self.figures.items()}
-        if self.slices:
-            row["slices"] = _encoded(self.slices)
-        return row
+        more = {"figures": {k: float(value) for k, value in self.figures.items()}, "slices": _encoded(self.slices)}
+        return row | {name: values for name, values in more.items() if values}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], tests: Mapping[str, Test]) -> Row:
@@ -158,30 +138,24 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     tables: dict[str, Any] = field(default_factory=dict)
 
-    def select(
-        self,
-        methods: Collection[str] | None = None,
-        sizes: Collection[int] | None = None,
-        skills: Collection[str] | None = None,
-        seeds: Collection[int] | None = None,
-    ) -> list[Row]:
+    def select(self, methods: Some = None, sizes: Some = None, skills: Some = None, seeds: Some = None) -> list[Row]:
         """Returns the rows whose method, size, skill and seed are among those named; ``None`` means any."""
         wanted = (("method", methods), ("size", sizes), ("skill", skills), ("seed", seeds))
         return [row for row in self.rows if all(some is None or getattr(row, name) in some for name, some in wanted)]
 
     @property
     def methods(self) -> list[str]:
-        """The methods measured, in the order of their first row."""
+        """Lists the methods measured, in the order of their first row."""
         return list(dict.fromkeys(row.method for row in self.rows))
 
     @property
     def sizes(self) -> list[int]:
-        """The training sizes measured, ascending."""
+        """Lists the training sizes measured, ascending."""
         return sorted({row.size for row in self.rows})
 
     @property
     def skills(self) -> list[str]:
-        """The skills measured, in the order of their first row."""
+        """Lists the skills measured, in the order of their first row."""
         return list(dict.fromkeys(row.skill for row in self.rows))
 
     def groups(self) -> dict[str, str]:
@@ -207,7 +181,7 @@ class Results:
         body |= {"slices": _move_slices(rows, self.tests), "rows": rows}
         body["tables"] = json.loads(json.dumps(self.tables))  # as a reader will find them: string keys, lists
         body["stamp"][SEAL] = self.stamp[SEAL] = _seal(body)
-        write_atomically(path, _one_row_a_line(body))
+        write_atomically(path, _written(body))
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -217,19 +191,17 @@ class Results:
             FileNotFoundError: when there is none.
             RecordsError: when it is damaged or was changed by hand.
         """
-        remedy = "move it away, or restore it from version control"
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             if body["stamp"].get(SEAL) != _seal(body):
-                raise RecordsError(f"{path}: the content does not match its {SEAL}, it was changed by hand: {remedy}")
+                raise ValueError(f"the content does not match its {SEAL}, it was changed by hand")
             tests = {name: Test.from_json(test) for name, test in body["tests"].items()}
             masks = {(s["skill"], s["size"], s["seed"]): {"slices": s["masks"]} for s in body.get("slices", [])}
             cells = ((row["skill"], row["size"], row["seed"]) for row in body["rows"])
             rows = [Row.from_json(row | masks.get(c, {}), tests) for c, row in zip(cells, body["rows"], strict=True)]
             return cls(body["experiment"], body["stamp"], tests, rows, body["tables"])
-        except RecordsError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            remedy = "move it away, or restore it from version control"
             raise RecordsError(f"{path}: not a readable results file ({error}): {remedy}") from error
 
 
@@ -251,27 +223,20 @@ def _move_slices(rows: Sequence[dict[str, Any]], tests: Mapping[str, Test]) -> l
 
 
 def _seal(body: Mapping[str, Any]) -> str:
-    """SHA-256 of everything in the file but the seal itself."""
-    stamp = {name: value for name, value in body["stamp"].items() if name != SEAL}
-    return hashlib.sha256(canonical({**body, "stamp": stamp}).encode()).hexdigest()
+    """Returns the SHA-256 of everything in the file but the seal itself."""
+    return config_hash({**body, "stamp": {name: value for name, value in body["stamp"].items() if name != SEAL}})
 
 
-def _one_row_a_line(body: Mapping[str, Any]) -> str:
-    def line(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False)
+def _written(body: Mapping[str, Any]) -> str:
+    """Returns the text of a results file: each part of the body one item a line."""
+    line = partial(json.dumps, ensure_ascii=False)
 
-    def block(items: Iterable[str], opening: str, closing: str) -> str:
-        inner = ",\n".join(f"  {item}" for item in items)
-        return f"{opening}\n{inner}\n {closing}" if inner else opening + closing
+    def block(part: str | Mapping[str, Any] | Sequence[Any]) -> str:
+        if isinstance(part, str):
+            return line(part)
+        named = isinstance(part, Mapping)
+        items = [f"  {line(item)}: {line(part[item])}" if named else f"  {line(item)}" for item in part]
+        inner = "\n" + ",\n".join(items) + "\n " if items else ""
+        return f"{{{inner}}}" if named else f"[{inner}]"
 
-    def mapping(part: Mapping[str, Any]) -> str:
-        return block((f"{line(name)}: {line(value)}" for name, value in part.items()), "{", "}")
-
-    return (
-        f'{{"experiment": {line(body["experiment"])},\n'
-        f' "stamp": {mapping(body["stamp"])},\n'
-        f' "tests": {mapping(body["tests"])},\n'
-        f' "slices": {block(map(line, body["slices"]), "[", "]")},\n'
-        f' "rows": {block(map(line, body["rows"]), "[", "]")},\n'
-        f' "tables": {mapping(body["tables"])}\n}}\n'
-    )
+    return "{" + ",\n ".join(f"{line(name)}: {block(part)}" for name, part in body.items()) + "\n}\n"

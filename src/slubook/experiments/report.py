@@ -1,8 +1,9 @@
-"""A run's results as a table: for each method its errors with intervals, and what it costs."""
+"""Tabulates a run's results: for each method its errors with intervals, and what it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from rich.table import Column, Table
@@ -15,9 +16,7 @@ from slubook.experiments.table import EXPERIMENTS, Experiment
 def summarise(results: Results, replicates: int = 2000) -> list[dict]:
     """Returns one object a method and size: errors, reduction of IRER against the baseline, seconds, bytes, latency.
 
-    Args:
-        results: of a run of an experiment in the table.
-        replicates: of the bootstrap, which draws sources before the skills in them.
+    The bootstrap draws sources before the skills in them.
 
     Returns:
         ``[point, low, high]`` for each figure with an interval. ``ser``, ``irer``, ``irer_reduction`` and ``wins`` are
@@ -26,48 +25,35 @@ def summarise(results: Results, replicates: int = 2000) -> list[dict]:
     about = EXPERIMENTS[results.experiment]
     baseline, lines, how = about.baseline, [], {"groups": results.groups(), "replicates": replicates}
     has_slots = any(row.outcomes.gold.any() for row in results.rows)
-    for size in results.sizes:
-        for method in results.methods:
-            rows = results.select([method], [size])
-            if not rows:
-                continue
+    for size, method in product(results.sizes, results.methods):
+        if rows := results.select([method], [size]):
             whole = not (has_slots and method in about.intent_only)
             errors = {m: mean_error(rows, m, method, size, **how) for m in ("icer", "ser", "irer")}
             pair = results.select([method, baseline], [size])
             better = compare(pair, "irer", baseline, method, size, **how) if whole and method != baseline else None
-            lines.append(
-                {
-                    "method": method,
-                    "size": size,
-                    **{m: _numbers(error) if whole or m == "icer" else None for m, error in errors.items()},
-                    "irer_reduction": better and _numbers(better),
-                    "wins": better and [better.wins, better.n_skills],
-                    "train_s": float(np.mean([r.train_s for r in rows])),
-                    "bytes": float(np.mean([r.bytes for r in rows])),
-                    "predict_ms": float(np.mean([r.predict_ms for r in rows])),
-                }
-            )
+            line = {"method": method, "size": size}
+            line |= {m: _numbers(error) if whole or m == "icer" else None for m, error in errors.items()}
+            line |= {"irer_reduction": better and _numbers(better), "wins": better and [better.wins, better.n_skills]}
+            costs = ("train_s", "bytes", "predict_ms")
+            lines.append(line | {cost: float(np.mean([getattr(row, cost) for row in rows])) for cost in costs})
     return lines
 
 
 def headlines(results: Results) -> dict[str, list[float]]:
-    """The results' single figures that are no rows, ``[point, low, high]`` each; a bare number is its own interval."""
-    found = {}
+    """Returns the single figures that are no rows, ``[point, low, high]`` each; a bare number is its own interval."""
+    parts, found = ("point", "low", "high"), {}
     for name, figure in results.tables.items():
-        if isinstance(figure, dict) and {"point", "low", "high"} <= figure.keys():
-            found[name] = [float(figure[part]) for part in ("point", "low", "high")]
-        elif isinstance(figure, int | float):
-            found[name] = [float(figure)] * 3
+        if isinstance(figure, int | float):
+            figure = dict.fromkeys(parts, figure)
+        if isinstance(figure, dict) and figure.keys() >= {*parts}:
+            found[name] = [float(figure[part]) for part in parts]
     return found
 
 
 def tabulate(lines: Sequence[dict], about: Experiment, wide: bool = False) -> Table:
     """Returns the lines of :func:`summarise` for a terminal; errors in percent with their 95 % intervals.
 
-    Args:
-        lines: of one run.
-        about: its experiment, for the names of methods and the baseline.
-        wide: decimals, ICER, SER and costs as well, for which 80 columns are too few.
+    A ``wide`` table has decimals, ICER, SER and costs as well, for which 80 columns are too few.
     """
     before, after = (("ICER %", "SER %"), ("train s", "MB", "ms")) if wide else ((), ())
     heads = ("utterances", *before, "IRER %", "reduction %", "wins", *after)

@@ -1,8 +1,8 @@
-"""One runner for all experiments: cells measured on many processes or machines, kept, resumed and published.
+"""Runs every experiment: its cells are measured on many processes or machines, kept, resumed and published.
 
 A *cell* is one (skill, size, seed), with all methods. Each is kept in the cache as soon as it is measured, so a run
-that was killed loses at most the cells in flight; the results file is written at the end of every call, and a run
-resumes from either. What an experiment measures in a cell is its own affair.
+that was killed loses at most the cells in flight. The results file is written at the end of every call. A run resumes
+from either.
 """
 
 from __future__ import annotations
@@ -32,57 +32,26 @@ Tables = Callable[[Sequence[Row], Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Work:
-    """What an experiment has to measure.
-
-    Attributes:
-        keys: the cells, in order.
-        task: what to run for one of them.
-        tests: the test set of each skill.
-        data: SHA-256 of each split and of what vectors and networks were trained from, by name.
-        tables: the experiment's own tables of the results.
-    """
-
-    keys: Sequence[Key]
-    task: Callable[[Key], Task]
-    tests: Mapping[str, Test]
-    data: Mapping[str, str]
-    tables: Tables = lambda rows, known: {}
-
-    def measure(self, identity: Identity, options: Options, began: float) -> Results:
-        """Measures it cell by cell, see :func:`run_cells`; what cannot be cut into cells has a way of its own."""
-        return run_cells(identity, self, options, began)
-
-
-@dataclass(frozen=True)
 class Identity:
-    """What cells depend on beside their key: cells and files of another identity are not this run's.
-
-    Attributes:
-        experiment: its name.
-        protocol: its protocol number.
-        profile: ``quick``, ``full`` or ``corpus``.
-        config: profile and settings, as JSON can hold them.
-        data: SHA-256 of each split and of what vectors were trained from, by name; empty while that is not known.
-    """
+    """What cells depend on beside their key: cells and files of another identity are not this run's."""
 
     experiment: str
     protocol: int
-    profile: str
-    config: Mapping[str, Any]
-    data: Mapping[str, str]
+    profile: str  # "quick", "full" or "corpus"
+    config: Mapping[str, Any]  # profile and settings, as JSON can hold them
+    data: Mapping[str, str]  # as of Work; empty while that is not known
 
     @property
     def fingerprint(self) -> str:
-        """A hash of protocol, settings and data."""
+        """Computes a hash of protocol, settings and data."""
         return config_hash({"config": self.config, "data": self.data, "protocol": self.protocol})
 
     def store(self) -> CellStore:
-        """Where the cells are kept."""
+        """Returns where the cells are kept."""
         return CellStore(cache_dir() / "cells" / f"{self.experiment}-{self.profile}", self.fingerprint)
 
     def differences(self, results: Results) -> list[str]:
-        """Returns what of the results is of another identity, in words; nothing where a run adds to them."""
+        """Names what of the results is of another identity; nothing where a run adds to them."""
         was = results.stamp
         same = {
             "experiment": results.experiment == self.experiment,
@@ -118,20 +87,104 @@ def _say_once(text: str) -> None:
     tqdm.write(text, sys.stderr)
 
 
-def run(experiment: str, options: Options, settings: Any = None) -> Results:
-    """Runs an experiment by its protocol; finished cells are kept, and a run that was stopped resumes.
+@dataclass(frozen=True)
+class Work:
+    """What an experiment has to measure; what cannot be cut into cells has a :meth:`measure` of its own."""
 
-    The module of the experiment has ``settings_of(kind)``, its settings; ``config_of(kind, settings)``, the
-    configuration that the stamp and the fingerprint of cells have; and ``prepare(options, settings)``, its
-    :class:`Work`.
+    keys: Sequence[Key]  # the cells, in order
+    task: Callable[[Key], Task]  # what to run for one of them
+    tests: Mapping[str, Test]  # the test set of each skill
+    data: Mapping[str, str]  # SHA-256 of each split and of what vectors and networks were trained from, by name
+    tables: Tables = lambda rows, known: {}  # the experiment's own tables of the results
+
+    def measure(self, identity: Identity, options: Options, began: float) -> Results:
+        """Measures the cells that are not kept yet, and writes and returns the results of all finished so far.
+
+        Its stamp and tables cover all calls that wrote it. ``wall_s`` are their seconds, ``cell_s`` those of all cells
+        ever measured, ``train_seconds`` those of each method's training. ``sittings`` has a row for each call that
+        measured some cells. ``cells`` says how many are done and planned. ``origins`` says on which distinct machines
+        and word vectors: vectors trained again elsewhere differ in the last digits, so they count as another draw.
+
+        Args:
+            identity: what is measured.
+            options: processes, time, backend, results file.
+            began: when the call began (``time.time()``), so that what was prepared before the cells counts as well.
+
+        Raises:
+            RecordsError: when the file holds results of another identity, now or when all is measured.
+            CellsFailed: when cells could not be measured; all others are finished and written before.
+        """
+        out, store, known = options.out, identity.store(), load_earlier(options.out, identity)
+        carried = self._carried(known)
+        missing = [key for key in self.keys if key not in carried]
+        before = {key for key in missing if store.has(key)}
+        errors = measure(missing, self.task, store, options, identity.experiment)
+        with one_at_a_time(out) if out else nullcontext():
+            known = load_earlier(out, identity) or known  # another run may have written it meanwhile
+            results = self._collected(identity, options.jobs, began, known, before)
+            if out is not None:
+                results.save(out)
+        if errors:
+            raise CellsFailed(errors)
+        return results
+
+    def _collected(
+        self, identity: Identity, jobs: int, began: float, known: Results | None, before: Set[Key]
+    ) -> Results:
+        """Returns the results of all cells in ``known`` or in the store, which had ``before`` when the call began."""
+        store, rows, tables, was = identity.store(), self._carried(known), {}, {}
+        if known:
+            tables, was = known.tables, known.stamp
+        contents = {key: content for key in self.keys if key not in rows and (content := store.get(key))}
+        rows |= {key: [Row.from_json(row, self.tests) for row in found["rows"]] for key, found in contents.items()}
+        done = [key for key in dict.fromkeys([*self.keys, *rows]) if key in rows]
+        every = [row for key in done for row in rows[key]]
+        origins = add_origins(tables.get("origins", ()), contents.values())
+        planned = max(tables.get("cells", {}).get("planned", 0), len({*self.keys, *done}))
+        calls, wall_s = list(tables.get("sittings", [])), time.time() - began
+        if now := len(contents.keys() - before):
+            calls.append({"cells": now, "wall_s": round(wall_s, 1), "jobs": jobs})
+        peaks = [*([was["peak_memory_mb"]] if was else []), *(found["memory_mb"] for found in contents.values())]
+        stamped = stamp(
+            identity.protocol,
+            identity.config,
+            identity.data,
+            sorted({seed for _, _, seed in done}),
+            wall_s + was.get("wall_s", 0.0),
+            max((call["jobs"] for call in calls), default=jobs),
+            max(peaks, default=None),
+            sum(origin["cell_s"] for origin in origins),
+        )
+        methods = dict.fromkeys(row.method for row in every)
+        made = {
+            **self.tables(every, tables),
+            "train_seconds": {m: round(sum(row.train_s for row in every if row.method == m), 1) for m in methods},
+            "cells": {"done": len(done), "planned": planned},
+            "origins": origins,
+            "sittings": calls,
+        }
+        measured = {name: test for name, test in self.tests.items() if any(name == skill for skill, _, _ in done)}
+        return Results(identity.experiment, stamped, measured, every, made)
+
+    def _carried(self, known: Results | None) -> dict[Key, list[Row]]:
+        """Returns the cells of a results file, with the slices that their tests have today."""
+        cells: dict[Key, list[Row]] = {}
+        for row in known.rows if known else ():
+            row = replace(row, slices={**row.slices, **self.tests[row.skill].slices})
+            cells.setdefault((row.skill, row.size, row.seed), []).append(row)
+        return cells
+
+
+def run(experiment: str, options: Options, settings: Any = None) -> Results:
+    """Runs an experiment by its protocol, and returns the results of all cells finished so far.
+
+    Its module has ``settings_of(kind)``; ``config_of(kind, settings)``, the configuration in the stamp and the
+    fingerprint of cells; and ``prepare(options, settings)``, which gives its :class:`Work`.
 
     Args:
         experiment: its name in the table.
         options: profile, corpora, seeds, processes and so on.
         settings: other than the tuned ones.
-
-    Returns:
-        The results, of all cells finished so far.
 
     Raises:
         CorpusError: when a corpus is missing, faulty or too small, or an option has no meaning here.
@@ -148,93 +201,3 @@ def run(experiment: str, options: Options, settings: Any = None) -> Results:
     load_earlier(options.out, identity)  # refuses other results before anything is planned or trained
     work = module.prepare(options, settings)
     return work.measure(replace(identity, data=work.data), options, began)
-
-
-def run_cells(identity: Identity, work: Work, options: Options, began: float | None = None) -> Results:
-    """Measures the cells that neither the cache nor the earlier results have, and writes the results file.
-
-    Its stamp gives the seconds of all calls that wrote it (``wall_s``), of all cells ever measured for it (``cell_s``)
-    and the peak memory. Its table ``train_seconds`` has the seconds of training of each method. ``cells`` and
-    ``origins`` say how many cells are done and planned, and on which distinct machines and word vectors they were
-    measured: vectors trained from the same text and settings on another machine differ in the last digits, so they
-    count as another draw, and are told apart there. ``sittings`` has the cells and seconds of each call that measured
-    some and wrote them.
-
-    Args:
-        identity: what is measured.
-        work: its cells.
-        options: processes, time, backend, results file.
-        began: when the call began (``time.time()``), so that what was prepared before the cells counts as well.
-
-    Returns:
-        The results, of all cells finished so far.
-
-    Raises:
-        RecordsError: when the file holds results of another identity, now or when all is measured.
-        CellsFailed: when cells could not be measured; all others are finished and written before.
-    """
-    began, out, store = began or time.time(), options.out, identity.store()
-    known = load_earlier(out, identity)
-    carried = _carried(known, work.tests)
-    missing = [key for key in work.keys if key not in carried]
-    before = {key for key in missing if store.has(key)}
-    errors = measure(missing, work.task, store, options, identity.experiment)
-    with one_at_a_time(out) if out else nullcontext():
-        known = load_earlier(out, identity) or known  # another run may have written it meanwhile
-        results = _collected(identity, work, store, options.jobs, began, known, before)
-        if out is not None:
-            results.save(out)
-    if errors:
-        raise CellsFailed(errors)
-    return results
-
-
-def _collected(
-    identity: Identity,
-    work: Work,
-    store: CellStore,
-    jobs: int,
-    began: float,
-    known: Results | None,
-    before: Set[Key],
-) -> Results:
-    """The results of all cells that are in a file or in the store; ``before`` were in the store before this call."""
-    rows, tables = _carried(known, work.tests), known.tables if known else {}
-    contents = {key: content for key in work.keys if key not in rows and (content := store.get(key))}
-    rows |= {key: [Row.from_json(row, work.tests) for row in content["rows"]] for key, content in contents.items()}
-    done = [key for key in dict.fromkeys([*work.keys, *rows]) if key in rows]
-    every = [row for key in done for row in rows[key]]
-    origins = add_origins(tables.get("origins", ()), contents.values())
-    counts = {"done": len(done), "planned": max(tables.get("cells", {}).get("planned", 0), len({*work.keys, *done}))}
-    sittings = list(tables.get("sittings", []))
-    if now := len(contents.keys() - before):
-        sittings.append({"cells": now, "wall_s": round(time.time() - began, 1), "jobs": jobs})
-    memory = [known.stamp["peak_memory_mb"]] if known else []
-    stamped = stamp(
-        identity.protocol,
-        identity.config,
-        identity.data,
-        sorted({seed for _, _, seed in done}),
-        time.time() - began + (known.stamp["wall_s"] if known else 0.0),
-        max((sitting["jobs"] for sitting in sittings), default=jobs),
-        max([*memory, *(content["memory_mb"] for content in contents.values())], default=None),
-        sum(origin["cell_s"] for origin in origins),
-    )
-    measured = {name: test for name, test in work.tests.items() if any(name == skill for skill, _, _ in done)}
-    made = {**work.tables(every, tables), "train_seconds": train_seconds(every)}
-    made |= {"cells": counts, "origins": origins, "sittings": sittings}
-    return Results(identity.experiment, stamped, measured, every, made)
-
-
-def train_seconds(rows: Sequence[Row]) -> dict[str, float]:
-    """Returns the seconds of training of each method, over all rows."""
-    return {m: round(sum(r.train_s for r in rows if r.method == m), 1) for m in dict.fromkeys(r.method for r in rows)}
-
-
-def _carried(known: Results | None, tests: Mapping[str, Test]) -> dict[Key, list[Row]]:
-    """The cells of a results file, with the slices that their tests have today."""
-    cells: dict[Key, list[Row]] = {}
-    for row in known.rows if known else ():
-        row = replace(row, slices={**row.slices, **tests[row.skill].slices})
-        cells.setdefault((row.skill, row.size, row.seed), []).append(row)
-    return cells

@@ -1,4 +1,4 @@
-"""The stamp of a results file: what was run, on which data and machine, and what it cost."""
+"""Stamps a results file: says what was run, on which data and machine, and what it cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,20 +22,19 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of a configuration that JSON can hold, the same for every order of its keys."""
-    return hashlib.sha256(canonical(dict(config)).encode()).hexdigest()
+def config_hash(config: Any) -> str:
+    """Returns the SHA-256 of a configuration, or anything that JSON can hold, the same for every order of its keys."""
+    return hashlib.sha256(canonical(config).encode()).hexdigest()
 
 
 def hardware() -> dict[str, Any]:
     """Describes the processor, its cores, the memory, the GPU if torch is in use and sees one, and the software."""
     torch = sys.modules.get("torch")
-    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__ if torch is not None else None,
@@ -42,13 +42,11 @@ def hardware() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux tells Python only its architecture, so its own list is read there."""
+    """Returns the processor's name; Linux tells Python only its architecture, so its own list is read there."""
     listing = Path("/proc/cpuinfo")
-    if listing.is_file():
-        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    text = listing.read_text(encoding="utf-8", errors="replace") if listing.is_file() else ""
+    named = re.search(r"^model name[^:\n]*:(.*)", text, re.MULTILINE)
+    return named.group(1).strip() if named else platform.processor() or platform.machine()
 
 
 def peak_memory_mb() -> float:
@@ -76,13 +74,10 @@ def stamp(
 
     Args:
         protocol: the experiment's protocol number.
-        config: profile and settings, as JSON can hold them.
-        data: SHA-256 of each corpus or split by name.
+        config: profile and settings, as JSON can hold them; ``data`` has the SHA-256 of each corpus or split by name.
         seeds: of the draws.
-        wall_s: seconds from start to end, all workers together counted once.
-        threads: processor threads in use.
+        wall_s: seconds from start to end, on ``threads``; ``cell_s`` those of all cells ever, if they are known.
         memory_mb: peak memory when the caller measured it in its workers; else that of this process.
-        cell_s: seconds of all cells added up, those of earlier runs included; left out when not known.
     """
     return {
         "version": slubook.__version__,
@@ -102,9 +97,7 @@ def stamp(
 def add_origins(before: Sequence[Mapping[str, Any]], contents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Lists the distinct machines and word vectors that cells were measured on, with their ``cells`` and ``cell_s``.
 
-    Args:
-        before: those of earlier runs.
-        contents: the cells measured since: ``hardware``, ``vectors`` (name → stamp) and ``wall_s`` of each.
+    Those of earlier runs stand ``before``. Each cell since has ``hardware``, ``vectors`` (name → stamp) and ``wall_s``.
     """
     found = {canonical([origin["hardware"], origin["vectors"]]): dict(origin) for origin in before}
     for content in contents:

@@ -44,10 +44,7 @@ WRONG = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class Trial(BaseModel):
-    """Settings to try: ``changes`` to the configuration that ``method`` starts from.
-
-    Trials of one ``round`` were decided on together. Each is tried on the draws of ``seeds``.
-    """
+    """Settings to try on the draws of ``seeds``; trials of one ``round`` were decided on together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     method: str
@@ -58,32 +55,29 @@ class Trial(BaseModel):
 
 @dataclass(frozen=True)
 class TrialCell:
-    """One trial, the ``number``-th of its method, on one draw of a skill: of what has a name and ``draw(size, seed)``.
-
-    It is kept in ``store``, which has a fingerprint of what it depends on beside its key.
-    """
+    """One trial, the ``number``-th of its method, on one draw of a skill."""
 
     trial: Trial
     number: int
     config: Any
-    skill: Any
+    skill: Any  # has a name and draw(size, seed)
     size: int
     seed: int
     store: CellStore
 
     @property
     def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
-        """What a model is trained with: training set, dev set and seed."""
+        """Returns what a model is trained with: training set, dev set and seed."""
         return *self.skill.draw(self.size, self.seed), self.seed
 
     @property
     def key(self) -> tuple[str, int, str, int]:
-        """What names the cell in its store."""
+        """Returns what names the cell in its store."""
         return self.trial.method, self.number, self.skill.name, self.seed
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is kept of the cell; nothing before it is measured."""
+        """Returns what is kept of the cell; nothing before it is measured."""
         return self.store.get(self.key) or {}
 
     def __str__(self) -> str:
@@ -93,19 +87,12 @@ class TrialCell:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the trials of an experiment are measured on.
+    """What the trials of an experiment are measured on, in banks: of cells that are trained side by side."""
 
-    Attributes:
-        skills: each with its training size.
-        errors: gives the dev error of each cell of a bank: of cells that are trained side by side.
-        inputs: for each method, hashes of its pretrained inputs, by name.
-        alike: gives what the cells of a bank have in common; by default, each is trained alone.
-    """
-
-    skills: Sequence[tuple[Any, int]]
-    errors: Callable[[Sequence[TrialCell]], Sequence[float]]
-    inputs: Mapping[str, Mapping[str, str]]
-    alike: Callable[[TrialCell], object] = lambda cell: cell.key
+    skills: Sequence[tuple[Any, int]]  # each with its training size
+    errors: Callable[[Sequence[TrialCell]], Sequence[float]]  # gives the dev error of each cell of a bank
+    inputs: Mapping[str, Mapping[str, str]]  # for each method, hashes of its pretrained inputs, by name
+    alike: Callable[[TrialCell], object] = lambda cell: cell.key  # what a bank has in common; its one cell by default
 
 
 @dataclass(frozen=True)
@@ -130,7 +117,7 @@ class Search:
 
     @property
     def record(self) -> Path:
-        """Where the published record is."""
+        """Returns where the published record is."""
         return RESULTS / f"{self.experiment}_tuning.json"
 
     def configured(self, method: str, changes: Changes) -> Any:
@@ -139,11 +126,7 @@ class Search:
         return TypeAdapter(type(made)).validate_json(json.dumps(asdict(made)), strict=True)
 
     def replay(self, methods: Sequence[str]) -> list[Trial]:
-        """Returns the trials of these methods that the published record lists.
-
-        Raises:
-            RecordsError: when it lists none, or is damaged.
-        """
+        """Returns the trials of these methods that the published record lists, or raises RecordsError."""
         kept = self.load()["methods"] if self.record.is_file() else {}
         if missing := [method for method in methods if method not in kept]:
             raise RecordsError(f"{self.record} lists no trials of {', '.join(missing)}: give a list of your own")
@@ -151,11 +134,7 @@ class Search:
         return [Trial(method=m, **{name: t[name] for name in listed}) for m in methods for t in kept[m]["trials"]]
 
     def read_trials(self, path: Path) -> list[Trial]:
-        """Reads a JSON list of trials.
-
-        Raises:
-            RecordsError: when it is none, or has a trial that this experiment cannot make.
-        """
+        """Reads a JSON list of trials; raises RecordsError when one of them cannot be made in this experiment."""
         where = "no list of trials"
         try:
             trials = TypeAdapter(Annotated[list[Trial], Field(min_length=1)]).validate_json(path.read_bytes())
@@ -245,18 +224,16 @@ class Search:
                 found.append(TrialCell(trial, number, config, skill, size, seed, store))
         return found
 
-    def _stamp(
-        self, method: str, cells: Sequence[TrialCell], ground: Ground, wall_s: float, jobs: int
-    ) -> dict[str, Any]:
+    def _stamp(self, method: str, cells: list[TrialCell], ground: Ground, wall_s: float, jobs: int) -> dict[str, Any]:
         """Returns the stamp of one method's cells."""
         start, contents = asdict(self.configured(method, {})), [cell.content for cell in cells]
         config = {"method": method, "sizes": [n for _, n in ground.skills], "start": start}
-        data = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in cells}
-        data, seeds = data | dict(ground.inputs[method]), sorted({cell.seed for cell in cells})
-        memory, seconds = max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
+        draws = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in cells}
+        costs = wall_s, jobs, max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
+        seeds = sorted({cell.seed for cell in cells})
+        made = stamp(self.protocol, config, {**draws, **ground.inputs[method]}, seeds, *costs)
         # older cells do not tell where they were measured
         origins = [{"hardware": c.get("hardware"), "vectors": {}, "wall_s": c["seconds"]} for c in contents]
-        made = stamp(self.protocol, config, data, seeds, wall_s, jobs, memory, seconds)
         return made | {"origins": add_origins([], origins)}
 
 
@@ -292,8 +269,7 @@ def _rows(cells: Sequence[TrialCell]) -> list[dict[str, Any]]:
     for _, own in groupby(cells, key=lambda cell: cell.number):
         trial, seeds, errors = zip(*((cell.trial, cell.seed, cell.content["error"]) for cell in own), strict=True)
         row = {"round": trial[0].round, "seeds": [*dict.fromkeys(seeds)], "changes": trial[0].changes}
-        row["dev_error"] = round(float(np.mean(errors)), 4)
-        rows.append(row | {"errors": [round(e, 4) for e in errors]})
+        rows.append(row | {"dev_error": round(float(np.mean(errors)), 4), "errors": [round(e, 4) for e in errors]})
     return rows
 
 

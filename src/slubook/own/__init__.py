@@ -1,1 +1,1 @@
-"""A user's own skill: read, compare, keep, answer."""
+"""Holds a user's own skill: read, compare, keep, answer."""

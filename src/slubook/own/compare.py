@@ -1,4 +1,4 @@
-"""Which model for a skill of your own: all by cross-validation on the same folds, and which to use.
+"""Compares models for a skill of your own, by cross-validation on the same folds, and recommends one.
 
 Every utterance is asked once a seed, of models that have seen nothing of its sample or dialogue. Networks are
 judged as they are served, packed. Taught in *Your own skill*.
@@ -46,7 +46,8 @@ class Report:
         skills: name → how many utterances were asked.
         folds: of the cross-validation.
         seeds: how often it was repeated.
-        beneath: model → what its pretrained input was trained on; of those that take one, ``"nothing"`` without it.
+        pretrained_inputs: model → what its pretrained input was trained on, ``"nothing"`` without it; of models that
+            take one. Their key in JSON is ``beneath``.
         errors: metric → model → mean error over the skills; the models from the simplest.
         reductions: metric → model → its relative error reduction against the simplest one.
         costs: model → ``train_s``, ``predict_ms`` and ``bytes``, each a mean over skills, seeds and folds.
@@ -57,7 +58,7 @@ class Report:
     skills: dict[str, int]
     folds: int
     seeds: int
-    beneath: dict[str, str]
+    pretrained_inputs: dict[str, str]
     errors: dict[str, dict[str, Interval]]
     reductions: dict[str, dict[str, Comparison]]
     costs: dict[str, dict[str, float]]
@@ -66,12 +67,14 @@ class Report:
 
     @property
     def too_few(self) -> bool:
-        """Whether some skill has too few utterances for its intervals to be believed."""
+        """Tells whether some skill has too few utterances for its intervals to be believed."""
         return min(self.skills.values()) < LEAST
 
     def to_json(self) -> dict:
         """Returns the report as JSON can hold it; what is not finite becomes ``null``."""
-        return _finite({**asdict(self), "too_few": self.too_few})
+        keys = {"pretrained_inputs": "beneath"}
+        fields = {keys.get(name, name): value for name, value in asdict(self).items()}
+        return _finite({**fields, "too_few": self.too_few})
 
     def table(self) -> Table:
         """Returns the report for a terminal; errors in percent, with 95 % intervals where there is enough for them."""
@@ -119,9 +122,9 @@ def compare(
     reductions = {metric: {m: against(metric, simplest, m) for m in others} for metric in _METRIC_NAMES}
     costs = {m: {c: float(np.mean([getattr(r, c) for r in rows if r.method == m])) for c in _COSTS} for m in models}
     asked = {s.name: len(s.asked) for s in skills}
-    beneath = {m: given.trained_on if given else "nothing" for m, given in pretrained.items() if METHODS[m].needs}
+    inputs = {m: given.trained_on if given else "nothing" for m, given in pretrained.items() if METHODS[m].needs}
     verdict = recommend(list(models), partial(against, DECISIVE), min(asked.values()))
-    return Report(asked, folds, seeds, beneath, errors, reductions, costs, *verdict)
+    return Report(asked, folds, seeds, inputs, errors, reductions, costs, *verdict)
 
 
 def cross_validate(

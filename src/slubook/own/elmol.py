@@ -1,4 +1,4 @@
-"""A language model of the user's own text, for ``slubook skill compare --elmol``. Taught in *Your own skill*."""
+"""Trains a language model of the user's own text, for ``slubook skill compare --elmol``. Taught in *Your own skill*."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slubook.ch1_skills.pool import HELD_OUT, build_pool
+from slubook.ch3_elmol.bilm import LanguageModel, perplexity
 from slubook.ch3_elmol.bilm_training import BiLMTraining, kept_bilm, kept_key
 from slubook.ch3_elmol.embeddings import MODELS
-from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.ch3_elmol.perplexity import perplexity
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load, read_texts
 from slubook.corpora.utterance import words
@@ -27,14 +26,14 @@ FILES = {f"reader/{FACTS}", f"reader/{WEIGHTS}", "output.safetensors", "words.js
 
 @dataclass(frozen=True)
 class Trained:
-    """A language model of the user's own text.
+    """Trains a language model of the user's own text.
 
     Attributes:
         folder: where it lies.
         sentences: requests that it was trained on; distinct ones, without those held out.
         left_out: requests that nearly repeat what must not be known.
         held_out: requests of its perplexity.
-        perplexity: see :func:`slubook.ch3_elmol.perplexity.perplexity`; empty when too few were held out.
+        perplexity: see :func:`slubook.ch3_elmol.bilm.perplexity`; empty when too few were held out.
         seconds: of training.
     """
 

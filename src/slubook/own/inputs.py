@@ -1,4 +1,4 @@
-"""What the networks for a user's own skill start from: word vectors, or a network pretrained on the book's skills.
+"""Provides what networks for a user's own skill start from: word vectors, or a network pretrained on the book's skills.
 
 Each is trained once and kept. What stands in the user's skill, nearly word for word, is left out of its training.
 Taught in *Your own skill*.
@@ -18,13 +18,11 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig, kept_pretrained, pretrained_folder
 from slubook.ch2_transfer.source import EMBEDDED_SOURCE, SourceDomain, source_domains, source_key
-from slubook.ch3_elmol.bilm import BiLM
+from slubook.ch3_elmol.bilm import BiLM, LanguageModel
 from slubook.ch3_elmol.bilm_training import bilm_folder, kept_bilm
-from slubook.ch3_elmol.context_pretrained import ContextPretrained
-from slubook.ch3_elmol.contextual_pretraining import kept_contextual
+from slubook.ch3_elmol.contextual_training import ContextPretrained, kept_contextual
 from slubook.ch3_elmol.embeddings import MODELS, SMALL
-from slubook.ch3_elmol.language_model import LanguageModel
-from slubook.ch3_elmol.methods import Settings
+from slubook.ch3_elmol.protocol import ElmolSettings
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.topics import topics_of
@@ -47,7 +45,7 @@ FULL_ELMOL = tuple(f"elmol-full-elmol-{times}" for times in reversed(MODELS["elm
 PRETRAINING = PretrainingConfig(updates=2000)
 #: Stage one over ELMoL: with its language model, two minutes of one core. The latter is unfrozen as in chapter 3.
 ELMOL_PRETRAINING = PretrainingConfig(updates=1000)
-UNFREEZING = Settings().schedule("elmol", "slowly")
+UNFREEZING = ElmolSettings().schedule("elmol", "slowly")
 #: An embedded skill that has, nearly word for word, such a share of the user's utterances is the user's own skill.
 SAME = 0.1
 

@@ -1,4 +1,4 @@
-"""The kinds of models for a user's own skill, in one table. Taught in *Your own skill*."""
+"""Lists the kinds of models for a user's own skill, in one table. Taught in *Your own skill*."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF, load_maxent, save_maxent
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import MOVABLE
-from slubook.ch2_transfer.protocol import Settings
+from slubook.ch2_transfer.protocol import TransferSettings
 from slubook.ch3_elmol.contextual_training import ContextStart
 from slubook.evaluation.crossval import DEV_PARTS, deal
 from slubook.evaluation.model import NLUModel
@@ -22,7 +22,7 @@ from slubook.serving.served import no_vectors, served_contextual, served_dnn, se
 from slubook.serving.store import SkillStore, append
 
 #: The tuned settings of the models.
-MAXENT, DNN, TRANSFER = MaxEntConfig(), DNNConfig(), Settings().transfer_names
+MAXENT, DNN, TRANSFER = MaxEntConfig(), DNNConfig(), TransferSettings().transfer_names
 
 
 def keep_linear(skill: OwnSkill, model: MaxEntCRF, pretrained: None, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The user's own skill: what can be learned from it, and what must stay together. Taught in *Your own skill*."""
+"""Checks a user's own skill: what can be learned from it, and what must stay together. Taught in *Your own skill*."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnSkill:
 
     @property
     def key(self) -> str:
-        """A hash of everything that is learned from."""
+        """Computes a hash of everything that is learned from."""
         digest = hashlib.sha256()
         for u in self.utterances:
             digest.update(repr((u.text, u.intent, u.slots)).encode())
@@ -70,7 +70,7 @@ def read(path: Path, as_one: bool = False) -> list[OwnSkill]:
     ]
 
 
-def _of_model(model: ask.Model, path: Path) -> OwnSkill:
+def _of_model(model: ask.InteractionModel, path: Path) -> OwnSkill:
     """Fills the samples; those that differ only in case, digits or punctuation are one group."""
     utterances = tuple(snap(u)[0] for u in ask.expand(model, PER_SAMPLE, SEED))
     samples = {f"{model.name}/{i.name}/{n}": normalise(s) or s for i in model.intents for n, s in enumerate(i.samples)}

@@ -1,1 +1,1 @@
-"""A hundred thousand skills in one process: packed models and their store."""
+"""Serves a hundred thousand skills in one process: packed models and their store."""

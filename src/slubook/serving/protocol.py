@@ -130,9 +130,8 @@ def prepare(options: Options, settings: DNNConfig) -> Serving:
 
     drawn = [*((s, 0) for s in served), *((s, seed) for seed in range(scale.seeds) for s in compared)]
     data = {**{name: fingerprint(s) for name, s in skills.items()}, f"vectors {table.name}": table.stamp}
-    return Serving(
-        [(s.name, SIZE, seed) for s, seed in drawn], task, tests, data, skills=skills, table=table, scale=scale
-    )
+    keys = [(s.name, SIZE, seed) for s, seed in drawn]
+    return Serving(keys, task, tests, data, skills=skills, table=table, scale=scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,11 +194,9 @@ def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name:
         changed = replace(settings, network=replace(settings.network, correction=correction))
         models = fit_together(tables, train, dev, seed, changed)
         share = (time.perf_counter() - start) / len(models)
-        for (
-            method,
-            model,
-        ) in models.items():  # a private copy holds every row of the table, not the corrected ones alone
-            more = table.nbytes - 4 * model.network.local.numel() if correction == "generic" else 0
+        private = correction == "generic"  # a private copy holds every row of the table, not the corrected ones alone
+        for method, model in models.items():
+            more = table.nbytes - 4 * model.network.local.numel() if private else 0
             judge(method, model, share, model.size_bytes() + more)
         return models
 
