@@ -95,7 +95,8 @@ def _told(head: Assessed, rest: Sequence[Assessed]) -> str:
     told += "".join(f"<p>{escape(text)}</p>" for text in (claim.stated, how, claim.caveat) if text) + "</details>"
     groups = {what: [row for row in rest if row.claim.role == role] for role, what in ROLES.items()}
     lists = "".join(f"<p>{what}:</p><ul>{''.join(map(_item, rows))}</ul>" for what, rows in groups.items() if rows)
-    return told + (f"<details><summary>{len(rest)} more row{"s" * (len(rest) > 1)}</summary>{lists}</details>" if rest else "")
+    count = f"{len(rest)} more row{'s' * (len(rest) > 1)}"
+    return told + (f"<details><summary>{count}</summary>{lists}</details>" if rest else "")
 
 
 def _item(row: Assessed) -> str:
