@@ -61,4 +61,5 @@ def blocks(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Writes what :func:`costs` gives as text of 80 columns: a block each experiment."""
     for line in lines:
         said = ", ".join(f"{line[key]} {label}" for key, label in LABELS.items() if key not in ("processor", "commit"))
-        yield f"{line['experiment']}\n{wrapped(said, '  ')}\n{wrapped(line['processor'], '  ')}\n  commit {line['commit']}\n"
+        lines_of = (said, line["processor"], f"commit {line['commit']}")
+        yield "\n".join([line["experiment"], *(wrapped(text, "  ") for text in lines_of), ""])

@@ -21,11 +21,11 @@ from slubook.experiments.runner import Identity, Work, prepare
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS, stable_hash
 
-#: What may differ, for each method: the share of utterances whose outcome changed, and the error in points. Word vectors
-#: and networks differ in their last digits from one type of processor to another, and a network trained on other digits
-#: answers a few utterances otherwise. Another random start changes far more: the outcomes of 14 % of the utterances in
-#: the published records (``scratch`` and ``scratch_again`` of convergence; 13 % for ``elmol`` and ``elmol_again``), of
-#: which half is allowed. Of three drawn cells it changes the error by at most 2.7 points in 95 of 100 draws.
+#: What may differ, for each method: the share of utterances whose outcome changed, and the error in points. Word
+#: vectors and networks differ in their last digits from one type of processor to another, and a network trained on
+#: other digits answers a few utterances otherwise. Another random start changes the outcomes of 14 % of the utterances
+#: in the published records (``scratch`` and ``scratch_again`` of convergence; 13 % for ``elmol`` and ``elmol_again``):
+#: half of that is allowed. It changes the error of three drawn cells by at most 2.7 points in 95 of 100 draws.
 CHANGED, POINTS = 0.07, 3.0
 #: Experiments that are measured as a whole.
 WHOLE = ("serving",)
@@ -64,9 +64,9 @@ class Anew(Identity):
         return CellStore(self.folder, self.fingerprint)
 
 
-def drawn(experiment: str, cells: Collection[Key], n: int | None = None) -> set[Key]:
-    """Draws n of the cells, the same each time, or takes all; more are drawn in addition to those of a smaller n."""
-    return set(sorted(cells, key=lambda cell: stable_hash("reproduce", experiment, *cell))[:n])
+def drawn(experiment: str, cells: Collection[Key], n: int | None = None) -> list[Key]:
+    """Draws n of the cells, the same each time, or takes all; a larger n adds cells to those of a smaller one."""
+    return sorted(cells, key=lambda cell: stable_hash("reproduce", experiment, *cell))[:n]
 
 
 def reproduce(published: Results, options: Options, cells: int | None = None, settings: object = None) -> Results:
@@ -88,15 +88,14 @@ def reproduce(published: Results, options: Options, cells: int | None = None, se
         raise RecordsError(f"{out}: is what is published: name another folder with --out")
     if cells is not None and name in WHOLE:
         raise RecordsError(f"experiment {name!r} is measured as a whole, it has no cells to draw: leave --cells out")
-    seeds = 1 + max(published.stamp["seeds"])
+    seeds = 1 + max(published.stamp["seeds"], default=0)
     identity, work = prepare(name, replace(options, seeds=seeds), settings)
     if others := identity.differences(published):
         raise RecordsError(f"{name}: what is published is of other {', '.join(others)}: there is nothing to compare")
     if name not in WHOLE:
-        chosen = drawn(name, {_cell(row) for row in published.rows}, cells)
-        work = Work([key for key in work.keys if key in chosen], work.task, work.tests, work.data)
-    fields = {name: getattr(identity, name) for name in Identity.__dataclass_fields__}
-    return work.measure(Anew(**fields, folder=out.with_suffix(".cells")), options, began)
+        keys = drawn(name, {_cell(row) for row in published.rows}, cells)
+        work = Work(keys, work.task, work.tests, work.data)
+    return work.measure(Anew(**vars(identity), folder=out.with_suffix(".cells")), options, began)
 
 
 def differences(published: Results, anew: Results) -> list[Difference]:
@@ -116,9 +115,8 @@ def differences(published: Results, anew: Results) -> list[Difference]:
     for method in anew.methods:
         metric = METRICS["icer" if method in EXPERIMENTS[anew.experiment].intent_only else "irer"]
         pairs = [(before[row.key].outcomes, row.outcomes) for row in anew.select([method])]
-        changed = np.concatenate([
-            np.any([was[name] != now[name] for name in was.columns()], axis=0) for was, now in pairs
-        ])  # [N], of all cells  # fmt: skip
+        unlike = (np.any([was[name] != now[name] for name in was.columns()], axis=0) for was, now in pairs)
+        changed = np.concatenate([*unlike])  # [N], of all cells
         more = sum(int((metric.errors(now) - metric.errors(was)).sum()) for was, now in pairs)
         found.append(Difference(method, len(changed), float(changed.mean()), 100 * more / len(changed)))
     return found
