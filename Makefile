@@ -45,11 +45,11 @@ notebooks: $(INSTALLED)  ## run every notebook again and keep its outputs
 serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-# A run goes on from finished cells in the cache and in results/: move its file away to measure everything anew.
+# A run goes on from finished cells in the cache and in results/: `make reproduce` measures anew.
 # A corpus that no run reads may be out of reach: fetching goes on, and so does what follows.
 # MINUTES=300 begins no cell after that long, for each experiment but serving; fails while some are missing: call again.
 published: export OMP_NUM_THREADS = 1
-published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
+published: $(INSTALLED)  ## complete what is missing of the full profile: downloads public corpora, hours, writes results/
 	-$(BIN)/slubook data fetch
 	for name in $$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; print(*EXPERIMENTS)"); do \
 		$(BIN)/slubook run $$name --profile full \

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def code() -> dict[str, Any]:
     """
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", ":!results")
     known = {"commit": commit, "clean": None if commit is None or changes is None else not changes}
-    return {**known, "packages": {name: _version(name) for name in PACKAGES}}
+    return {**known, "packages": {name: version(name) for name in PACKAGES}}
 
 
 def commit_of(stamp: Mapping[str, Any]) -> str:
@@ -73,13 +73,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return said.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:
