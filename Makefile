@@ -18,7 +18,7 @@ SOURCES := _config.yml _toc.yml $(shell find book notebooks results src -type f 
 	-not -name '*.pyc' -not -path '*/.ipynb_checkpoints/*' -not -path '*.egg-info/*' -not -path $(PLOTLY) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks serve published readme lint lock clean
+.PHONY: help book test lab notebooks serve published reproduce readme lint lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -45,17 +45,27 @@ notebooks: $(INSTALLED)  ## run every notebook again and keep its outputs
 serve: $(BOOK)  ## the built book on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-# A run goes on from finished cells in the cache and in results/: move its file away to measure everything anew.
+# A run goes on from finished cells in the cache and in results/: `make reproduce` measures anew.
 # A corpus that no run reads may be out of reach: fetching goes on, and so does what follows.
 # MINUTES=300 begins no cell after that long, for each experiment but serving; fails while some are missing: call again.
 published: export OMP_NUM_THREADS = 1
-published: $(INSTALLED)  ## the full profile again: downloads the public corpora, hours of computing, writes results/
+published: $(INSTALLED)  ## complete what is missing of the full profile: downloads public corpora, hours, writes results/
 	-$(BIN)/slubook data fetch
 	for name in $$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; print(*EXPERIMENTS)"); do \
 		$(BIN)/slubook run $$name --profile full \
 			$(if $(MINUTES),$$([ $$name = serving ] || echo --minutes $(MINUTES))) || exit; done
 	$(BIN)/slubook data passports
 	$(BIN)/python tests/test_readme.py
+
+# Measures anew what is published and compares: all cells, or CELLS=n of each experiment, drawn the same each time.
+# `slubook reproduce --help` says what may differ, and why. Serving is measured as a whole, so CELLS leaves it out.
+reproduce: export OMP_NUM_THREADS = 1
+reproduce: $(INSTALLED)  ## measure published cells anew: [EXPERIMENT=name] [CELLS=n] OUT=folder
+	@test -n "$(OUT)" || { echo "name a new folder for what is measured: make reproduce OUT=folder"; exit 2; }
+	differ=; for name in $(or $(EXPERIMENT),$$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; \
+		print(*(name for name in EXPERIMENTS if not ('$(CELLS)' and name == 'serving')))")); do \
+		$(BIN)/slubook reproduce $$name $(if $(CELLS),--cells $(CELLS)) --out "$(OUT)" || differ="$$differ $$name"; \
+	done; test -z "$$differ" || { echo "not reproduced:$$differ"; exit 1; }
 
 lint: $(INSTALLED)  ## ruff over the package and the tests
 	$(BIN)/ruff check

@@ -31,7 +31,7 @@ def test_the_blocks_fit_80_columns_and_counts_no_training_twice(tmp_path, monkey
     monkeypatch.setattr(cost, "costs", lambda: found)
     done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["cost"])
     assert done.exit_code == 0 and "…" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert max(map(len, done.stdout.splitlines())) <= 80 and "  commit not known\n" in done.stdout
     assert "3.0 min of training, 9.0 MiB of memory at most" in " ".join(done.stdout.split())
 
 

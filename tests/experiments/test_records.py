@@ -1,18 +1,21 @@
 """Results files and cells: what is written comes back, what was tampered with is noticed."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import slubook
 from slubook import profiles
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import METRICS, Counted, Outcomes, irer
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import RecordsError, Results, Row, Test, stale
-from slubook.experiments.stamps import config_hash, stamp
+from slubook.experiments.stamps import code, commit_of, config_hash, stamp
 
 GOLD = np.array([0, 1, 2])
 
@@ -159,7 +162,50 @@ def test_stamp_says_what_matters(results):
     assert made["config_sha256"] == config_hash({"profile": "quick"})
     assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1}) != config_hash({"a": 1, "b": 3})
     assert made["hardware"]["cores"] >= 1 and made["peak_memory_mb"] > 10
+    assert made["packages"].keys() == {"torch", "numpy", "scikit-learn", "gensim", "python-crfsuite"}
+    assert made["packages"]["numpy"] == np.__version__
     json.dumps(made)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout that holds the package; ``git(...)`` runs git in it."""
+    if not shutil.which("git"):
+        pytest.skip("git is not here")
+    package = tmp_path / "src" / "slubook" / "__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("")
+    monkeypatch.setattr(slubook, "__file__", str(package))
+
+    def git(*arguments):
+        given = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(given, capture_output=True, text=True, check=True).stdout.strip()
+
+    return git
+
+
+def test_the_commit_of_a_checkout_and_whether_it_is_clean(checkout, tmp_path):
+    assert (code()["commit"], code()["clean"]) == (None, None), "no checkout"
+    checkout("init")
+    assert code()["commit"] is None, "no commit yet"
+    checkout("add", ".")
+    checkout("commit", "-m", "first")
+    head = checkout("rev-parse", "HEAD")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "skills.json").write_text("what a run writes")
+    assert (code()["commit"], code()["clean"]) == (head, True) and commit_of(code()) == head[:10]
+    (tmp_path / "src" / "slubook" / "new.py").write_text("")
+    assert (code()["commit"], code()["clean"]) == (head, False) and commit_of(code()) == f"{head[:10]}, with changes"
+
+
+def test_without_git_the_commit_is_not_known(checkout, monkeypatch):
+    checkout("init")
+    monkeypatch.setenv("PATH", "")
+    assert (code()["commit"], code()["clean"]) == (None, None) and commit_of(code()) == "not known"
+
+
+def test_older_stamps_say_that_the_commit_is_not_known():
+    assert commit_of({"version": "0.1.0"}) == "not known"
 
 
 def test_cells(tmp_path):

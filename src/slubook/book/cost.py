@@ -9,6 +9,7 @@ from typing import Any
 from slubook.book.verdicts import wrapped
 from slubook.corpora.sources import sources
 from slubook.experiments.records import Results
+from slubook.experiments.stamps import commit_of
 from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS
 
@@ -21,11 +22,13 @@ LABELS = {
     "peak_memory_mb": "MiB of memory at most",
     "download_mb": "MB to download",
     "processor": "processor",
+    "commit": "commit",
 }
 
 
 def costs(folder: Path = RESULTS) -> list[dict]:
-    """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor.
+    """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor,
+    commit.
 
     Raises:
         RecordsError: when a results file is damaged.
@@ -48,6 +51,7 @@ def costs(folder: Path = RESULTS) -> list[dict]:
                 "peak_memory_mb": results.stamp["peak_memory_mb"],
                 "download_mb": round(megabytes),
                 "processor": results.stamp["hardware"]["processor"],
+                "commit": commit_of(results.stamp),
             }
         )
     return found
@@ -56,5 +60,6 @@ def costs(folder: Path = RESULTS) -> list[dict]:
 def blocks(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Writes what :func:`costs` gives as text of 80 columns: a block each experiment."""
     for line in lines:
-        said = ", ".join(f"{line[key]} {label}" for key, label in LABELS.items() if key != "processor")
-        yield f"{line['experiment']}\n{wrapped(said, '  ')}\n{wrapped(line['processor'], '  ')}\n"
+        said = ", ".join(f"{line[key]} {label}" for key, label in LABELS.items() if key not in ("processor", "commit"))
+        lines_of = (said, line["processor"], f"commit {line['commit']}")
+        yield "\n".join([line["experiment"], *(wrapped(text, "  ") for text in lines_of), ""])

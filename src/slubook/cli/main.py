@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from slubook.cli.own import elmol, skill
+from slubook.cli.reproduce import reproduce
 from slubook.cli.run import run
 from slubook.cli.shared import Commands, JsonFlag, print_blocks, print_rows, told
 from slubook.cli.tune import tune
@@ -25,6 +26,7 @@ data = typer.Typer(no_args_is_help=True, help="The corpora: what there is, fetch
 for name, group in (("data", data), ("skill", skill), ("elmol", elmol)):
     app.add_typer(group, name=name)
 app.command()(run)
+app.command()(reproduce)
 app.command()(tune)
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora or their sources; all of them.")]
 

@@ -175,6 +175,20 @@ class Work:
         return cells
 
 
+def prepare(experiment: str, options: Options, settings: Any = None) -> tuple[Identity, Work]:
+    """Plans an experiment; returns what its cells depend on, and what there is to measure. See :func:`run`."""
+    about = EXPERIMENTS[experiment]
+    if options.corpora and about.not_corpus:
+        raise CorpusError(f"experiment {experiment!r} {about.not_corpus}")
+    module = about.load()
+    settings = module.settings_of(options.kind) if settings is None else settings
+    config = module.config_of(options.kind, settings)
+    identity = Identity(experiment, about.protocol, options.kind, config, {})
+    load_earlier(options.out, identity)  # refuses other results before anything is planned or trained
+    work = module.prepare(options, settings)
+    return replace(identity, data=work.data), work
+
+
 def run(experiment: str, options: Options, settings: Any = None) -> Results:
     """Runs an experiment by its protocol, and returns the results of all cells finished so far.
 
@@ -191,13 +205,6 @@ def run(experiment: str, options: Options, settings: Any = None) -> Results:
         RecordsError: when ``out`` is damaged, or holds results of other settings or data.
         CellsFailed: when cells could not be measured; the others are finished and written before.
     """
-    began, about = time.time(), EXPERIMENTS[experiment]
-    if options.corpora and about.not_corpus:
-        raise CorpusError(f"experiment {experiment!r} {about.not_corpus}")
-    module = about.load()
-    settings = module.settings_of(options.kind) if settings is None else settings
-    config = module.config_of(options.kind, settings)
-    identity = Identity(experiment, about.protocol, options.kind, config, {})
-    load_earlier(options.out, identity)  # refuses other results before anything is planned or trained
-    work = module.prepare(options, settings)
-    return work.measure(replace(identity, data=work.data), options, began)
+    began = time.time()
+    identity, work = prepare(experiment, options, settings)
+    return work.measure(identity, options, began)

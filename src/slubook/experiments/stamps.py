@@ -7,14 +7,19 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 import slubook
+
+#: Packages on whose versions results depend.
+PACKAGES = ("torch", "numpy", "scikit-learn", "gensim", "python-crfsuite")
 
 
 def canonical(value: Any) -> str:
@@ -39,6 +44,35 @@ def hardware() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__ if torch is not None else None,
     }
+
+
+def code() -> dict[str, Any]:
+    """Describes the code that runs: its commit, whether that is all of it, and the versions of what it stands on.
+
+    ``commit`` and ``clean`` are ``None`` outside a checkout or without git. A checkout is clean when nothing differs
+    from the commit but ``results/``, into which runs write.
+    """
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", ":!results")
+    known = {"commit": commit, "clean": None if commit is None or changes is None else not changes}
+    return {**known, "packages": {name: version(name) for name in PACKAGES}}
+
+
+def commit_of(stamp: Mapping[str, Any]) -> str:
+    """Writes the commit of a stamp, or of :func:`code`, for a page: *not known* in stamps of before it was kept."""
+    commit, clean = stamp.get("commit"), stamp.get("clean")
+    return f"{commit[:10]}{'' if clean else ', with changes'}" if commit else "not known"
+
+
+def _git(*arguments: str) -> str | None:
+    """Returns what git says of the checkout that the package stands in; ``None`` where there is none."""
+    checkout = Path(slubook.__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():  # installed, perhaps inside the checkout of something else
+        return None
+    try:
+        said = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.stdout.strip()
 
 
 def _processor() -> str:
@@ -81,6 +115,7 @@ def stamp(
     """
     return {
         "version": slubook.__version__,
+        **code(),
         "protocol": protocol,
         "config": dict(config),
         "config_sha256": config_hash(config),
