@@ -62,8 +62,9 @@ published: $(INSTALLED)  ## complete what is missing of the full profile: downlo
 reproduce: export OMP_NUM_THREADS = 1
 reproduce: $(INSTALLED)  ## measure published cells anew: [EXPERIMENT=name] [CELLS=n] OUT=folder
 	@test -n "$(OUT)" || { echo "name a new folder for what is measured: make reproduce OUT=folder"; exit 2; }
-	differ=; for name in $(or $(EXPERIMENT),$$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; \
-		print(*(name for name in EXPERIMENTS if not ('$(CELLS)' and name == 'serving')))")); do \
+	names=$(or $(EXPERIMENT),$$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; \
+		print(*(name for name in EXPERIMENTS if not ('$(CELLS)' and name == 'serving')))")) || exit; \
+	differ=; for name in $$names; do \
 		$(BIN)/slubook reproduce $$name $(if $(CELLS),--cells $(CELLS)) --out "$(OUT)" || differ="$$differ $$name"; \
 	done; test -z "$$differ" || { echo "not reproduced:$$differ"; exit 1; }
 
@@ -87,7 +88,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(PLOTLY): $(INSTALLED)
 	$(BIN)/python -c "import pathlib, sys, plotly.offline as p; pathlib.Path(sys.argv[1]).write_text(p.get_plotlyjs(), 'utf-8')" $@
 
-# Once a clone: the quick profile of each chapter, on the embedded corpora. `slubook run skills` runs it again.
+# Once a clone: the quick profile of chapter 1, on the embedded corpora. `slubook run skills` runs it again.
 $(QUICK): | $(INSTALLED)
 	$(BIN)/slubook run skills --profile quick
 

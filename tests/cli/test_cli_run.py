@@ -153,3 +153,7 @@ def test_any_other_error_of_the_system_is_a_bug_and_shows_where_it_is(monkeypatc
 def test_the_help_names_every_experiment():
     asked = " ".join(run("--help").stdout.replace("│", " ").split())
     assert all(name in asked for name in (*EXPERIMENTS, *PLANNED))
+
+
+def test_an_experiment_that_stands_is_not_planned():
+    assert not set(EXPERIMENTS) & set(PLANNED)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slubook.experiments.kept import Artefacts, reading, state_of, write_weights
+from slubook.experiments.kept import Artefacts, OtherFormat, reading, state_of, write_weights
 from slubook.files import KeptError, replaced_folder
 
 
@@ -98,3 +98,23 @@ def test_weights_that_cannot_be_written_are_an_error_of_the_system_which_callers
     with pytest.raises(OSError, match="No such file or directory") as told:
         write_weights(tmp_path / "gone" / "weights.safetensors", {"a": torch.ones(2)})
     assert told.value.filename.endswith("weights.safetensors")
+
+
+def test_an_artefact_of_another_format_is_made_again():
+    def old(folder: Path) -> Toy:
+        found = Toy.load(folder)
+        if found.says == "old":
+            raise OtherFormat("the toy is of format 0")
+        return found
+
+    toys = Artefacts("toy", "toys", old, lambda toy: toy.key)
+    Toy("key", "old").save(toys.folder("one"))
+    assert toys.kept("one", "key", lambda: Toy("key", "new"), "made").says == "new"
+    Toy("key", "old").save(toys.folder("one"))
+    with pytest.raises(KeptError, match="format 0"):
+        toys.named("one", "key")
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    with pytest.raises(PermissionError), reading(tmp_path, "toy"):
+        raise PermissionError

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,9 +118,10 @@ def _digest(path: Path) -> str:
 
 @cache
 def _code() -> str:
-    """Returns a hash of the code that turns records into figures."""
+    """Returns a hash of the code that turns records into figures, and of the versions of what it computes with."""
     files = [*sorted(Path(intervals.__file__).parent.glob("*.py")), Path(records.__file__), Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    versions = "".join(map(version, ("numpy", "scipy"))).encode()
+    return hashlib.sha256(b"".join([versions, *(file.read_bytes() for file in files)])).hexdigest()
 
 
 def _found(claim: Claim, results: Results, replicates: int) -> Found:

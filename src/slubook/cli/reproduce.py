@@ -26,7 +26,8 @@ def reproduce(
     same --out again resumes. Word vectors and pretrained networks are read from the cache where it has them: set
     SLUBOOK_CACHE to a new folder to train those anew as well.
 
-    For each method: the share of utterances whose outcome changed, and how much higher the error is. There is a
+    For each method: the share of utterances whose outcome changed, and how much higher the error is. Times, bytes and
+    tables are not compared. There is a
     tolerance, 7 % of the utterances and 3 points, because word vectors and networks differ in their last digits from
     one type of processor to another, and a network trained on other digits answers a few utterances otherwise. Another
     random start changes 14 %.

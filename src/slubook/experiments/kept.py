@@ -31,6 +31,10 @@ FORMAT = 1
 T = TypeVar("T")
 
 
+class OtherFormat(KeptError):
+    """What is kept was written by a version that wrote another format."""
+
+
 @dataclass(frozen=True)
 class Artefacts(Generic[T]):
     """One kind of artefact, such as all language models; each has a method ``save(folder)``, which writes it whole.
@@ -67,7 +71,7 @@ class Artefacts(Generic[T]):
         """
         folder = folder or self.folder(name)
         with one_at_a_time(folder):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, OtherFormat):
                 if self.key(found := self.load(folder)) == key:
                     return found
             announce(self.what, name, how)
@@ -135,7 +139,7 @@ def opened(folder: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         found = facts["format"]
     if found != FORMAT:
-        raise KeptError(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
+        raise OtherFormat(f"the {what} in {folder} is of format {found}, this version reads {FORMAT}: {remedy}")
     with reading(folder, what):
         yield facts, load_file(folder / WEIGHTS)
 
@@ -145,5 +149,7 @@ def reading(folder: Path, what: str) -> Iterator[None]:
     """Turns any error that faulty files cause into a KeptError; around all that makes an artefact of its files."""
     try:
         yield
+    except PermissionError:
+        raise
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise KeptError(f"the {what} in {folder} is damaged ({error}): delete the folder") from error
