@@ -18,9 +18,9 @@ MODULES = {
     ".".join(("slubook", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-#: The rooms, lower ones first, and the lines of code that each may have. A module may import from its own room and from
-#: those before it. Chapters 1 to 3 may exceed theirs by a fifth until their second edition. ``book``, planned at 1,200, has
-#: outgrown that with verdicts by corpus, kept figures and reproduction, and is to be made smaller.
+#: The rooms, lower ones first, and the lines of code that each may have. A module may import from its own room and
+#: from those before it. Chapters 1 to 3 may exceed theirs by a fifth until their second edition. ``book``, planned at
+#: 1,200, has outgrown that with verdicts by corpus, kept figures and reproduction, and is to be made smaller.
 BUDGETS = {
     "profiles": 100,
     "files": 100,
