@@ -200,6 +200,50 @@ def test_one_wrong_clock_lengthens_no_life(wrong, at_write, at_read, tables, run
     assert run(service.context("turn-1", loop.clock() + clocks["device"])) is None
 
 
+def test_no_item_outlives_its_entry(store, sealer, run, loop):
+    """With the device's clock ahead, each event alone would be kept for a span from when it was written."""
+    service = ContextService(TwoTables(store, sealer), Encoder(), loop.clock)
+    utterance, context, *_ = events = told(started=START + 3600)
+    names = [event.text for event in events if event.kind in EVIDENCE]
+
+    def expiries():
+        return {item.name: item.expires - START for item in run(store.items("turn-1", names))}
+
+    run(service.take(utterance))
+    run(asyncio.sleep(100))
+    tell(run, service, [context, context])
+    assert expiries() == {utterance.text: SPAN, context.text: SPAN}
+    run(store.discard("turn-1", [context.text]))
+    run(store.put(sealer.seal("turn-1", context.text, int(START) + SPAN + 100, context.payload)))
+    entry = run(store.entry("turn-1"))
+    assert run(service.tables.payloads(entry, [context.text], START + SPAN - 1)) == {context.text: context.payload}
+    with pytest.raises(ContextStoreError, match="not all items"):
+        run(service.tables.payloads(entry, [context.text], START + SPAN))  # the item is not its own measure
+    run(service.take(context))  # told again, after a writer died before it could seal the item again
+    assert expiries()[context.text] == SPAN
+    run(asyncio.sleep(SPAN))
+    tell(run, service, events)
+    assert service.outcomes["expired"] == len(events)
+    assert expiries() == dict.fromkeys(names, SPAN)
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 3600])
+def test_events_after_deletion_begin_anew_only_for_a_device_ahead(ahead, sqlite_store, sealer, run, loop):
+    service = ContextService(TwoTables(sqlite_store, sealer), Encoder(), loop.clock)
+    events = told(started=START + ahead)
+    tell(run, service, events)
+    run(asyncio.sleep(400))
+    run(service.sweep())
+    run(service.take(events[0]))
+    entry = run(sqlite_store.entry("turn-1"))
+    if ahead <= 0:
+        assert entry is None
+    else:
+        assert (entry.events, entry.expires) == ({events[0].text}, START + 400 + SPAN)
+    left = run(sqlite_store.items("turn-1", [event.text for event in events]))
+    assert [item.name for item in left] == [events[0].text] * (ahead > 0)
+
+
 def test_a_wrong_key_is_no_context(service, run):
     tell(run, service, told())
     assert ask(run, service, 1.0) is not None
