@@ -5,6 +5,7 @@ import itertools
 import random
 import sqlite3
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from simulation import KEYS, START, Encoder, SimulatedLoop, dynamo_client, embed, told
 
 from slubook.ch6_contextual.dynamo import DynamoStore
 from slubook.ch6_contextual.events import EVIDENCE, Event, Kind
-from slubook.ch6_contextual.items import Sealer, rotate
+from slubook.ch6_contextual.items import Sealer, SealError, rotate
 from slubook.ch6_contextual.lag import LagStore
 from slubook.ch6_contextual.service import ContextService
 from slubook.ch6_contextual.store import ContextStoreError, SQLiteStore
@@ -200,6 +208,50 @@ def test_one_wrong_clock_lengthens_no_life(wrong, at_write, at_read, tables, run
     assert run(service.context("turn-1", loop.clock() + clocks["device"])) is None
 
 
+def test_no_item_outlives_its_entry(store, sealer, run, loop):
+    """With the device's clock ahead, each event alone would be kept for a span from when it was written."""
+    service = ContextService(TwoTables(store, sealer), Encoder(), loop.clock)
+    utterance, context, *_ = events = told(started=START + 3600)
+    names = [event.text for event in events if event.kind in EVIDENCE]
+
+    def expiries():
+        return {item.name: item.expires - START for item in run(store.items("turn-1", names))}
+
+    run(service.take(utterance))
+    run(asyncio.sleep(100))
+    tell(run, service, [context, context])
+    assert expiries() == {utterance.text: SPAN, context.text: SPAN}
+    run(store.discard("turn-1", [context.text]))
+    run(store.put(sealer.seal("turn-1", context.text, int(START) + SPAN + 100, context.payload)))
+    entry = run(store.entry("turn-1"))
+    assert run(service.tables.payloads(entry, [context.text], START + SPAN - 1)) == {context.text: context.payload}
+    with pytest.raises(ContextStoreError, match="not all items"):
+        run(service.tables.payloads(entry, [context.text], START + SPAN))  # the item is not its own measure
+    run(service.take(context))  # told again, after a writer died before it could seal the item again
+    assert expiries()[context.text] == SPAN
+    run(asyncio.sleep(SPAN))
+    tell(run, service, events)
+    assert service.outcomes["expired"] == len(events)
+    assert expiries() == dict.fromkeys(names, SPAN)
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 3600])
+def test_events_after_deletion_begin_anew_only_for_a_device_ahead(ahead, sqlite_store, sealer, run, loop):
+    service = ContextService(TwoTables(sqlite_store, sealer), Encoder(), loop.clock)
+    events = told(started=START + ahead)
+    tell(run, service, events)
+    run(asyncio.sleep(400))
+    run(service.sweep())
+    run(service.take(events[0]))
+    entry = run(sqlite_store.entry("turn-1"))
+    if ahead <= 0:
+        assert entry is None
+    else:
+        assert (entry.events, entry.expires) == ({events[0].text}, START + 400 + SPAN)
+    left = run(sqlite_store.items("turn-1", [event.text for event in events]))
+    assert [item.name for item in left] == [events[0].text] * (ahead > 0)
+
+
 def test_a_wrong_key_is_no_context(service, run):
     tell(run, service, told())
     assert ask(run, service, 1.0) is not None
@@ -268,13 +320,31 @@ class Acknowledged(TwoTables):
             self.taken.add((event.interaction, event.text))
         return entry
 
+    def forget(self, interaction):
+        self.taken = {taken for taken in self.taken if taken[0] != interaction}
+
 
 class AcknowledgedInOne(Acknowledged, OneTable):
     """The same in one table, which forgets with the row what it has taken."""
 
     async def discard(self, entry):
-        self.taken = {taken for taken in self.taken if taken[0] != entry.interaction}
-        await super().discard(entry)
+        self.forget(entry.interaction)
+        try:
+            await super().discard(entry)
+        finally:
+            self.forget(entry.interaction)  # what was taken meanwhile may be gone, too
+
+
+class FileStore(SQLiteStore):
+    """A store that remembers which errors it had that are no locks."""
+
+    async def _blocking(self, call, *arguments):
+        try:
+            return await super()._blocking(call, *arguments)
+        except ContextStoreError as error:
+            if not isinstance(error.__cause__, sqlite3.OperationalError):
+                self.errors.append(error.__cause__)
+            raise
 
 
 class Interactions(RuleBasedStateMachine):
@@ -285,6 +355,10 @@ class Interactions(RuleBasedStateMachine):
     """
 
     layout = Acknowledged
+    OUTCOMES = frozenset("vector, served, not ready, expired, discarded".split(", ")) | {
+        error.__name__ for error in (ContextStoreError, SealError, TimeoutError, RuntimeError)
+    }
+    seen = Counter()  # what happened, over all runs
 
     def __init__(self):
         super().__init__()
@@ -295,11 +369,13 @@ class Interactions(RuleBasedStateMachine):
         self.device = self.own = 0.0  # how wrong the clocks are
         self.skewed, self.right_keys = False, True
         self.began, self.told, self.sent, self.clean = {}, {}, {}, set()
+        self.served = {}  # interaction → the events that were told when it was served last
 
     @initialize(seed=st.integers(0, 2**16), wrong=st.sampled_from(["device", "own"]))
     def start(self, seed, wrong):
         self.wrong = wrong  # the clock that may go wrong
-        self.file = SQLiteStore(self.path, synchronous="OFF", busy_s=0)
+        self.file = FileStore(self.path, synchronous="OFF", busy_s=0)
+        self.file.errors = []
         self.store = LagStore(self.file, seed)
         self.tables = self.layout(self.store, Sealer(KEYS))
         self.tables.taken = set()
@@ -308,6 +384,14 @@ class Interactions(RuleBasedStateMachine):
     def fault(self):
         """From now on, interactions under way may be left without context."""
         self.clean.clear()
+
+    @rule()
+    def all_is_well(self):
+        self.encoder.seconds, self.encoder.error = 0.2, None
+        self.store.time_outs = self.device = self.own = 0.0
+        self.tables.sealer, self.right_keys = Sealer(KEYS), True
+        if self.lock:
+            self.another_process_locks_the_file_or_lets_go()
 
     @property
     def healthy(self):
@@ -325,9 +409,45 @@ class Interactions(RuleBasedStateMachine):
             for event in self.told[name]:
                 self.deliver(event)
 
+    @rule(
+        well=st.sampled_from([True, True, False]),
+        seconds=st.sampled_from([0.1, 0.3, 1.0, SPAN - 1.5]),
+        then=st.sampled_from(["ask again", "tell more", "wait long", "change keys", "break the encoder"]),
+    )
+    def follow_up(self, well, seconds, then):
+        """A whole turn in order: with its vector, if nothing is wrong; then again, when it may be without."""
+        if well:
+            self.all_is_well()
+        name = f"turn-{len(self.began)}"
+        self.begin(3.0, follow_up=True, orderly=True)
+        self.wait(seconds)
+        self.ask_for(name)
+        if then == "tell more":
+            self.tell_more(name)
+        elif then == "wait long":
+            self.wait(SPAN)
+            self.deliver(self.told[name][0])
+        elif then == "change keys":
+            self.keys_change(False)
+        elif then == "break the encoder":
+            self.encoder_changes(0.2, RuntimeError("broken"))
+            self.tell_more(name)
+            self.wait(0.3)
+        self.ask_for(name)
+
+    def tell_more(self, name):
+        """Evidence beyond what a vector may have been made of."""
+        event = replace(self.told[name][1], id=str(len(self.told[name])))
+        self.told[name].append(event)
+        self.clean.discard(name)
+        self.deliver(event)
+
     def deliver(self, *events):
         before = self.loop.time()
         for event in events:
+            name = event.interaction
+            if self.wrong == "device" and self.loop.clock() - self.began[name] >= SPAN and self.is_gone(name):
+                self.began[name] = self.loop.clock()  # to a device that was ahead, it begins anew
             self.sent[event.interaction] |= {event.text} if event.kind in EVIDENCE else set()
 
         async def at_once():
@@ -356,7 +476,9 @@ class Interactions(RuleBasedStateMachine):
     @precondition(lambda self: self.began)
     @rule(data=st.data())
     def ask(self, data):
-        name = data.draw(st.sampled_from(sorted(self.began)))
+        self.ask_for(data.draw(st.sampled_from(sorted(self.began))))
+
+    def ask_for(self, name):
         before = self.loop.clock()
         vector = self.run(self.service.context(name, before + self.device))
         assert self.loop.clock() <= before + self.service.patience_s + 1e-6
@@ -365,7 +487,13 @@ class Interactions(RuleBasedStateMachine):
         if vector is not None:
             assert follow_up and age < SPAN
             assert any((vector == made).all() for made in self.possible(name))
-        elif name in self.clean and follow_up:
+            self.served[name] = len(self.told[name])
+        elif name in self.served:
+            self.seen["expired after it was served"] += age >= SPAN
+            self.seen["stale after it was served"] += (
+                age < SPAN and self.healthy and self.served[name] < len(self.told[name])
+            )
+        if vector is None and name in self.clean and follow_up:
             assert age < 0.2 + 1e-6 or age >= SPAN - 1
         if age < 0.2 + 1e-6:  # it was given up: not to be asked for again
             self.clean.discard(name)
@@ -413,6 +541,12 @@ class Interactions(RuleBasedStateMachine):
     @rule(scrub=st.booleans())
     def sweep(self, scrub):
         self.run(self.service.sweep(scrub))
+        for name in filter(self.is_gone, self.began):
+            self.seen["deleted"] += 1
+            self.tables.forget(name)
+
+    def is_gone(self, name):
+        return self.run(self.file.entry(name)) is None
 
     @invariant()
     def the_deadline_is_met(self):
@@ -428,6 +562,9 @@ class Interactions(RuleBasedStateMachine):
         if self.began:
             self.run(asyncio.sleep(20))
             assert not self.service.making
+            assert not self.file.errors
+            assert self.service.outcomes.keys() <= self.OUTCOMES  # so no mistake of ours hides among the errors
+            self.seen.update(self.service.outcomes)
             self.run(self.store.close())
         self.loop.close()
         self.folder.cleanup()
@@ -439,8 +576,13 @@ class InteractionsInOneTable(Interactions):
     layout = AcknowledgedInOne
 
 
-FEW = settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True)
-TestTwoTables = Interactions.TestCase
-TestTwoTables.settings = FEW
-TestOneTable = InteractionsInOneTable.TestCase
-TestOneTable.settings = FEW
+@pytest.mark.parametrize("machine", [Interactions, InteractionsInOneTable])
+def test_interactions_of_any_kind(machine):
+    """The invariants hold, and every outcome was there to be seen, most of all vectors."""
+    machine.seen = Counter()
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=200, stateful_step_count=30, deadline=None, derandomize=True)
+    )
+    for outcome in (*machine.OUTCOMES, "expired after it was served", "stale after it was served", "deleted"):
+        assert machine.seen[outcome] >= 3, (outcome, machine.seen)
+    assert min(machine.seen["vector"], machine.seen["served"]) >= 100

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from simulation import KEYS, START, dynamo_client
@@ -111,6 +112,32 @@ def test_a_table_that_is_not_there_is_a_store_error(run, dynamo_address):
     store = DynamoStore(dynamo_client(dynamo_address))
     with pytest.raises(ContextStoreError, match="get_item"):
         run(store.entry("turn-1"))
+
+
+class Throttled:
+    """A client that deletes only the first item of each of its first calls, and says so."""
+
+    exceptions = SimpleNamespace(ConditionalCheckFailedException=KeyError)
+
+    def __init__(self, calls):
+        self.calls, self.asked = calls, []
+
+    def batch_write_item(self, RequestItems):
+        [(table, deletes)] = RequestItems.items()
+        self.asked.append([delete["DeleteRequest"]["Key"]["name"] for delete in deletes])
+        left = deletes[1:] if len(self.asked) <= self.calls else []
+        return {"UnprocessedItems": {table: left} if left else {}}
+
+
+def test_throttled_deletes_are_asked_for_again(run):
+    names = [f"context {n}" for n in range(27)]
+    client = Throttled(calls=1)
+    run(DynamoStore(client).discard("turn-1", names))
+    assert client.asked == [names[:25], names[1:25], names[25:]]
+    client = Throttled(calls=2)
+    with pytest.raises(ContextStoreError, match="undeleted"):
+        run(DynamoStore(client).discard("turn-1", names))
+    assert client.asked == [names[:25], names[1:25]]
 
 
 def test_deleted_bytes_are_gone(sqlite_store, run, tmp_path):

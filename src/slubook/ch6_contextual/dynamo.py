@@ -84,10 +84,15 @@ class DynamoStore:
         ]
 
     async def discard(self, interaction: str, names: Sequence[str]) -> None:
-        """Deletes items."""
+        """Deletes items; what DynamoDB leaves undone is asked for once more."""
         deletes = [{"DeleteRequest": {"Key": {"interaction": interaction, "name": name}}} for name in names]
         for start in range(0, len(deletes), _BATCH):
-            await self._call("batch_write_item", RequestItems={self.table: deletes[start : start + _BATCH]})
+            left = {self.table: deletes[start : start + _BATCH]}
+            for _ in range(2):
+                if left:
+                    left = (await self._call("batch_write_item", RequestItems=left)).get("UnprocessedItems")
+            if left:
+                raise ContextStoreError("DynamoDB left some items undeleted: too much is asked of it")
 
     async def sweep(self, now: float, scrub: bool = False) -> None:
         """Deletes nothing: DynamoDB does, by itself, within days."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import defaultdict
 from typing import Any
@@ -44,12 +45,12 @@ class LagStore:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self.store, name)
-        return call if name == "close" else lambda *arguments: self._faulty(call, *arguments)
+        return call if name == "close" else functools.partial(self._faulty, call)
 
-    async def _faulty(self, call: Any, *arguments: Any) -> Any:
+    async def _faulty(self, call: Any, *arguments: Any, **named: Any) -> Any:
         answered = self._draw.random() >= self.time_outs
         if answered or self._draw.random() < 0.5:
-            result = await call(*arguments)
+            result = await call(*arguments, **named)
         if answered:
             return result
         await asyncio.sleep(self.hang_s)

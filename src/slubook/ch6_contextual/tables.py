@@ -1,7 +1,8 @@
 """How an interaction is laid out in a store: in two tables, or in one, which is there to be measured.
 
-Two tables: every event adds a short string to the entry, and an item, if there is one, is sealed once and opened only
-for a vector. One table: events and items are one sealed row, which every event opens and seals again.
+Two tables: every event adds a short string to the entry, and an item, if there is one, is sealed once, unless clocks
+disagree, and opened only for a vector. One table: events and items are one sealed row, which every event opens and
+seals again.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ SPAN = 300
 class TwoTables:
     """Writes events, and reads what is still alive.
 
-    A life ends a fixed span after the interaction began. Writers take the earlier of two clocks, the device's and
-    their own, readers the later: as long as one of the two is right, nothing lives longer. An item is written before
-    the entry names it.
+    An entry expires a fixed span after its interaction began. Writers take the earlier of two clocks, the device's and
+    their own, readers the later: as long as one of the two is right, no entry lives longer. An event that arrives when
+    the entry has been deleted is refused as expired, but not if the device's clock is ahead: then it begins a new entry
+    of its own. An item is written before the entry names it, and expires with it: where the entry, which the write
+    returns, expires earlier, the item is sealed again. If that fails, the item is still not opened for longer, and
+    expires a span after it was written.
     """
 
     store: Store
@@ -52,7 +56,8 @@ class TwoTables:
 
     async def payloads(self, entry: Interaction, names: Sequence[str], now: float) -> dict[str, bytes]:
         """Decrypts items of an entry, and no others; raises ContextStoreError when one is gone or has expired."""
-        found = {item.name: item for item in await self.store.items(entry.interaction, names) if item.expires > now}
+        items = await self.store.items(entry.interaction, names) if entry.expires > now else []
+        found = {item.name: item for item in items if item.expires > now}
         if len(found) < len(names):
             raise ContextStoreError(f"not all items of {entry.interaction!r} are there")
         return {name: self.sealer.open(found[name]) for name in names}
@@ -64,7 +69,13 @@ class TwoTables:
     async def _write(self, event: Event, expires: int) -> Interaction:
         if event.kind in WITH_ITEM:
             await self.store.put(self.sealer.seal(event.interaction, event.text, expires, event.payload))
-        return await self.store.append(event.interaction, event.text, expires)
+        entry = await self.store.append(event.interaction, event.text, expires)
+        if event.kind in WITH_ITEM and entry.expires < expires:
+            for item in await self.store.items(event.interaction, [event.text]):
+                if item.expires > entry.expires:
+                    shorter = self.sealer.seal(event.interaction, event.text, entry.expires, event.payload)
+                    await self.store.put(shorter, replaces=item.nonce)
+        return entry
 
     async def _read(self, interaction: str) -> Interaction | None:
         return await self.store.entry(interaction)
