@@ -355,7 +355,7 @@ class Interactions(RuleBasedStateMachine):
     """
 
     layout = Acknowledged
-    OUTCOMES = frozenset("vector, served, not ready, expired, discarded".split(", ")) | {
+    OUTCOMES = frozenset(["vector", "served", "not ready", "expired", "discarded"]) | {
         error.__name__ for error in (ContextStoreError, SealError, TimeoutError, RuntimeError)
     }
     seen = Counter()  # what happened, over all runs
