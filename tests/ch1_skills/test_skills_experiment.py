@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from slubook.ch1_skills import protocol as skills
+from slubook.ch1_skills.bench import Cell, slices_of
 from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.pool import Pool
@@ -12,7 +13,6 @@ from slubook.ch1_skills.skillsets import make_skill
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import irer
-from slubook.experiments.bench import Cell, slices_of
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results
 from slubook.experiments.report import summarise, tabulate

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slubook.ch1_skills.bench import Cell
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer import ablation, protocol
 from slubook.ch2_transfer.ablation import LONG, USED, VARIANTS, recipe_of, reductions, starts_from
@@ -15,7 +16,6 @@ from slubook.ch2_transfer.protocol import TransferSettings, choose
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments.bench import Cell
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row
 from slubook.experiments.table import EXPERIMENTS

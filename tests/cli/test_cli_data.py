@@ -6,9 +6,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from slubook.book import catalogue
 from slubook.cli.main import app
-from slubook.corpora import download
+from slubook.corpora import catalogue, download
 from slubook.corpora.sources import PinnedFile, Source
 
 

@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.dnn import DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
@@ -42,7 +43,6 @@ from slubook.ch1_skills.skillsets import (
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.metrics import outcomes
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

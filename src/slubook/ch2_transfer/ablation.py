@@ -34,6 +34,7 @@ from typing import Any
 
 import torch
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.encoding import Encoder
 from slubook.ch1_skills.skill_vectors import GENERAL, general_table
@@ -53,7 +54,6 @@ from slubook.ch2_transfer.tuning import SKILLS
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import mistakes
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

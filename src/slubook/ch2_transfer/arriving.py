@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.plan import Chosen, Kept, Pick, make_plan, one_a_domain
 from slubook.ch2_transfer.protocol import TransferSettings, choose, measure_networks
 from slubook.ch2_transfer.protocol import settings_of as settings_of  # those of ``transfer``
 from slubook.evaluation.intervals import STATISTICS, Interval, compare, ends
 from slubook.evaluation.resampling import beside, bootstrap, collect
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

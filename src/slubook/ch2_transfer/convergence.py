@@ -40,6 +40,7 @@ from typing import Any
 
 import numpy as np
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.plan import Kept, TransferPlan, load_pretrained, one_a_domain
 from slubook.ch2_transfer.protocol import TransferSettings, plan, starts
@@ -48,7 +49,6 @@ from slubook.ch2_transfer.transfer import fit_starts
 from slubook.ch2_transfer.tuning import SKILLS
 from slubook.evaluation.intervals import Interval
 from slubook.evaluation.resampling import by_owner, draw_skills
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

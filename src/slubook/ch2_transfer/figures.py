@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from slubook.book.figure_diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
 from slubook.book.figure_style import GRID, PALETTE, TEXT, add_menu, bars, blank, faded, marker, percentages, wrap
+from slubook.ch2_transfer.diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
 from slubook.evaluation.intervals import Interval
 
 __all__ = ["gains_by_skill", "race", "stages", "won_and_lost"]

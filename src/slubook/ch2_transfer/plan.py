@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import joblib
 import numpy as np
 
+from slubook.ch1_skills.bench import Cell
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import Pretrained
@@ -25,7 +26,6 @@ from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.bench import Cell
 from slubook.experiments.cells import Key, Task
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Tables, Work

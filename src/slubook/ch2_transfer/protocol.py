@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
 from slubook.ch1_skills.skillsets import QUICK_SIZE, quick_skills
 from slubook.ch2_transfer.drawn import drawn_skills
@@ -36,7 +37,6 @@ from slubook.ch2_transfer.pretrained import MOVABLE, Pretrained
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.transfer import LOWER_LAYERS, Recipe, Start, banks, fit_starts
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

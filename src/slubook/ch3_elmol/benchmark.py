@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
@@ -48,7 +49,6 @@ from slubook.ch3_elmol.embeddings import SMALL, SMALL_EPOCHS, Read, load_embeddi
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.runner import Work

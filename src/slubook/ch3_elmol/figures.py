@@ -11,8 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from slubook.book import figure_style as style
-from slubook.book.figure_diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
 from slubook.book.figure_style import PALETTE, SMALL, TEXT, blank, marker, wrap
+from slubook.ch2_transfer.diagram import LEARNS, LIT, STILL, Box, Diagram, Stage, diagram
 from slubook.evaluation.intervals import Interval
 
 __all__ = ["Senses", "losses", "rates", "reductions", "senses", "stages"]

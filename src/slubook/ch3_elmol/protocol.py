@@ -51,6 +51,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.dnn import DNN
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.pool import build_pool, public_pool
@@ -86,7 +87,6 @@ from slubook.ch3_elmol.embeddings import (
 from slubook.ch3_elmol.speed import PROCESSES, RATIOS, TIMED, speed_tables
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

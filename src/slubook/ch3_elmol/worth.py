@@ -36,6 +36,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from slubook.ch1_skills.bench import Bench, Cell
 from slubook.ch1_skills.dnn import DNN
 from slubook.ch1_skills.skillsets import test_of
 from slubook.ch2_transfer import protocol as transfer
@@ -47,7 +48,6 @@ from slubook.ch3_elmol.protocol import HOW
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.dedupe import near_duplicates
 from slubook.evaluation.intervals import Interval
-from slubook.experiments.bench import Bench, Cell
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.options import Options
 from slubook.experiments.records import Row

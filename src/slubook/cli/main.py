@@ -78,7 +78,7 @@ def data_list(as_json: JsonFlag = False) -> None:
 
     --json adds address and version.
     """
-    from slubook.book.catalogue import entries
+    from slubook.corpora.catalogue import entries
 
     rows, found = [], entries()
     for entry in found:
@@ -93,7 +93,7 @@ def data_fetch(names: Names = None, as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a source cannot be fetched; the others are fetched all the same.
     """
-    from slubook.book.catalogue import sources_of
+    from slubook.corpora.catalogue import sources_of
     from slubook.corpora.download import fetch
 
     reports = []
@@ -111,7 +111,7 @@ def data_verify(names: Names = None, as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a file is missing or not the pinned one.
     """
-    from slubook.book.catalogue import sources_of
+    from slubook.corpora.catalogue import sources_of
     from slubook.corpora.download import folder, verify
 
     chosen = [source for source in sources_of(names) if names or folder(source).is_dir()]
@@ -136,7 +136,7 @@ def data_passports(
     """Write what the data page shows of every corpus on this machine: counts and hashes, no text."""
     from tqdm import tqdm
 
-    from slubook.book.catalogue import entries
+    from slubook.corpora.catalogue import entries
     from slubook.corpora.passports import passport
     from slubook.files import write_atomically
     from slubook.profiles import RESULTS

@@ -16,13 +16,13 @@ import numpy as np
 from rich.table import Column, Table
 from tqdm import tqdm
 
+from slubook.ch1_skills.bench import latency_ms
 from slubook.corpora.utterance import Prediction
 from slubook.evaluation.crossval import k_folds
 from slubook.evaluation.intervals import Comparison, Interval, mean_error
 from slubook.evaluation.intervals import compare as compare_rows
 from slubook.evaluation.metrics import outcomes
 from slubook.evaluation.model import NLUModel
-from slubook.experiments.bench import latency_ms
 from slubook.experiments.records import Row
 from slubook.own.inputs import PretrainedInput
 from slubook.own.methods import METHODS

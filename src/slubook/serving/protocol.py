@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from slubook.ch1_skills.bench import latency_ms
 from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.masked_lm import MaskedLMConfig
@@ -44,7 +45,6 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.registry import load
 from slubook.evaluation.metrics import outcomes
-from slubook.experiments.bench import latency_ms
 from slubook.experiments.cells import CellsFailed, Key, Measured, Task, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row
