@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -355,10 +356,10 @@ class Interactions(RuleBasedStateMachine):
     """
 
     layout = Acknowledged
-    OUTCOMES = frozenset("vector, served, not ready, expired, discarded".split(", ")) | {
+    OUTCOMES = frozenset({"vector", "served", "not ready", "expired", "discarded"}) | {
         error.__name__ for error in (ContextStoreError, SealError, TimeoutError, RuntimeError)
     }
-    seen = Counter()  # what happened, over all runs
+    seen: ClassVar = Counter()  # what happened, over all runs
 
     def __init__(self):
         super().__init__()
