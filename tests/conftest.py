@@ -18,9 +18,10 @@ from slubook.experiments.options import Options
 from slubook.experiments.records import Results
 from slubook.experiments.runner import run
 
-#: Hypothesis times examples, too: a busy machine is no failure.
-settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any load")
+#: The same examples at every run of a commit; a busy machine is no failure. ``--hypothesis-profile=search`` draws anew.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=1000)
+settings.load_profile("same")
 
 _VALUES = {
     "item": ["apples", "green tea", "bread", "two lemons", "oat milk", "rice", "brown sugar", "soap"],
