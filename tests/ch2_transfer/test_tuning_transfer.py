@@ -11,6 +11,7 @@ from slubook.ch2_transfer.tuning import HEAD, LATE, LONG, SEARCH, SKILLS, START,
 from slubook.experiments.records import RecordsError
 from slubook.experiments.table import EXPERIMENTS
 from slubook.experiments.tuning import SEED, Trial
+from slubook.profiles import cache_dir
 
 
 def trial(error: float, rate: float, updates: int | None = None) -> dict:
@@ -119,8 +120,8 @@ def test_a_bank_is_measured_whole_or_not_at_all(small, tmp_path, monkeypatch):
     record = small.run(TRIALS[:6], tmp_path / "record.json")
     fit, fitted = tuning_transfer.fit_starts, []
     monkeypatch.setattr(tuning_transfer, "fit_starts", lambda s, *more: fitted.append(len(s)) or fit(s, *more))
-    lost = small._cells(TRIALS[:1], small.ground(["scratch"], 1, "cpu"))[0]
-    lost.store.put(lost.key, {**lost.content, "bank": ["another"]})
+    lost = next((cache_dir() / "cells" / "tuning-transfer").iterdir())
+    lost.unlink()
     again = small.run(TRIALS[:6], tmp_path / "again.json")
     assert again["methods"]["scratch"]["trials"] == record["methods"]["scratch"]["trials"]
     assert fitted == [6], "all of the one bank"

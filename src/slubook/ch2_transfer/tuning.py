@@ -16,34 +16,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from slubook.ch1_skills.skillsets import Skill
 from slubook.ch2_transfer.plan import Kept, load_pretrained, make_plan
 from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch2_transfer.protocol import MOVED, choose
 from slubook.ch2_transfer.transfer import Recipe, fit_starts
 from slubook.experiments.records import RecordsError
-from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.table import EXPERIMENTS, TUNED
 from slubook.experiments.tuning import Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
 
+HEAD = TUNED["transfer"]["head"]
 #: Tuned on these; their dev sets only.
-SKILLS = (
-    "sgd/Calendar_1#1", "hwu64/audio#0", "hinglish_top/alarm#1", "hwu64/qa#0", "clinc150/meta#0",
-    "hinglish_top/reminder#0",
-)  # fmt: skip
+SKILLS = tuple(HEAD["skills"])
 #: Twice the usual updates: tried once by each network, never chosen.
-LONG = 800
+LONG = HEAD["updates"][1]
 #: Trials of rounds from this one on must be clearly better.
 LATE = 3
 START = Recipe()
-HEAD = {
-    "about": {
-        "error": "share of dev utterances with a mistake in intent or slots",
-        "choice": "the least dev error among rounds 1 and 2; a later one where it is clearly better; never the longer",
-        "not_tuned": "pretraining, sizes of layers, and the batch",
-    },
-    "skills": list(SKILLS),
-    "updates": [START.training.updates, LONG],
-}
 
 
 def best(rows: Rows) -> Row:
@@ -73,14 +61,10 @@ def alike(cell: TrialCell) -> object:
     return cell.skill.name, cell.seed, cell.config.alike
 
 
-def listed(skills: Sequence[Skill]) -> list[Skill]:
-    """Returns those of the skills that are tuned on."""
-    return [skill for skill in skills if skill.name in SKILLS]
-
-
 def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     """Returns the skills and their networks, which are pretrained where the cache has none; all methods read them."""
-    plan = make_plan(choose("full"), 1, PretrainingConfig(), jobs, pick=listed)
+    chosen = choose("full")
+    plan = make_plan(chosen, 1, PretrainingConfig(), jobs, pick=lambda skills: [s for s in skills if s.name in SKILLS])
     networks = {skill.name: plan.network(skill.name) for skill, _ in plan.chosen.skills}
     keys = {f"pretrained {kept.name}": kept.key for kept in networks.values()}
     return Ground(plan.chosen.skills, partial(bank_errors, networks=networks), {m: keys for m in methods}, alike)

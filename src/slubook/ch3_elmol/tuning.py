@@ -32,44 +32,21 @@ from slubook.ch3_elmol.embeddings import Read, load_contextual, pretrain_all
 from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSettings, learned, texts_of
 from slubook.ch3_elmol.unfreezing import UnfreezingConfig
 from slubook.corpora.utterance import Utterance
-from slubook.experiments.table import EXPERIMENTS
+from slubook.experiments.table import EXPERIMENTS, TUNED
 from slubook.experiments.tuning import Ground, Search, TrialCell, dev_error, least
-from slubook.profiles import seed_everything
 
-HEAD = {
-    "about": {
-        "error": "share of dev utterances with a mistake in intent or slots",
-        "choice": "the least dev error",
-        "not_tuned": "sizes of language models, all else of pretraining, when an embedding may learn, sizes of layers, "
-        "the batch, and the updates",
-    },
-    "skills": list(SKILLS),
-    "updates": START.training.updates,
-}
-BENCHMARK_HEAD = {
-    "about": HEAD["about"] | {"not_tuned": "what is learned from the pool, and MaxEnt-CRF"},
-    "corpus": benchmark.CORPUS,
-    "splits": ["train", "dev"],
-}
+HEAD, BENCHMARK_HEAD = TUNED["elmol"]["head"], TUNED["benchmark"]["head"]
 
 
 class Otherwise(NamedTuple):
-    """A method over another input than the usual one.
-
-    Attributes:
-        epochs: of FastText.
-        reduced: the rate of the embedding's highest layer in stage one.
-        source: the schedule of stage one.
-        norm: of the embedding, as a multiple of the usual one.
-        word_dropout: on the new skill.
-    """
+    """A method over another input than the usual one."""
 
     method: str
-    epochs: int | None = None
-    reduced: float | None = None
-    source: str | None = None
-    norm: float | None = None
-    word_dropout: float | None = None
+    epochs: int | None = None  # of FastText
+    norm: float | None = None  # of the embedding, as a multiple of the usual one
+    word_dropout: float | None = None  # on the new skill
+    reduced: float | None = None  # the rate of the embedding's highest layer in stage one
+    source: str | None = None  # the schedule of stage one
 
     @property
     def late(self) -> bool:
@@ -78,35 +55,11 @@ class Otherwise(NamedTuple):
 
     def __str__(self) -> str:
         """Returns what is otherwise, for tables."""
-        said = {
-            f"{self.epochs} epochs": self.epochs,
-            f"{self.norm or 0:g} times the norm": self.norm,
-            f"word dropout {self.word_dropout or 0:g}": self.word_dropout,
-            f"stage one at {self.reduced or 0:g}": self.reduced,
-            f"stage one {self.source}": self.source,
-        }
-        return ", ".join(name for name, given in said.items() if given)
+        forms = ("{} epochs", "{:g} times the norm", "word dropout {:g}", "stage one at {:g}", "stage one {}")
+        return ", ".join(form.format(given) for form, given in zip(forms, self[1:], strict=True) if given)
 
 
-OTHERWISE = {
-    "fasttext_general_5": Otherwise("fasttext_general", epochs=5),
-    "fasttext_pool_5": Otherwise("fasttext_pool", epochs=5),
-    "fasttext_pool_15": Otherwise("fasttext_pool", epochs=15),
-    "fasttext_pool_90": Otherwise("fasttext_pool", epochs=90),
-    "fasttext_general_half": Otherwise("fasttext_general", norm=0.5),
-    "fasttext_general_double": Otherwise("fasttext_general", norm=2.0),
-    "fasttext_pool_half": Otherwise("fasttext_pool", norm=0.5),
-    "fasttext_pool_double": Otherwise("fasttext_pool", norm=2.0),
-    "elmol_frozen_half": Otherwise("elmol_frozen", norm=0.5),
-    "elmol_frozen_double": Otherwise("elmol_frozen", norm=2.0),
-    "elmol_faster": Otherwise("elmol", reduced=0.5),
-    "elmol_second": Otherwise("elmol", source="frozen"),
-    "elmo_slower": Otherwise("elmo", reduced=0.1),
-    "elmol_trained_faster": Otherwise("elmol_trained", reduced=0.5),
-    "elmol_words": Otherwise("elmol", word_dropout=0.25),
-    "elmo_words": Otherwise("elmo", word_dropout=0.25),
-    "elmol_trained_words": Otherwise("elmol_trained", word_dropout=0.25),
-}
+OTHERWISE = {name: Otherwise(**given) for name, given in TUNED["elmol"]["otherwise"].items()}
 #: What is tried under each name.
 TRIED = {method: Otherwise(method) for method in METHODS if method not in AS} | OTHERWISE
 Networks = Mapping[str, tuple[Kept, Read | None]]
@@ -146,18 +99,17 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
         if other.epochs:
             table = {kind: replace(texts.fasttext[kind], epochs=other.epochs)}
             reads[name], _ = replace(texts, fasttext=table).embedding(kind)
-            variant = kind = name
         if other.norm:
             reads[name] = reads[kind].times(other.norm)
-            variant = kind = name
         if other.reduced:
             variant, unfreezing = name, replace(unfreezing, reduced=other.reduced)
+        if other.epochs or other.norm:
+            variant = kind = name
         variants[name], schedules[variant] = variant, (kind, unfreezing)
     about = pretrain_all([s for s in sources if s.name == own], reads, schedules, jobs)
-    networks: dict[str, tuple[Kept, Read | None]] = {"none": (Kept(own, about[own]["key"]), None)}
-    for method, variant in variants.items():
-        name = f"{own}-{variant}"
-        networks[method] = Kept(name, about[name]["key"]), reads[schedules[variant][0]]
+    kept = {name: Kept(name, seen["key"]) for name, seen in about.items()}
+    networks: Networks = {"none": (kept[own], None)}
+    networks |= {m: (kept[f"{own}-{variant}"], reads[schedules[variant][0]]) for m, variant in variants.items()}
     inputs = {
         name: {f"pretrained {kept.name}": kept.key} | ({f"embedding {read.name}": read.key} if read else {})
         for name, (kept, read) in networks.items()
@@ -180,7 +132,6 @@ class Splits(NamedTuple):
 def benchmark_errors(cells: Sequence[TrialCell], inputs: benchmark.PoolInputs) -> list[float]:
     """Returns the dev error of the one cell."""
     [cell] = cells
-    seed_everything(cell.seed, threads=1)
     vectors, reader = inputs.load()
     model = DNN(vectors.table, cell.config) if cell.trial.method == "dnn_pool" else cell.config.over(reader)
     return [dev_error(model.fit(*cell.draw), cell.draw[1])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -34,17 +35,13 @@ def tune(
 
     Exits with 2 when a record is damaged or was changed by hand, or when a trial cannot be made.
     """
-    from slubook.ch1_skills import tuning as skills
-    from slubook.ch2_transfer import tuning as transfer
-    from slubook.ch3_elmol import tuning as elmol
     from slubook.cli.run import device_for
+    from slubook.experiments.table import TUNED
     from slubook.profiles import ROOT
 
-    listed = (skills.SEARCH, transfer.SEARCH, elmol.SEARCH, elmol.BENCHMARK_SEARCH)
-    searches = {search.experiment: search for search in listed}
-    if experiment not in searches:
-        raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(searches)}")
-    search, found = searches[experiment], device_for(experiment, device)
+    if experiment not in TUNED:
+        raise typer.BadParameter(f"experiment {experiment!r}: choose from {', '.join(TUNED)}")
+    search, found = resolve_name(TUNED[experiment]["search"]), device_for(experiment, device)
     if not set(method or ()) <= set(search.start):
         raise typer.BadParameter(f"methods {', '.join(method)}: choose from {', '.join(search.start)}")
     if method and (trials or experiment == "transfer"):

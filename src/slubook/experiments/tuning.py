@@ -11,27 +11,25 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from itertools import groupby
+from dataclasses import asdict, dataclass, field
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from tqdm import tqdm
 
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.metrics import mistakes
 from slubook.evaluation.model import NLUModel
-from slubook.experiments.cells import CellStore
+from slubook.experiments.cells import CellStore, Measured, measure
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError
-from slubook.experiments.stamps import add_origins, config_hash, hardware, peak_memory_mb, stamp
+from slubook.experiments.stamps import add_origins, config_hash, stamp
 from slubook.files import write_atomically
 from slubook.profiles import RESULTS, cache_dir
 
-SEAL = "sha256"
 #: The first seed of draws that no published run uses.
 SEED = 1000
 #: Settings that differ from a method's start; a dotted name reaches into a part.
@@ -53,32 +51,21 @@ class Trial(BaseModel):
     seeds: Annotated[list[Annotated[int, Field(ge=SEED)]], Field(min_length=1)] = [SEED]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TrialCell:
-    """One trial, the ``number``-th of its method, on one draw of a skill."""
+    """One trial on one draw of a skill; ``found`` is what was measured, its dev error among others."""
 
     trial: Trial
-    number: int
     config: Any
     skill: Any  # has a name and draw(size, seed)
     size: int
     seed: int
-    store: CellStore
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def draw(self) -> tuple[Sequence[Utterance], Sequence[Utterance], int]:
         """Returns what a model is trained with: training set, dev set and seed."""
         return *self.skill.draw(self.size, self.seed), self.seed
-
-    @property
-    def key(self) -> tuple[str, int, str, int]:
-        """Returns what names the cell in its store."""
-        return self.trial.method, self.number, self.skill.name, self.seed
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """Returns what is kept of the cell; nothing before it is measured."""
-        return self.store.get(self.key) or {}
 
     def __str__(self) -> str:
         """Names the cell among those of its bank."""
@@ -92,7 +79,11 @@ class Ground:
     skills: Sequence[tuple[Any, int]]  # each with its training size
     errors: Callable[[Sequence[TrialCell]], Sequence[float]]  # gives the dev error of each cell of a bank
     inputs: Mapping[str, Mapping[str, str]]  # for each method, hashes of its pretrained inputs, by name
-    alike: Callable[[TrialCell], object] = lambda cell: cell.key  # what a bank has in common; its one cell by default
+    alike: Callable[[TrialCell], object] = id  # what a bank has in common; each cell is one of its own by default
+
+    def __call__(self, bank: Sequence[TrialCell]) -> Measured:
+        """Measures a bank, in the process of a worker."""
+        return Measured((), more={"errors": [*self.errors(bank)]})
 
 
 @dataclass(frozen=True)
@@ -122,16 +113,15 @@ class Search:
 
     def configured(self, method: str, changes: Changes) -> Any:
         """Returns the configuration that a method starts from, with ``changes``, or raises one of :data:`WRONG`."""
-        made = changed(self.start[method], changes)
-        return TypeAdapter(type(made)).validate_json(json.dumps(asdict(made)), strict=True)
+        return changed(self.start[method], changes)
 
     def replay(self, methods: Sequence[str]) -> list[Trial]:
         """Returns the trials of these methods that the published record lists, or raises RecordsError."""
         kept = self.load()["methods"] if self.record.is_file() else {}
         if missing := [method for method in methods if method not in kept]:
             raise RecordsError(f"{self.record} lists no trials of {', '.join(missing)}: give a list of your own")
-        listed = ("round", "seeds", "changes")
-        return [Trial(method=m, **{name: t[name] for name in listed}) for m in methods for t in kept[m]["trials"]]
+        rows = ((method, row) for method in methods for row in kept[method]["trials"])
+        return [Trial(method=m, changes=row["changes"], round=row["round"], seeds=row["seeds"]) for m, row in rows]
 
     def read_trials(self, path: Path) -> list[Trial]:
         """Reads a JSON list of trials; raises RecordsError when one of them cannot be made in this experiment."""
@@ -148,15 +138,15 @@ class Search:
             raise RecordsError(f"{path}: {where}: {said}") from error
         return trials
 
-    def entry(self, method: str, rows: Rows, origin: str, stamped: Mapping[str, Any] | None) -> dict[str, Any]:
+    def entry(self, method: str, trials: Rows, origin: str, stamp: Mapping[str, Any] | None) -> dict[str, Any]:
         """Returns what the record says of a method; ``settings`` counts different ones, ``trials`` has a row a try."""
-        best = self.choose(rows)
+        best = self.choose(trials)
         found = {
             "origin": origin,
-            "stamp": stamped,
-            "settings": len({json.dumps(r["changes"]) for r in rows}),
-            "trials": list(rows),
-            "first_error": rows[0]["dev_error"],
+            "stamp": stamp,
+            "settings": len({json.dumps(row["changes"]) for row in trials}),
+            "trials": list(trials),
+            "first_error": trials[0]["dev_error"],
             "chosen_error": best["dev_error"],
             "chosen": best["changes"],
             "config": asdict(self.configured(method, best["changes"])),
@@ -166,7 +156,7 @@ class Search:
     def sealed(self, methods: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the record of these methods, in the order of ``start``, with the hash of its content."""
         record = {**self.head, "methods": {name: methods[name] for name in self.start if name in methods}}
-        return {**record, SEAL: config_hash(record)}
+        return {**record, "sha256": config_hash(record)}
 
     def load(self, path: Path | None = None) -> dict[str, Any]:
         """Reads a record, by default the published one; checks its seal, and that choices follow from the trials.
@@ -178,10 +168,10 @@ class Search:
         path = path or self.record
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            if record[SEAL] != config_hash({name: value for name, value in record.items() if name != SEAL}):
-                raise ValueError(f"the content does not match its {SEAL}, so it was changed by hand")
+            if record["sha256"] != config_hash({name: value for name, value in record.items() if name != "sha256"}):
+                raise ValueError("the content does not match its sha256, so it was changed by hand")
             for method, found in record["methods"].items():
-                if found != self.entry(method, found["trials"], found["origin"], found["stamp"]):
+                if found != self.entry(method, *(found[name] for name in ("trials", "origin", "stamp"))):
                     raise ValueError(f"{method}: what is chosen does not follow from the trials")
         except WRONG as error:
             remedy = f"restore it, or move it away before `slubook tune {self.experiment}` writes it"
@@ -191,96 +181,88 @@ class Search:
     def run(self, trials: Sequence[Trial], out: Path, jobs: int = 1, device: str = "cpu") -> dict[str, Any]:
         """Measures trials and writes them into the record ``out``; methods that are not tried stay in it as they are.
 
-        Finished cells are kept, so a run that was stopped can be resumed. ``jobs`` are processes of one thread each.
+        Finished banks are kept, so a run that was stopped can be resumed. ``jobs`` are processes of one thread each.
 
         Raises:
             RecordsError: when the record cannot be trusted, what stays in it is of another protocol, a trial cannot be
                 measured, or none can be chosen.
         """
-        methods = [method for method in self.start if any(trial.method == method for trial in trials)]
+        tried = {m: own for m in self.start if (own := [trial for trial in trials if trial.method == m])}
         kept = dict(self.load(out)["methods"]) if out.is_file() else {}
-        stamps = {m: kept[m]["stamp"] for m in sorted(kept) if m not in methods}
+        stamps = {m: kept[m]["stamp"] for m in sorted(kept.keys() - tried)}
         if old := [m for m, stamped in stamps.items() if stamped and stamped["protocol"] != self.protocol]:
             raise RecordsError(f"{out}: {', '.join(old)} were tuned by another protocol: tune them again as well")
-        start, ground = time.time(), self.ground(methods, jobs, device)
-        cells = {m: self._cells([trial for trial in trials if trial.method == m], ground) for m in methods}
-        _measure([cell for tried in cells.values() for cell in tried], ground, jobs)
-        for m, tried in cells.items():
-            stamped = self._stamp(m, tried, ground, time.time() - start, jobs)
-            kept[m] = self.entry(m, _rows(tried), f"measured by slubook tune {self.experiment}", stamped)
+        began, ground = time.time(), self.ground([*tried], jobs, device)
+        cells = {m: [self.cells(trial, ground) for trial in own] for m, own in tried.items()}
+        self._measure([cell for own in cells.values() for row in own for cell in row], ground, jobs)
+        for m, own in cells.items():
+            inputs, every = ground.inputs[m], [cell for row in own for cell in row]
+            config = {"method": m, "sizes": [n for _, n in ground.skills], "start": asdict(self.configured(m, {}))}
+            data = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in every}
+            found, seeds = [cell.found for cell in every], sorted({cell.seed for cell in every})
+            costs = jobs, max(f["memory_mb"] for f in found), sum(f["wall_s"] for f in found)
+            made = stamp(self.protocol, config, {**data, **inputs}, seeds, time.time() - began, *costs)
+            made |= {"origins": add_origins((), found)}
+            kept[m] = self.entry(m, [*map(_row, own)], f"measured by slubook tune {self.experiment}", made)
         record = self.sealed(kept)
         write_atomically(out, json.dumps(record, indent=1) + "\n")
         return record
 
-    def _cells(self, trials: Sequence[Trial], ground: Ground) -> list[TrialCell]:
-        """Returns the cells of one method's trials, one trial and within it one skill after the other."""
-        found = []
-        for number, trial in enumerate(trials):
-            config, inputs = self.configured(trial.method, trial.changes), dict(ground.inputs[trial.method])
-            depends = {"protocol": self.protocol, "config": asdict(config), "beneath": inputs}
-            for skill, size, seed in ((s, n, seed) for s, n in ground.skills for seed in trial.seeds):
-                fingerprint = config_hash({**depends, "data": draw_hash(skill, size, seed)})
-                store = CellStore(cache_dir() / "cells" / f"tuning-{self.experiment}", fingerprint)
-                found.append(TrialCell(trial, number, config, skill, size, seed, store))
-        return found
+    def cells(self, trial: Trial, ground: Ground) -> list[TrialCell]:
+        """Returns the cells of a trial, all draws of one skill after the other."""
+        config = self.configured(trial.method, trial.changes)
+        return [TrialCell(trial, config, skill, n, seed) for skill, n in ground.skills for seed in trial.seeds]
 
-    def _stamp(self, method: str, cells: list[TrialCell], ground: Ground, wall_s: float, jobs: int) -> dict[str, Any]:
-        """Returns the stamp of one method's cells."""
-        start, contents = asdict(self.configured(method, {})), [cell.content for cell in cells]
-        config = {"method": method, "sizes": [n for _, n in ground.skills], "start": start}
-        draws = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in cells}
-        costs = wall_s, jobs, max(c["memory_mb"] for c in contents), sum(c["seconds"] for c in contents)
-        seeds = sorted({cell.seed for cell in cells})
-        made = stamp(self.protocol, config, {**draws, **ground.inputs[method]}, seeds, *costs)
-        # older cells do not tell where they were measured
-        origins = [{"hardware": c.get("hardware"), "vectors": {}, "wall_s": c["seconds"]} for c in contents]
-        return made | {"origins": add_origins([], origins)}
+    def depends(self, cell: TrialCell, inputs: Mapping[str, str]) -> str:
+        """Returns a hash of what a cell's error depends on: protocol, settings, draw and the method's inputs."""
+        data = draw_hash(cell.skill, cell.size, cell.seed)
+        config = {"protocol": self.protocol, "config": asdict(cell.config), "beneath": dict(inputs)}
+        return config_hash({**config, "data": data})
 
+    def _measure(self, cells: Sequence[TrialCell], ground: Ground, jobs: int) -> None:
+        """Measures what is left of the banks of these cells, each of one round, and tells each cell what was found.
 
-def _measure(cells: Sequence[TrialCell], ground: Ground, jobs: int) -> None:
-    """Measures what is left of these cells, in banks.
-
-    Weights and dropout are drawn for a bank at once, so a cell counts as measured only if it was in this very bank.
-    """
-    banks: dict[object, list[TrialCell]] = defaultdict(list)
-    for cell in cells:
-        banks[cell.trial.round, ground.alike(cell)].append(cell)
-    todo = [bank for bank in banks.values() if any(c.content.get("bank") != [*map(str, bank)] for c in bank)]
-    work = joblib.Parallel(jobs, return_as="generator_unordered")(joblib.delayed(_keep)(b, ground.errors) for b in todo)
-    for _ in tqdm(work, total=len(todo), desc="tuning", unit="bank", disable=not todo):
-        pass
+        Weights and dropout are drawn for a bank at once, so a cell counts as measured only if it was in this very bank.
+        """
+        alike: dict[object, list[TrialCell]] = defaultdict(list)
+        for cell in cells:
+            alike[cell.trial.round, ground.alike(cell)].append(cell)
+        banks = []
+        for bank in alike.values():
+            parts = [[str(cell), self.depends(cell, ground.inputs[cell.trial.method])] for cell in bank]
+            banks.append(((config_hash(parts), bank[0].size, bank[0].seed), bank))
+        of, store = dict(banks), CellStore(cache_dir() / "cells" / f"tuning-{self.experiment}")
+        failed = measure([*of], lambda key: (ground, (of[key],)), store, Options(jobs=jobs), "tuning")
+        if failed:
+            said = (f"{'; '.join(map(str, of[k]))}: {e.removeprefix('ValueError: ')}" for k, e in failed.items())
+            raise RecordsError("\n".join(said))
+        for key, bank in banks:
+            kept = store.get(key)
+            for cell, error in zip(bank, kept["errors"], strict=True):  # each is given an equal share of the seconds
+                cell.found = {**kept, "error": error, "wall_s": kept["wall_s"] / len(bank)}
 
 
-def _keep(bank: Sequence[TrialCell], measured: Callable[[Sequence[TrialCell]], Sequence[float]]) -> None:
-    """Measures a bank and keeps its cells; each is given an equal share of the seconds."""
-    start, names = time.perf_counter(), [*map(str, bank)]
-    try:
-        errors = measured(bank)
-    except ValueError as error:
-        raise RecordsError(f"{'; '.join(names)}: {error}") from error
-    told = {"seconds": (time.perf_counter() - start) / len(bank), "memory_mb": peak_memory_mb(), "bank": names}
-    for cell, error in zip(bank, errors, strict=True):
-        cell.store.put(cell.key, {"error": error, **told, "hardware": hardware()})
-
-
-def _rows(cells: Sequence[TrialCell]) -> list[dict[str, Any]]:
-    """Returns the trials of measured cells as they stand in the record."""
-    rows = []
-    for _, own in groupby(cells, key=lambda cell: cell.number):
-        trial, seeds, errors = zip(*((cell.trial, cell.seed, cell.content["error"]) for cell in own), strict=True)
-        row = {"round": trial[0].round, "seeds": [*dict.fromkeys(seeds)], "changes": trial[0].changes}
-        rows.append(row | {"dev_error": round(float(np.mean(errors)), 4), "errors": [round(e, 4) for e in errors]})
-    return rows
+def _row(cells: Sequence[TrialCell]) -> dict[str, Any]:
+    """Returns a trial as it stands in the record, from its measured cells."""
+    trial, errors = cells[0].trial, [cell.found["error"] for cell in cells]
+    row = {"round": trial.round, "seeds": [*dict.fromkeys(trial.seeds)], "changes": trial.changes}
+    return row | {"dev_error": round(float(np.mean(errors)), 4), "errors": [round(e, 4) for e in errors]}
 
 
 def changed(config: Any, changes: Changes) -> Any:
-    """Returns a configuration, a dataclass of settings and of parts with settings, with ``changes``."""
-    parts: dict[str, dict[str, Any]] = {}
+    """Returns a configuration, a dataclass of settings and of parts with settings, with ``changes`` of the right types.
+
+    Raises:
+        KeyError, TypeError, ValueError: where it has no such setting, or the setting no such value.
+    """
+    settings = asdict(config)
     for name, value in changes.items():
-        part, _, setting = name.rpartition(".")
-        parts.setdefault(part, {})[setting] = value
-    own = parts.pop("", {})
-    return replace(config, **own, **{part: replace(getattr(config, part), **new) for part, new in parts.items()})
+        *parts, last = name.split(".")
+        part = reduce(getitem, parts, settings)
+        if last not in part:
+            raise KeyError(name)
+        part[last] = value
+    return TypeAdapter(type(config)).validate_json(json.dumps(settings), strict=True)
 
 
 def least(rows: Rows) -> Row:
