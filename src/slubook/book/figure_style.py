@@ -6,7 +6,6 @@ draws with the page's own copy of Plotly; ``SLUBOOK_FIGURES=lab`` leaves it to J
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import math
@@ -144,9 +143,11 @@ def to_div(figure: go.Figure, name: str) -> str:
     The page's script takes the layout for phones from ``layout.meta``: see :func:`fitted`.
     """
     figure = fitted(figure)
+    drawn = {part: [one.to_plotly_json() for one in getattr(figure, part)] for part in ("data", "frames")}
+    text = pio.to_json({**drawn, "layout": figure.layout.to_plotly_json()}, validate=False)  # arrays as lists
     return pio.to_html(
-        _plain(json.loads(figure.to_json())), config=_CONFIG, full_html=False, include_plotlyjs=False,
-        include_mathjax=False, auto_play=False, div_id=name, default_width="100%",
+        json.loads(text, parse_float=lambda digits: float(f"{float(digits):.5g}")), config=_CONFIG, full_html=False,
+        include_plotlyjs=False, include_mathjax=False, auto_play=False, div_id=name, default_width="100%",
         default_height=f"{figure.layout.height}px", validate=False,
     )  # fmt: skip
 
@@ -178,16 +179,3 @@ def legend_rows(figure: go.Figure, width: int) -> int:
     for entry in widths:
         rows, used = (rows + 1, entry) if used and used + entry > width else (rows, used + entry)
     return rows
-
-
-def _plain(value: Any) -> Any:
-    """Turns typed arrays (base64) into lists, and rounds floats to five significant digits."""
-    if isinstance(value, dict):
-        if "bdata" in value:
-            flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
-            shape = [int(n) for n in str(value.get("shape", len(flat))).split(",")]
-            return _plain(flat.reshape(shape).tolist())
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -7,12 +7,11 @@ what is asked of them, and the code that computes it; so nothing kept outlives a
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, reduce
 from importlib.metadata import version
+from operator import getitem
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,8 +23,8 @@ from slubook.evaluation import intervals
 from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare, ends
 from slubook.evaluation.resampling import bootstrap, collect, measured_error
 from slubook.experiments import records
+from slubook.experiments.cells import CellStore
 from slubook.experiments.records import Results
-from slubook.files import write_atomically
 from slubook.profiles import RESULTS, cache_dir
 
 #: Seeds that a comparison needs before it is judged.
@@ -101,14 +100,15 @@ class Measurements:
         path = self.folder / f"{claim.experiment}.json"
         if not path.is_file():
             return Found("there are no published results of this experiment")
-        asked = [claim.metric, claim.measure.model_dump(mode="json"), claim.headline, self.replicates]
-        key = hashlib.sha256(json.dumps([self._digest(path), _code(), asked]).encode()).hexdigest()
-        kept = cache_dir() / "ledger" / f"{key}.json"
-        with suppress(OSError, ValueError):
-            return _FOUND.validate_python(json.loads(kept.read_text("utf-8")))
-        found = _found(claim, self._load(path), self.replicates)
+        kept = CellStore(cache_dir() / "ledger", f"{self._digest(path)} {_code()}")
+        key = (claim.metric, claim.measure.model_dump_json(), claim.headline, self.replicates)
+        if content := kept.get(key):
+            return _FOUND.validate_python(content)
+        results = self._load(path)
+        missing = _missing(claim.measure, results)
+        found = Found(missing) if missing else figure(claim, results, self.replicates)
         with suppress(OSError):  # verdicts are worth having where the cache cannot be written
-            write_atomically(kept, json.dumps(asdict(found)))
+            kept.put(key, asdict(found))
         return found
 
 
@@ -124,23 +124,19 @@ def _code() -> str:
     return hashlib.sha256(b"".join([versions, *(file.read_bytes() for file in files)])).hexdigest()
 
 
-def _found(claim: Claim, results: Results, replicates: int) -> Found:
-    how = claim.measure
-    if missing := _missing(how, results):
-        return Found(missing)
-    protocol = results.stamp.get("protocol")
+def figure(claim: Claim, results: Results, replicates: int = 2000) -> Found:
+    """Computes the figure of a testable claim from results that have what it takes, or raises ValueError."""
+    how, protocol = claim.measure, results.stamp.get("protocol")
     if isinstance(how, OfTable):
-        figure = _entry(results, how.table, how.entry)
-        interval = table_interval(figure / _entry(results, how.table, how.over) if how.over else figure)
+        value = _entry(results, how.table, how.entry)
+        interval = table_interval(value / _entry(results, how.table, how.over) if how.over else value)
         return Found("", interval, tuple(_broken(how, results)), protocol)
-    pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     shared = {"slice": how.slice, "groups": results.groups() if how.groups else None, "replicates": replicates}
     against = how.against if isinstance(how, OfSlices) else None
+    pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     interval = compare(*pair, **shared, statistic=how.statistic, against=against)
-    by_corpus = None
-    if claim.headline and how.groups and not against:
-        by_corpus = by_corpora(results, claim.metric, how, replicates)
-    return Found("", interval, (), protocol, by_corpus)
+    hangs = claim.headline and how.groups and not against
+    return Found("", interval, (), protocol, by_corpora(results, claim.metric, how, replicates) if hangs else None)
 
 
 def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int) -> ByCorpus | None:
@@ -192,12 +188,10 @@ def _missing(measure: OfComparison | OfTable, results: Results) -> str:
 
 def _entry(results: Results, table: str, path: str) -> Any:
     """Returns the entry of a table under a dotted path; without a path, the table itself."""
-    value = results.tables[table]
-    for key in filter(None, path.split(".")):
-        if not isinstance(value, Mapping) or key not in value:
-            raise ValueError(f"the table {table!r} of experiment {results.experiment!r} has no entry {path!r}")
-        value = value[key]
-    return value
+    try:
+        return reduce(getitem, filter(None, path.split(".")), results.tables[table])
+    except (KeyError, TypeError, IndexError):
+        raise ValueError(f"the table {table!r} of experiment {results.experiment!r} has no entry {path!r}") from None
 
 
 def _broken(measure: OfTable, results: Results) -> list[str]:

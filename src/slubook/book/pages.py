@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from slubook.book import ledger
-from slubook.book.claims import OfTable
 from slubook.book.ledger import wins as wins  # pages take it from here, and published
+from slubook.book.measured import figure
 from slubook.book.measured import published as published
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
 from slubook.experiments.records import Results, Row
@@ -32,19 +32,12 @@ def how_far(results: Results | None) -> str:
 
 def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
     """Adds to a row of the ledger what an unfinished run measures so far, as provisional; keeps other rows."""
-    how, row_so_far = row.claim.measure, replace(row, verdict=PROVISIONAL)
-    if not how_far(results) or not results.rows:
+    if not how_far(results) or not results.rows or getattr(row.claim.measure, "entry", ""):
         return row
-    if isinstance(how, OfTable):
-        figure = None if how.entry else results.tables.get(how.table)
-        return replace(row_so_far, interval=ledger.table_interval(figure)) if figure else row
-    names = {name: getattr(how, name, None) for name in ("slice", "against")}
-    sizes = sorted({*results.sizes} & {*(how.sizes or results.sizes)})
-    has = {how.baseline, how.proposed} <= {*results.methods} and has_slices(results, *filter(None, names.values()))
-    names |= {"metric": row.claim.metric, "statistic": how.statistic}
-    if not has or not sizes:
+    try:
+        return replace(row, verdict=PROVISIONAL, interval=figure(row.claim, results).interval)
+    except ValueError:  # nothing of it is measured yet
         return row
-    return replace(row_so_far, interval=gain(results, how.baseline, how.proposed, sizes, **names))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Any:

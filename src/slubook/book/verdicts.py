@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from jinja2 import Environment, PackageLoader
+
 from slubook.book import ledger
 from slubook.book.ledger import Assessed, wins
 from slubook.evaluation.intervals import Comparison
@@ -38,6 +40,12 @@ def _facts(row: Assessed) -> list[str]:
     return [*filter(None, (won, ledger.show_by_corpus(row)))]
 
 
+_HTML = Environment(loader=PackageLoader("slubook.book", "."), trim_blocks=True)
+_HTML.filters["e"] = escape
+_HTML.globals |= {"ledger": ledger, "roles": ROLES, "verdict": verdict, "facts": _facts}
+_MADE = _HTML.get_template("verdicts.html.j2").module
+
+
 def cards(rows: Sequence[Mapping[str, str]], caption: str = "", ids: Sequence[str] = ()) -> Any:
     """Shows rows, whose cells are HTML, as a table on a wide page, and as a card each on a phone.
 
@@ -48,64 +56,23 @@ def cards(rows: Sequence[Mapping[str, str]], caption: str = "", ids: Sequence[st
     """
     from IPython.display import HTML
 
-    if not rows:
-        return HTML("<p>Not run yet.</p>")
-    head = "".join(f"<th>{name}</th>" for name in rows[0])
-    body = ""
-    for k, row in enumerate(rows):
-        (_, first), *rest = row.items()
-        cells = "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in rest)
-        address = f' id="{ids[k]}"' if ids else ""
-        body += f"<tr{address}><td>{first}</td>{cells}</tr>\n"
-    caption = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return HTML(
-        f'<table class="dataframe ledger">{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
-    )
+    return HTML(_MADE.cards(rows, caption, ids) if rows else "<p>Not run yet.</p>")
 
 
 def ledger_cards(assessed: Sequence[Assessed], caption: str = "") -> Any:
-    """Shows verdicts as cards, a headline each."""
+    """Shows verdicts as cards, a headline each; its claim unfolds to what is known of it, and to the rows of it."""
     families = ledger.families(assessed)
     rows = [
         {
-            "claim": _told(head, rest),
+            "claim": _MADE.told(head, rest),
             "claimed": escape(ledger.show_claimed(head.claim.claimed)),
-            "measured [interval]": _small(ledger.show_measured(head), *_facts(head)),
+            "measured [interval]": _MADE.small(ledger.show_measured(head), _facts(head)),
             "skills": escape(ledger.show_n(head) or "–"),
-            "verdict": _small(f"<b>{_badge(head)}</b>", escape(head.reason)),
+            "verdict": _MADE.small(f"<b>{_MADE.badge(head)}</b>", [escape(head.reason)]),
         }
         for head, rest in families
     ]
     return cards(rows, caption, [head.claim.id for head, _ in families])
-
-
-def _small(said: str, *lines: str) -> str:
-    return "".join((said, *(f"<br><small>{line}</small>" for line in lines if line)))
-
-
-def _badge(row: Assessed) -> str:
-    return f'<span class="added">{verdict(row)}</span>' if row.claim.added else verdict(row)
-
-
-def _told(head: Assessed, rest: Sequence[Assessed]) -> str:
-    """Writes a headline's claim, which unfolds to what is known of it, and then to the rows of it."""
-    claim = head.claim
-    how = " · ".join(filter(None, (claim.role, claim.metric, claim.protocol)))
-    told = f"<details><summary>{escape(claim.claim)}</summary>"
-    told += "".join(f"<p>{escape(text)}</p>" for text in (claim.stated, how, claim.caveat) if text) + "</details>"
-    groups = {what: [row for row in rest if row.claim.role == role] for role, what in ROLES.items()}
-    lists = "".join(f"<p>{what}:</p><ul>{''.join(map(_item, rows))}</ul>" for what, rows in groups.items() if rows)
-    count = f"{len(rest)} more row{'s' * (len(rest) > 1)}"
-    return told + (f"<details><summary>{count}</summary>{lists}</details>" if rest else "")
-
-
-def _item(row: Assessed) -> str:
-    said = f"{escape(row.claim.claim)} {escape(ledger.show_measured(row))}"
-    if row.claim.claimed.value is not None:
-        said += f", claimed {escape(ledger.show_claimed(row.claim.claimed))}"
-    return f'<li id="{row.claim.id}">{said}: <b>{_badge(row)}</b>' + _small(
-        "", escape(row.reason), *map(escape, (*_facts(row), row.claim.caveat))
-    ) + "</li>"  # fmt: skip
 
 
 def blocks(assessed: Sequence[Assessed]) -> Iterator[str]:
