@@ -27,7 +27,7 @@ def test_the_blocks_fit_80_columns_and_counts_no_training_twice(tmp_path, monkey
     rows = [Row("toy", m, 9, 0, none, train_s=s) for m, s in (("maxent_crf", 60), ("dnn_pool", 120), ("hybrid", 180))]
     Results("skills", stamp, {"toy": Test("toy", "", ("a", "b"), column)}, rows).save(tmp_path / "skills.json")
     [line] = found = cost.costs(tmp_path)
-    assert line["training_minutes"] == 3.0 and {"experiment", *cost.LABELS} == set(line)
+    assert line["training_minutes"] == 3.0 and {"experiment", *cost.LABELS} < set(line)
     monkeypatch.setattr(cost, "costs", lambda: found)
     done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["cost"])
     assert done.exit_code == 0 and "…" not in done.stdout

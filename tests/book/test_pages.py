@@ -148,13 +148,3 @@ def test_verdicts():
     assert pages.sentence(waiting, "Fewer") == "- Fewer: not run yet."
     measured = Assessed(claim(caveat="Mind it."), "reproduced", Interval(0.2, 0.1, 0.3, 4), True, "the point does")
     assert pages.sentence(measured, "Fewer") == "- Fewer: 20.0 % [10.0, 30.0], **reproduced**: the point does. Mind it."
-
-
-def test_a_line_for_each_trial_of_tuning_tells_where_it_started_and_what_was_chosen():
-    longer = {"training.updates": 90, "network.word_dropout": 0.5}
-    trials = [{"changes": {}, "dev_error": 0.12}, {"changes": longer, "dev_error": 0.1086}]
-    start = {"training": {"updates": 30, "rate": 1.0}, "network": {"word_dropout": 0.25}}
-    assert pages.trial_lines({"trials": trials, "chosen": longer}, start, "DNN") == [
-        {"DNN": "the start: updates 30, word dropout 0.25", "IRER on dev": "12.0 %"},
-        {"DNN": "with updates 90, word dropout 0.5", "IRER on dev": "10.9 %, chosen"},
-    ]

@@ -21,6 +21,7 @@ from slubook.ch3_elmol.reported import (
     missed_by_all,
     missed_line,
     reported,
+    trial_lines,
 )
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
@@ -114,3 +115,13 @@ def test_every_model_has_a_label_and_says_what_was_pretrained(results):
     assert set(INPUTS) == {"dnn_pool", "fasttext_pool", "elmol"}
     over = Results("benchmark", {}, results.tests, [replace(row, method="elmol") for row in results.rows])
     assert measured_line(over, "elmol", "ELMoL")["pretrained input"] == "language model of requests"
+
+
+def test_a_line_for_each_trial_of_tuning_tells_where_it_started_and_what_was_chosen():
+    longer = {"training.updates": 90, "network.word_dropout": 0.5}
+    trials = [{"changes": {}, "dev_error": 0.12}, {"changes": longer, "dev_error": 0.1086}]
+    start = {"training": {"updates": 30, "rate": 1.0}, "network": {"word_dropout": 0.25}}
+    assert trial_lines({"trials": trials, "chosen": longer}, start, "DNN") == [
+        {"DNN": "the start: updates 30, word dropout 0.25", "IRER on dev": "12.0 %"},
+        {"DNN": "with updates 90, word dropout 0.5", "IRER on dev": "10.9 %, chosen"},
+    ]

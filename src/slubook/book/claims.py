@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,33 +150,29 @@ def load_claims(path: Path = CLAIMS) -> tuple[dict[str, Article], list[Claim]]:
     if not isinstance(body, dict) or set(body) != {"articles", "claims"} or not isinstance(body["claims"], list):
         raise LedgerError(f"{path}: needs `articles:` (a mapping) and `claims:` (a list), and nothing else")
     node = next(value for key, value in tree.value if key.value == "claims")
-    lines = [item.start_mark.line + 1 for item in node.value]
     faults: list[str] = []
     articles = {k: _checked(Article, v, f"{path}: article {k!r}", faults) for k, v in body["articles"].items()}
-    claims: list[Claim] = []
-    for line, value in zip(lines, body["claims"], strict=True):
-        claim = _checked(Claim, value, f"{path}:{line}", faults)
-        if claim is None:
-            continue
-        if claim.article not in body["articles"]:
-            faults.append(f"{path}:{line}: article {claim.article!r} is not listed under `articles:`")
-        for field in ("id", "name"):
-            if getattr(claim, field) in {getattr(other, field) for other in claims}:
-                faults.append(f"{path}:{line}: the {field} {getattr(claim, field)!r} is used twice: rename one")
-        claims.append(claim)
-    faults += _dangling(claims, path)
+    claims: dict[str, Claim] = {}  # by where it stands
+    for item, value in zip(node.value, body["claims"], strict=True):
+        where = f"{path}:{item.start_mark.line + 1}"
+        if claim := _checked(Claim, value, where, faults):
+            claims[where] = claim
+    headlines = {claim.id for claim in claims.values() if claim.headline}
+    controls = {claim.id for claim in claims.values() if claim.role == "control"}
+    taken = set[tuple[str, str]]()
+    for where, claim in claims.items():
+        if claim.article not in articles:
+            faults.append(f"{where}: article {claim.article!r} is not listed under `articles:`")
+        for named in (("id", claim.id), ("name", claim.name)):
+            if named in taken:
+                faults.append(f"{where}: the {named[0]} {named[1]!r} is used twice: rename one")
+            taken.add(named)
+        for field, known, what in (("of", headlines, "headline"), ("judged_with", controls, "control")):
+            if (other := getattr(claim, field)) and other not in known:
+                faults.append(f"{where}: {claim.id}: {field}: {other!r} is no {what}")
     if faults:
         raise LedgerError("\n".join(faults))
-    return articles, claims
-
-
-def _dangling(claims: Sequence[Claim], path: Path) -> list[str]:
-    """Lists what claims name that is not there: headlines, and controls."""
-    headlines = {claim.id for claim in claims if claim.headline}
-    controls = {claim.id for claim in claims if claim.role == "control"}
-    faults = [f"{path}: {c.id}: of: {c.of!r} is no headline" for c in claims if c.of and c.of not in headlines]
-    wrong = [c for c in claims if c.judged_with and c.judged_with not in controls]
-    return faults + [f"{path}: {c.id}: judged_with: {c.judged_with!r} is no control" for c in wrong]
+    return articles, [*claims.values()]
 
 
 def _checked(schema: type[BaseModel], value: object, where: str, faults: list[str]) -> Any:

@@ -12,56 +12,29 @@ import math
 import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
+import yaml
 
 from slubook.evaluation.intervals import Interval
 
-#: Colours that people with any common colour blindness tell apart (Okabe and Ito, 2008), without its black
-#: and yellow, which vanish on dark and on light pages.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C8C8C")
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
-TEXT, GRID = "#7b7b7b", "rgba(128, 128, 128, 0.25)"  # about 4 : 1 against white and against near-black
+_STYLE = yaml.safe_load(resources.files("slubook.book").joinpath("style.yml").read_text("utf-8"))
+PALETTE, SYMBOLS, TEXT, GRID = tuple(_STYLE["palette"]), tuple(_STYLE["symbols"]), _STYLE["text"], _STYLE["grid"]
+VERDICTS = _STYLE["verdicts"]  # the colour and the symbol of each
+TEMPLATE = go.layout.Template(layout=_STYLE["layout"])
 HEIGHT = 420
 #: The widths, in pixels, that figures are laid out for: that of the book's column, and that of a phone held upright.
 WIDE, PHONE = 660, 340
 _ROW, _CHARACTER, _SYMBOL = 20, 6.2, 52  # of a legend: the height of a row, the widths of a character and a symbol
 
-_AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
-TEMPLATE = go.layout.Template(
-    layout={
-        "paper_bgcolor": "rgba(0, 0, 0, 0)",
-        "plot_bgcolor": "rgba(0, 0, 0, 0)",
-        "font": {"color": TEXT, "size": 13},
-        "colorway": PALETTE,
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "legend": {
-            "orientation": "h", "xref": "container", "x": 0, "yref": "container", "yanchor": "bottom", "y": 0,
-            "maxheight": 1, "tracegroupgap": 0, "font": {"size": 12},
-        },
-        "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": TEXT, "activecolor": PALETTE[0]},
-        "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-        "hoverlabel": {"align": "left"},
-        "autosize": True,
-    }
-)  # fmt: skip
-# The buttons are listed, since Plotly's own set has one that uploads the figure; the book stays offline.
-_CONFIG = {
-    "responsive": True,
-    "displaylogo": False,
-    "plotlyServerURL": "",
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-}
-
 #: Labels of axes on a phone: small, so that what is drawn keeps its room.
 SMALL = {f"{axis}.tickfont.size": 10 for axis in ("xaxis", "yaxis")}
 
-#: How a menu or a row of buttons looks, and where buttons stand in a row.
-BUTTON = {"font": {"color": TEXT, "size": 12}, "bordercolor": GRID, "pad": {"t": 0, "b": 0, "l": 0, "r": 4}}
+#: Where buttons stand in a row.
 IN_A_ROW = {"type": "buttons", "direction": "right"}
 
 
@@ -112,7 +85,7 @@ def add_menu(figure: go.Figure, choices: Mapping[str, list], method: str = "rest
     """Adds a menu, or a row of buttons: under each name, the arguments of one of Plotly's methods."""
     buttons = [{"label": name, "method": method, "args": args} for name, args in choices.items()]
     where = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", **place}
-    figure.update_layout(updatemenus=[{**BUTTON, **where, "buttons": buttons}])
+    figure.update_layout(updatemenus=[{**_STYLE["button"], **where, "buttons": buttons}])
 
 
 def show(figure: go.Figure, name: str, alt: str = "") -> Any:
@@ -145,10 +118,10 @@ def to_div(figure: go.Figure, name: str) -> str:
     figure = fitted(figure)
     drawn = {part: [one.to_plotly_json() for one in getattr(figure, part)] for part in ("data", "frames")}
     text = pio.to_json({**drawn, "layout": figure.layout.to_plotly_json()}, validate=False)  # arrays as lists
+    rounded = json.loads(text, parse_float=lambda digits: float(f"{float(digits):.5g}"))
     return pio.to_html(
-        json.loads(text, parse_float=lambda digits: float(f"{float(digits):.5g}")), config=_CONFIG, full_html=False,
-        include_plotlyjs=False, include_mathjax=False, auto_play=False, div_id=name, default_width="100%",
-        default_height=f"{figure.layout.height}px", validate=False,
+        rounded, config=_STYLE["config"], full_html=False, include_plotlyjs=False, include_mathjax=False,
+        auto_play=False, div_id=name, default_width="100%", default_height=f"{figure.layout.height}px", validate=False,
     )  # fmt: skip
 
 

@@ -9,20 +9,10 @@ import plotly.graph_objects as go
 
 from slubook.book import figure_style as style
 from slubook.book import ledger
-from slubook.book.figure_style import PALETTE, TEXT, blank, faded, marker, show, wrap
+from slubook.book.figure_style import TEXT, blank, faded, marker, show, wrap
 from slubook.evaluation.intervals import Interval
 
 __all__ = ["forest", "learning_curves", "show"]
-
-_VERDICT_LOOKS = {
-    ledger.EXCEEDED: (PALETTE[2], "star"),
-    ledger.REPRODUCED: (PALETTE[0], "circle"),
-    ledger.COMPATIBLE: (PALETTE[4], "circle-open"),
-    ledger.DIRECTION_ONLY: (PALETTE[5], "triangle-right-open"),
-    ledger.INCONCLUSIVE: (PALETTE[6], "diamond-open"),
-    ledger.NOT_REPRODUCED: (PALETTE[1], "x"),
-    ledger.ADDED: (PALETTE[3], "cross-open"),
-}
 
 
 def forest(assessed: Sequence[ledger.Assessed], *, ratios: bool = False) -> go.Figure:
@@ -44,7 +34,7 @@ def forest(assessed: Sequence[ledger.Assessed], *, ratios: bool = False) -> go.F
     figure.update_xaxes(title="times as good (×)" if ratios else "improvement (%)", type="log" if ratios else "linear")
     figure.update_yaxes(categoryorder="array", categoryarray=list(name.values()), tickfont={"size": 12})
     figure.add_vline(x=1 if ratios else 0, line={"color": TEXT, "width": 1})
-    for verdict, (colour, symbol) in _VERDICT_LOOKS.items():
+    for verdict, (colour, symbol) in style.VERDICTS.items():
         measured = [row for row in rows if row.verdict == verdict]
         if not measured:
             continue

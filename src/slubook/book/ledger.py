@@ -29,8 +29,6 @@ VERDICTS = (
 )  # fmt: skip
 #: What stands in place of a verdict where a claim was added when its figures had been seen.
 ADDED = "added afterwards"
-#: Verdicts in favour of a claim, which do not stand against its own control.
-_IN_FAVOUR = (EXCEEDED, REPRODUCED, COMPATIBLE, DIRECTION_ONLY)
 
 
 @dataclass(frozen=True)
@@ -49,22 +47,21 @@ class Assessed:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the row that ``slubook claims --json`` prints."""
-        claim, i, by = self.claim, self.interval, self.by_corpus
-        ends = {"measured": i.point, "low": i.low, "high": i.high} if i else dict.fromkeys(("measured", "low", "high"))
-        more = {name: getattr(by, name) if by else None for name in ByCorpus.FIGURES}
-        known = {name: end if end is not None and math.isfinite(end) else None for name, end in (ends | more).items()}
+        claim, i = self.claim, self.interval
+        figures = {"measured": i.point, "low": i.low, "high": i.high, "n": i.n_skills} if i else {}
+        figures |= {name: getattr(self.by_corpus, name) for name in ByCorpus.FIGURES} if self.by_corpus else {}
+        known = {name: figure for name, figure in figures.items() if math.isfinite(figure)}
         return {
             **{field: getattr(claim, field) for field in ("id", "article", "experiment", "metric")},
             "claimed": claim.claimed.value,
-            **{name: known[name] for name in ends},
-            "n": i.n_skills if i else None,
+            **{name: known.get(name) for name in ("measured", "low", "high", "n")},
             "counts": claim.counts,
             "verdict": self.verdict,
             "reason": self.reason,
             "protocol": claim.protocol,
             "stale": self.stale,
             **{field: getattr(claim, field) for field in ("headline", "name", "role", "of")},
-            **{name: known[name] for name in more},
+            **{name: known.get(name) for name in ByCorpus.FIGURES},
         }
 
 
@@ -93,10 +90,9 @@ def judge(claim: Claim, measured: Interval, broken: Sequence[str] = ()) -> tuple
     no_effect, none = (1, "one") if unit == "ratio" else (0, "zero")
     it = "the figure" if low == high else "the interval"
     if claim.rule == "feasible":
-        if measured.point < value:
-            return NOT_REPRODUCED, "fewer than claimed were tried"
-        held = REPRODUCED, "as many as claimed were tried, and every limit held"
-        return (NOT_REPRODUCED, "; ".join(broken)) if broken else held
+        if broken := ["fewer than claimed were tried"] if measured.point < value else broken:
+            return NOT_REPRODUCED, "; ".join(broken)
+        return REPRODUCED, "as many as claimed were tried, and every limit held"
     if math.isnan(low):
         return INCONCLUSIVE, "nothing to compare"
     if claim.rule == "no_loss":
@@ -158,27 +154,24 @@ def assess(
     figures, assessed = Measurements(folder, replicates), []
     for claim in tqdm(claims, desc="claims", unit="claim", leave=False, disable=None if progress else True):
         if claim.not_testable is not None:
-            assessed.append(Assessed(claim, NOT_TESTABLE, reason=claim.not_testable))
-            continue
-        found = figures.of(claim)
-        if found.missing:
-            assessed.append(Assessed(claim, NOT_RUN, reason=found.missing))
-            continue
-        said, why = judge(claim, found.interval, found.broken)
-        if claim.added:
-            said, why = ADDED, f"added {claim.added}, so it gets no verdict"
-        old = found.protocol is None or found.protocol != protocol(claim.experiment)
-        assessed.append(Assessed(claim, said, found.interval, old, why, found.by_corpus))
+            row = Assessed(claim, NOT_TESTABLE, reason=claim.not_testable)
+        elif (found := figures.of(claim)).missing:
+            row = Assessed(claim, NOT_RUN, reason=found.missing)
+        else:
+            late = ADDED, f"added {claim.added}, so it gets no verdict"
+            said, why = late if claim.added else judge(claim, found.interval, found.broken)
+            old = found.protocol is None or found.protocol != protocol(claim.experiment)
+            row = Assessed(claim, said, found.interval, old, why, found.by_corpus)
+        assessed.append(row)
     return _with_controls(assessed)
 
 
 def _with_controls(assessed: Sequence[Assessed]) -> list[Assessed]:
     """Judges claims together with their own controls: what its control contradicts is not reproduced."""
-    of = {row.claim.id: row for row in assessed}
+    lost = {row.claim.id: row for row in assessed if row.verdict == NOT_REPRODUCED}
     found = []
     for row in assessed:
-        control = of.get(row.claim.judged_with)
-        if control and control.verdict == NOT_REPRODUCED and row.verdict in _IN_FAVOUR:
+        if (control := lost.get(row.claim.judged_with)) and row.verdict in VERDICTS[:4]:
             why = f"its control contradicts it ({control.claim.name}): {control.reason}"
             row = replace(row, verdict=NOT_REPRODUCED, reason=why)
         found.append(row)

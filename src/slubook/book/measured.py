@@ -33,41 +33,26 @@ LEAST_SEEDS = 5
 
 @dataclass(frozen=True)
 class ByCorpus:
-    """How much a comparison hangs on the corpora that its skills are from.
+    """How much a comparison hangs on the corpora that its skills are from."""
 
-    Attributes:
-        best: the corpus without which the figure is smallest.
-        without_best: the figure without it.
-        fixed_low, fixed_high: the interval when each corpus's own skills are drawn, and the corpora are not.
-        equal_weight: the mean of the corpora's own figures, each of which weighs the same.
-    """
+    best: str  # the corpus without which the figure is smallest
+    without_best: float  # the figure without it
+    fixed_low: float  # the interval when each corpus's own skills are drawn, and the corpora are not
+    fixed_high: float
+    equal_weight: float  # the mean of the corpora's own figures, each of which weighs the same
 
     FIGURES: ClassVar[tuple[str, ...]] = ("without_best", "fixed_low", "fixed_high", "equal_weight")
-
-    best: str
-    without_best: float
-    fixed_low: float
-    fixed_high: float
-    equal_weight: float
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a results file says of a claim.
+    """What a results file says of a claim."""
 
-    Attributes:
-        missing: what it lacks, in words; then the rest is empty.
-        interval: the figure.
-        broken: the limits that did not hold, in words.
-        protocol: the number under which the figure was measured.
-        by_corpus: for headline comparisons over several corpora.
-    """
-
-    missing: str
-    interval: Comparison | Interval | None = None
-    broken: tuple[str, ...] = ()
-    protocol: int | None = None
-    by_corpus: ByCorpus | None = None
+    missing: str  # what it lacks, in words; then the rest is empty
+    interval: Comparison | Interval | None = None  # the figure
+    broken: tuple[str, ...] = ()  # the limits that did not hold, in words
+    protocol: int | None = None  # under which the figure was measured
+    by_corpus: ByCorpus | None = None  # for headline comparisons over several corpora
 
 
 _FOUND = TypeAdapter(Found)
@@ -83,12 +68,19 @@ def published(experiment: str, folder: Path = RESULTS) -> Results | None:
     return Results.load(path) if path.is_file() else None
 
 
+def how_far(results: Results | None) -> str:
+    """Says how many of a run's cells are measured; empty where there is no run, or it is complete."""
+    cells = results.tables.get("cells") if results else None
+    return f"{cells['done']} of {cells['planned']} cells" if cells and cells["done"] < cells["planned"] else ""
+
+
 class Measurements:
     """The figures of a folder of results, each computed once and kept in the cache."""
 
     def __init__(self, folder: Path = RESULTS, replicates: int = 2000) -> None:
         self.folder, self.replicates = folder, replicates
-        self._digest, self._load = cache(_digest), cache(Results.load)  # each file is read once
+        self._digest = cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
+        self._load = cache(Results.load)  # each file is read once
 
     def of(self, claim: Claim) -> Found:
         """Returns what the results say of a testable claim.
@@ -110,10 +102,6 @@ class Measurements:
         with suppress(OSError):  # verdicts are worth having where the cache cannot be written
             kept.put(key, asdict(found))
         return found
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache
@@ -151,10 +139,10 @@ def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int
     if len(corpora) < 2:
         return None
 
-    def figure(skills: list[str]) -> float:
+    def of_skills(skills: list[str]) -> float:
         return float(of(*np.mean([errors[skill] for skill in skills], axis=0)))
 
-    without = {c: figure([s for s in errors if s not in own]) for c, own in corpora.items()}
+    without = {c: of_skills([s for s in errors if s not in own]) for c, own in corpora.items()}
     best = min(without, key=without.get)
     drawn = [
         len(own) / len(errors) * bootstrap({s: cells[s] for s in own}, corpus_of, replicates, seed)[1]
@@ -162,7 +150,7 @@ def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int
     ]  # of each corpus, [replicates, 2]
     least = min(map(len, drawn))  # a replicate without an utterance of the slice is left out
     mean = np.sum([one[:least] for one in drawn], axis=0)
-    alike = float(np.mean([figure(own) for own in corpora.values()]))
+    alike = float(np.mean([of_skills(own) for own in corpora.values()]))
     return ByCorpus(best, without[best], *ends(of(mean[:, 0], mean[:, 1])), alike)
 
 
@@ -170,12 +158,10 @@ def _missing(measure: OfComparison | OfTable, results: Results) -> str:
     """Says what the results lack for a measurement; empty when nothing."""
     if (profile := results.stamp.get("config", {}).get("profile")) != "full":
         return f"the results are of the {profile} profile: a verdict takes the full one"
-    cells = results.tables.get("cells", {"done": 1, "planned": 1})
-    if cells["done"] < cells["planned"]:
-        return f"the run is not over: {cells['done']} of {cells['planned']} cells are measured"
+    if far := how_far(results):
+        return f"the run is not over: {far} are measured"
     if isinstance(measure, OfTable):
-        lacking = [f"a table {measure.table!r}"] if measure.table not in results.tables else []
-        rows = results.rows
+        lacking, rows = [f"a table {measure.table!r}"] * (measure.table not in results.tables), results.rows
     else:
         lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
         lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
@@ -196,14 +182,12 @@ def _entry(results: Results, table: str, path: str) -> Any:
 
 def _broken(measure: OfTable, results: Results) -> list[str]:
     """Lists the limits of a measurement that did not hold, in words."""
-    found = {entry: _entry(results, measure.table, entry) for entry in measure.most}
-    limits = measure.most.items()
-    return [f"{e} is {found[e]:,.0f}, at most {most:,.0f} was allowed" for e, most in limits if found[e] > most]
+    found = ((entry, _entry(results, measure.table, entry), most) for entry, most in measure.most.items())
+    return [f"{entry} is {value:,.0f}, at most {most:,.0f} was allowed" for entry, value, most in found if value > most]
 
 
 def table_interval(figure: float | dict[str, float]) -> Interval:
     """Turns a tabled figure, ``{"point", "low", "high", "n"}`` or a bare number, into an interval."""
-    if not isinstance(figure, dict):
-        figure = {"point": figure}
+    figure = figure if isinstance(figure, dict) else {"point": figure}
     point = float(figure["point"])
     return Interval(point, float(figure.get("low", point)), float(figure.get("high", point)), int(figure.get("n", 1)))

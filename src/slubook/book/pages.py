@@ -5,7 +5,7 @@ Intervals are those of the ledger: the bootstrap draws sources and domains befor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +13,15 @@ import numpy as np
 import pandas as pd
 
 from slubook.book import ledger
-from slubook.book.ledger import wins as wins  # pages take it from here, and published
-from slubook.book.measured import figure
-from slubook.book.measured import published as published
+from slubook.book.ledger import wins
+from slubook.book.measured import figure, how_far
+from slubook.book.measured import published as published  # pages take it from here
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error, skill_errors
+from slubook.evaluation.resampling import Sizes
 from slubook.experiments.records import Results, Row
 
-Sizes = int | Collection[int] | None
 #: What stands in place of a verdict while a run lasts.
 PROVISIONAL = "provisional"
-
-
-def how_far(results: Results | None) -> str:
-    """Says how many of a run's cells are measured; empty where there is no run, or it is complete."""
-    cells = results.tables.get("cells") if results else None
-    return f"{cells['done']} of {cells['planned']} cells" if cells and cells["done"] < cells["planned"] else ""
 
 
 def so_far(row: ledger.Assessed, results: Results | None) -> ledger.Assessed:
@@ -64,11 +58,9 @@ def curve(results: Results, method: str, metric: str = "irer") -> dict[int, Inte
     return {size: mean_error(rows, metric, method, size, groups=groups) for size in sorted({row.size for row in rows})}
 
 
-def error(
-    results: Results, method: str, sizes: Sizes = None, metric: str = "irer", slice: str | None = None
-) -> Interval:
-    """Computes a method's mean error over skills."""
-    return mean_error(results.rows, metric, method, sizes, slice=slice, groups=results.groups())
+def error(results: Results, method: str, sizes: Sizes = None, metric: str = "irer", **how: Any) -> Interval:
+    """Computes a method's mean error over skills, ``how`` as for `mean_error`, such as a ``slice``."""
+    return mean_error(results.rows, metric, method, sizes, groups=results.groups(), **how)
 
 
 def gain(
@@ -77,8 +69,7 @@ def gain(
     proposed: str,
     sizes: Sizes = None,
     *,
-    slice: str | None = None,
-    against: str | None = None,
+    metric: str = "irer",
     skills: Sequence[str] | None = None,
     **how: Any,
 ) -> Comparison:
@@ -88,15 +79,12 @@ def gain(
         results: of a run, with both methods.
         baseline, proposed: the methods.
         sizes: one, several, or all.
-        slice: count these test utterances only.
-        against: the slice to compare with, as in :func:`slubook.evaluation.intervals.compare`.
+        metric: a name in ``METRICS``.
         skills: count these only.
-        how: other arguments of :func:`slubook.evaluation.intervals.compare`.
+        how: ``slice``, ``against`` and others, as for :func:`slubook.evaluation.intervals.compare`.
     """
-    how = {"groups": results.groups(), "slice": slice, **how}
     rows = results.select([baseline, proposed], skills=skills)
-    pair = (rows, how.pop("metric", "irer"), baseline, proposed, sizes)
-    return compare(*pair, **how, against=against)
+    return compare(rows, metric, baseline, proposed, sizes, **{"groups": results.groups(), **how})
 
 
 def side(better: Interval) -> str:
@@ -109,11 +97,7 @@ def side(better: Interval) -> str:
 def method_line(results: Results, method: str, name: str, slots: bool = True) -> dict[str, str]:
     """Makes a row of a table of methods: errors, IRER with its interval, and costs.
 
-    Args:
-        results: of a run.
-        method: of the row.
-        name: of the method in the table.
-        slots: whether it finds slots; without them there is no SER and no IRER.
+    ``name`` is what the table calls the method. One that does not find ``slots`` has no SER and no IRER.
     """
     rows = results.select([method])
     icer, ser = (np.mean(list(skill_errors(rows, metric, [method]).values())) for metric in ("icer", "ser"))
@@ -130,14 +114,13 @@ def method_line(results: Results, method: str, name: str, slots: bool = True) ->
 
 def slice_line(results: Results, pair: tuple[str, str], sizes: Sizes, slice: str, against: str) -> dict[str, str]:
     """Makes a row of what a method gains over another on two slices, and the difference with its interval."""
-    there, elsewhere = (gain(results, *pair, sizes, slice=name) for name in (slice, against))
-    more = gain(results, *pair, sizes, slice=slice, against=against)
-    return {
-        f"fewer mistakes, {slice.replace('_', ' ')}": there.percent(" %"),
-        f"fewer mistakes, {against.replace('_', ' ')}": elsewhere.percent(" %"),
-        "difference in points": more.percent(),
-        "larger in": wins(more),
+    each = {
+        f"fewer mistakes, {name.replace('_', ' ')}": gain(results, *pair, sizes, slice=name)
+        for name in (slice, against)
     }
+    more = gain(results, *pair, sizes, slice=slice, against=against)
+    shown = {name: better.percent(" %") for name, better in each.items()}
+    return {**shown, "difference in points": more.percent(), "larger in": wins(more)}
 
 
 def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, str]) -> list[dict[str, str]]:
@@ -150,8 +133,8 @@ def source_lines(results: Results, pair: tuple[str, str], names: Mapping[str, st
     found = {s: gain(results, *pair, skills=some) for s, some in of.items() if results.select(pair, skills=some)}
     if len(found) > 2:
         best = max(found, key=lambda source: found[source].point)
-        rest = [s for s in groups if s not in of[best]]
-        of[f"all but {best}"], found[f"all but {best}"] = rest, gain(results, *pair, skills=rest)
+        of[f"all but {best}"] = rest = [s for s in groups if s not in of[best]]
+        found[f"all but {best}"] = gain(results, *pair, skills=rest)
     lines = []
     for source, better in found.items():
         errors = skill_errors(results.select(pair, skills=of[source]), "irer", pair).values()
@@ -164,30 +147,6 @@ def share(rows: Sequence[Row], slice: str) -> float:
     """Computes the share of test utterances that are in a slice, over all seeds of one method."""
     masks = [row.slices[slice] for row in rows if row.method == rows[0].method]
     return float(np.concatenate(masks).mean())
-
-
-def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -> list[dict[str, str]]:
-    """Makes a row a trial of a method's tuning: the changes, the error on dev, and which was chosen.
-
-    Args:
-        found: the method's entry in the record of tuning.
-        start: the configuration that trials change, in parts, as ``asdict`` returns it.
-        name: of the method, above the changes.
-    """
-
-    def said(settings: Mapping[str, Any]) -> str:
-        return ", ".join(f"{key.split('.')[1].replace('_', ' ')} {value}" for key, value in settings.items())
-
-    trials = found["trials"]
-    parts = [key.split(".") for key in dict.fromkeys(key for trial in trials for key in trial["changes"])]
-    begun = {f"{part}.{key}": start[part][key] for part, key in parts}
-    return [
-        {
-            name: f"with {said(trial['changes'])}" if trial["changes"] else f"the start: {said(begun)}",
-            "IRER on dev": f"{100 * trial['dev_error']:.1f} %" + ", chosen" * (trial["changes"] == found["chosen"]),
-        }
-        for trial in trials
-    ]
 
 
 def near_repeats(results: Results | None) -> float | None:

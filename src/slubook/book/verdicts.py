@@ -78,31 +78,22 @@ def ledger_cards(assessed: Sequence[Assessed], caption: str = "") -> Any:
 def blocks(assessed: Sequence[Assessed]) -> Iterator[str]:
     """Writes verdicts as text of 80 columns: a block each headline, then what is still to be run, then the counts."""
     for head, rest in ledger.in_view(assessed):
-        yield "\n".join([*_block(head), *(line for row in rest for line in _line(row))]) + "\n"
+        claim, n = head.claim, ledger.show_n(head)
+        found = f"claimed: {ledger.show_claimed(claim.claimed)}; measured: {ledger.show_measured(head)}"
+        found += f", {n}{' skills' * n.isdigit()}" if n else ""
+        yield f"{claim.id}: {verdict(head)}"
+        yield from (wrapped(text, "  ") for text in (claim.claim, found, *_facts(head), f"because: {head.reason}"))
+        for row in rest:
+            said = f"{ledger.show_measured(row)}, " if row.interval else ""
+            yield wrapped(f"- {row.claim.id} ({row.claim.role}): {said}{verdict(row)}", "    ", "      ")
+        yield ""
     if waiting := [row.claim.id for row in assessed if row.verdict == ledger.NOT_RUN]:
         yield wrapped(f"{ledger.NOT_RUN}: {', '.join(waiting)}", "") + "\n"
     counts = Counter(row.verdict for row in assessed)
     yield wrapped(", ".join(f"{counts[v]} {v}" for v in (*ledger.VERDICTS, ledger.ADDED) if counts[v]), "")
 
 
-def _block(head: Assessed) -> list[str]:
-    claim, n = head.claim, ledger.show_n(head)
-    found = f"claimed: {ledger.show_claimed(claim.claimed)}; measured: {ledger.show_measured(head)}"
-    found += f", {n}{' skills' * n.isdigit()}" if n else ""
-    return [
-        f"{claim.id}: {verdict(head)}",
-        *(wrapped(text, "  ") for text in (claim.claim, found, *_facts(head), f"because: {head.reason}")),
-    ]
-
-
-def _line(row: Assessed) -> list[str]:
-    found = f"{ledger.show_measured(row)}, " if row.interval else ""
-    return [wrapped(f"- {row.claim.id} ({row.claim.role}): {found}{verdict(row)}", "    ", "      ")]
-
-
 def wrapped(text: str, indent: str, further: str | None = None) -> str:
     """Breaks text into lines of a terminal's width, between words only."""
-    further = indent if further is None else further
-    return textwrap.fill(
-        text, WIDTH, initial_indent=indent, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
-    )
+    indents = {"initial_indent": indent, "subsequent_indent": indent if further is None else further}
+    return textwrap.fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -138,3 +138,27 @@ def missed_by_all(results: Results, figure: Literal["intent", "sentence"]) -> st
     """Counts the test utterances that no seed of any method gets right, as the page says it."""
     wrong = np.concatenate([missed(results, method, figure) for method in results.methods]).all(axis=0)
     return f"{wrong.sum()} of {len(wrong)}"
+
+
+def trial_lines(found: Mapping[str, Any], start: Mapping[str, Any], name: str) -> list[dict[str, str]]:
+    """Makes a row a trial of a method's tuning: the changes, the error on dev, and which was chosen.
+
+    Args:
+        found: the method's entry in the record of tuning.
+        start: the configuration that trials change, in parts, as ``asdict`` returns it.
+        name: of the method, above the changes.
+    """
+
+    def said(settings: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key.split('.')[1].replace('_', ' ')} {value}" for key, value in settings.items())
+
+    trials = found["trials"]
+    parts = [key.split(".") for key in dict.fromkeys(key for trial in trials for key in trial["changes"])]
+    begun = {f"{part}.{key}": start[part][key] for part, key in parts}
+    return [
+        {
+            name: f"with {said(trial['changes'])}" if trial["changes"] else f"the start: {said(begun)}",
+            "IRER on dev": f"{100 * trial['dev_error']:.1f} %" + ", chosen" * (trial["changes"] == found["chosen"]),
+        }
+        for trial in trials
+    ]
