@@ -91,8 +91,8 @@ class SkillsPlan:
         return [(name, size, seed) for name, size, seed in order if size in self.sizes[name]]
 
 
-def plan(options: Options) -> SkillsPlan:
-    """Chooses skills and trains what vectors they need.
+def vectors_for(options: Options) -> SkillVectors:
+    """Returns the skills of a run and their vectors, which are trained when they are asked for.
 
     Raises:
         CorpusError: when a corpus is missing, faulty or too small.
@@ -105,7 +105,13 @@ def plan(options: Options) -> SkillsPlan:
         found = own_skills(options.corpora) if kind == "corpus" else quick_skills()
         own = [u.text for s in found for u in s.pool] if kind == "corpus" else []
         pool, masked = build_pool(QUICK_SOURCES, [u.text for s in found for u in s.test], own), MaskedLMConfig(epochs=2)
-    vectors = SkillVectors(kind, found, pool, FastTextConfig(), masked)
+    return SkillVectors(kind, found, pool, FastTextConfig(), masked)
+
+
+def plan(options: Options) -> SkillsPlan:
+    """Chooses skills and trains what vectors they need; raises CorpusError as :func:`vectors_for` does."""
+    kind, vectors = options.kind, vectors_for(options)
+    found, pool = vectors.skills, vectors.pool
     sizes = {s.name: [QUICK_SIZE] if kind == "quick" else s.sizes() for s in found}
     paths = {s.name: vectors.paths(s.name) for s in found}
     left_out = enumerate(vectors.folds[1]) if kind == "full" else ()

@@ -19,17 +19,16 @@ from functools import cache, partial
 from pathlib import Path
 
 from slubook.ch1_skills.dnn import DNNConfig, fit_together
-from slubook.ch1_skills.fasttext import FastTextConfig
-from slubook.ch1_skills.masked_lm import MaskedLMConfig
 from slubook.ch1_skills.maxent import MaxEntConfig, MaxEntCRF
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.offtheshelf import FastTextIntent, FastTextIntentConfig, SpacyConfig, SpacyPipeline
-from slubook.ch1_skills.pool import public_pool
-from slubook.ch1_skills.skill_vectors import SkillVectors, clusters
+from slubook.ch1_skills.protocol import vectors_for
+from slubook.ch1_skills.skill_vectors import clusters
 from slubook.ch1_skills.skillsets import public_skills
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError
 from slubook.experiments.table import EXPERIMENTS, TUNED
 from slubook.experiments.tuning import Ground, Row, Rows, Search, TrialCell, clearly_better, dev_error, least
@@ -111,7 +110,7 @@ def ground(methods: Sequence[str], jobs: int, device: str) -> Ground:
     inputs: dict[str, dict[str, str]] = {m: {} for m in methods}
     if need := NEED_TABLE & set(methods):
         if not (folder / "meta.json").is_file():
-            SkillVectors("full", public, public_pool(public), FastTextConfig(), MaskedLMConfig()).trained("pool", None)
+            vectors_for(Options("full")).trained("pool", None)
         table = _table(folder)
         inputs |= {m: {f"vectors {TABLE}": table.key, f"vectors {TABLE}, rows": table.stamp} for m in need}
     skills = [(next(s for s in public if s.name == name), SIZE) for name in SKILLS]

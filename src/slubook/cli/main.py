@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 a check failed, 2 bad use or bad input.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,10 +42,8 @@ def claims(as_json: JsonFlag = False) -> None:
 
     try:
         assessed = assess(load_claims()[1])
-    except (LedgerError, FileNotFoundError) as error:
-        raise told(error, 2) from error
-    except ValueError as error:
-        raise told(error, 1) from error
+    except (ValueError, FileNotFoundError) as error:
+        raise told(error, 2 if isinstance(error, LedgerError | FileNotFoundError) else 1) from error
     print_blocks([row.to_json() for row in assessed], blocks(assessed), as_json)
     if stale := [row.claim.id for row in assessed if row.stale]:
         typer.echo(f"stale: {', '.join(stale)}: run their experiments again under today's protocol", err=True)
@@ -93,16 +90,9 @@ def data_fetch(names: Names = None, as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a source cannot be fetched; the others are fetched all the same.
     """
-    from slubook.corpora.catalogue import sources_of
-    from slubook.corpora.download import fetch
+    from slubook.corpora.catalogue import fetched, sources_of
 
-    reports = []
-    for source in sources_of(names):
-        try:
-            reports.append({"source": source, "folder": str(fetch(source)), "problems": []})
-        except DownloadError as error:
-            reports.append({"source": source, "folder": "", "problems": error.problems})
-    _report(reports, "fetched", as_json)
+    _report([fetched(source) for source in sources_of(names)], "fetched", as_json)
 
 
 @data.command("verify")
@@ -111,14 +101,14 @@ def data_verify(names: Names = None, as_json: JsonFlag = False) -> None:
 
     Exits with 1 when a file is missing or not the pinned one.
     """
-    from slubook.corpora.catalogue import sources_of
-    from slubook.corpora.download import folder, verify
+    from slubook.corpora.catalogue import sources_of, verified
+    from slubook.corpora.download import folder
 
     chosen = [source for source in sources_of(names) if names or folder(source).is_dir()]
     if not chosen and not as_json:
         typer.echo("nothing to verify: `slubook data fetch`", err=True)
         return
-    _report([{"source": s, "folder": str(folder(s)), "problems": verify(s)} for s in chosen], "verified", as_json)
+    _report([verified(source) for source in chosen], "verified", as_json)
 
 
 def _report(reports: list[dict[str, Any]], done: str, as_json: bool) -> None:
@@ -134,15 +124,10 @@ def data_passports(
     out: Annotated[Path | None, typer.Option(help="File to write; results/passports.json by default.")] = None,
 ) -> None:
     """Write what the data page shows of every corpus on this machine: counts and hashes, no text."""
-    from tqdm import tqdm
-
     from slubook.corpora.catalogue import entries
-    from slubook.corpora.passports import passport
-    from slubook.files import write_atomically
+    from slubook.corpora.passports import write_passports
     from slubook.profiles import RESULTS
 
-    names = [corpus for entry in entries() if entry.here for corpus in entry.corpora]
-    written = [dataclasses.asdict(passport(name)) for name in tqdm(names, desc="passports", unit="corpus")]
     target = out or RESULTS / "passports.json"
-    write_atomically(target, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
-    typer.echo(f"{len(written)} passports in {target}")
+    written = write_passports([corpus for entry in entries() if entry.here for corpus in entry.corpora], target)
+    typer.echo(f"{written} passports in {target}")

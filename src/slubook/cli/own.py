@@ -111,7 +111,7 @@ def skill_predict(
         raise typer.BadParameter(f"model {model!r} is unknown: choose from auto, {', '.join(METHODS)}")
     if not utterance.strip():
         raise CorpusError("the utterance is empty: say something")
-    one = _pick(_read(file, as_one), name, file)
+    one = own.pick(_read(file, as_one), name)
     own.check(one, folds=1)
     method = (chosen(one) or SIMPLEST) if model == "auto" else model
     choice = {"dnn": vectors, "elmol": elmol}.get(method) or "auto"
@@ -135,15 +135,6 @@ def _read(file: Path, as_one: bool) -> list[OwnSkill]:
         if one.left_out:
             typer.echo(f"{one.name}: left out, no samples: {', '.join(one.left_out)}", err=True)
     return skills
-
-
-def _pick(skills: list[OwnSkill], name: str | None, file: Path) -> OwnSkill:
-    """Returns the skill of that name, or the only one."""
-    if found := [one for one in skills if one.name == name or (name is None and len(skills) == 1)]:
-        return found[0]
-    problem = f"has no skill {name!r}" if name else f"has {len(skills)} skills"
-    names = ", ".join(one.name for one in skills)
-    raise CorpusError(f"{file} {problem}: name one of {names} with --skill, or take all for one with --as-one")
 
 
 @elmol.command("train")

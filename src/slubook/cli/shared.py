@@ -34,12 +34,10 @@ class Commands(TyperGroup):
             from slubook.experiments.records import RecordsError
             from slubook.files import KeptError
 
-            if isinstance(error, DownloadError | CellsFailed):
-                raise told(error, 1) from error
-            if isinstance(error, CorpusError | RecordsError | KeptError):
-                raise told(error, 2) from error
             if isinstance(error, OSError) and error.errno in UNWRITABLE:
                 raise told(error, 2, "for the cache, set SLUBOOK_CACHE to a folder that can be written") from error
+            if isinstance(error, CorpusError | RecordsError | KeptError | CellsFailed):
+                raise told(error, 1 if isinstance(error, DownloadError | CellsFailed) else 2) from error
             raise
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slubook.corpora import assistant, registry
-from slubook.corpora.download import available
-from slubook.corpora.errors import CorpusError
+from slubook.corpora.download import available, fetch, folder, verify
+from slubook.corpora.errors import CorpusError, DownloadError
 from slubook.corpora.passports import origin
 from slubook.corpora.sources import sources
 
@@ -70,3 +71,16 @@ def sources_of(names: Sequence[str] | None) -> list[str]:
     if problems:
         raise CorpusError(problems)
     return list(dict.fromkeys(known[name] for name in names if name in known))
+
+
+def fetched(name: str) -> dict[str, Any]:
+    """Fetches a source; returns its name, its folder, empty where it cannot be fetched, and every problem with it."""
+    try:
+        return {"source": name, "folder": str(fetch(name)), "problems": []}
+    except DownloadError as error:
+        return {"source": name, "folder": "", "problems": error.problems}
+
+
+def verified(name: str) -> dict[str, Any]:
+    """Computes the checksums of a source again; returns its name, its folder, and every problem with it."""
+    return {"source": name, "folder": str(folder(name)), "problems": verify(name)}

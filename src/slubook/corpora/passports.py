@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from slubook.corpora import assistant, registry, skills
 from slubook.corpora.dedupe import near_duplicates
 from slubook.corpora.sources import source
 from slubook.corpora.utterance import Utterance
+from slubook.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,13 @@ def passport(corpus: str | Path) -> Passport:
         snapped=registry.snapped(corpus),
         faults=faults(corpus),
     )
+
+
+def write_passports(corpora: Sequence[str], path: Path) -> int:
+    """Writes the passports of corpora as JSON, and returns how many; raises CorpusError when one cannot be loaded."""
+    written = [asdict(passport(name)) for name in tqdm(corpora, desc="passports", unit="corpus")]
+    write_atomically(path, json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    return len(written)
 
 
 def origin(corpus: str | Path) -> Origin:

@@ -6,7 +6,7 @@ judged as they are served, packed. Taught in *Your own skill*.
 
 from __future__ import annotations
 
-import math
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -74,7 +74,7 @@ class Report:
         """Returns the report as JSON can hold it; what is not finite becomes ``null``."""
         keys = {"pretrained_inputs": "beneath"}
         fields = {keys.get(name, name): value for name, value in asdict(self).items()}
-        return _finite({**fields, "too_few": self.too_few})
+        return json.loads(json.dumps({**fields, "too_few": self.too_few}), parse_constant=lambda _: None)
 
     def table(self) -> Table:
         """Returns the report for a terminal; errors in percent, with 95 % intervals where there is enough for them."""
@@ -190,9 +190,3 @@ def recommend(models: Sequence[str], against: Callable[[str, str], Comparison], 
                 f"and {one.noun} is simpler, as it needs no {other.needs}."
             )
     return chosen, " ".join([f"Use {METHODS[chosen].noun}.", *(r[0].upper() + r[1:] for r in reasons)])
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

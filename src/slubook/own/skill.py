@@ -79,6 +79,15 @@ def _of_model(model: ask.InteractionModel, path: Path) -> OwnSkill:
     return OwnSkill(model.name, utterances, groups, tuple(sorted(first.values())), path, model.left_out)
 
 
+def pick(skills: Sequence[OwnSkill], name: str | None = None) -> OwnSkill:
+    """Returns the skill of that name, or the only one; raises CorpusError, which names all, when there is none such."""
+    if found := [skill for skill in skills if skill.name == name or (name is None and len(skills) == 1)]:
+        return found[0]
+    problem = f"has no skill {name!r}" if name else f"has {len(skills)} skills"
+    named = f"name one of {', '.join(skill.name for skill in skills)} with --skill"
+    raise CorpusError(f"{skills[0].path} {problem}: {named}, or take all for one with --as-one")
+
+
 def folds_for(skills: Sequence[OwnSkill]) -> int:
     """Returns how many folds the smallest of the skills allows: :data:`FOLDS` at the most and two at the least."""
     return max(2, min(FOLDS, *(len(set(skill.groups)) // 2 for skill in skills)))

@@ -33,12 +33,8 @@ from tqdm import tqdm
 
 from slubook.ch1_skills.bench import latency_ms
 from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
-from slubook.ch1_skills.fasttext import FastTextConfig
-from slubook.ch1_skills.masked_lm import MaskedLMConfig
-from slubook.ch1_skills.pool import build_pool, public_pool
-from slubook.ch1_skills.protocol import QUICK_SOURCES
-from slubook.ch1_skills.skill_vectors import SkillVectors
-from slubook.ch1_skills.skillsets import QUICK_SIZE, Skill, fingerprint, public_skills, quick_skills, skills_of, test_of
+from slubook.ch1_skills.protocol import vectors_for
+from slubook.ch1_skills.skillsets import QUICK_SIZE, Skill, fingerprint, skills_of, test_of
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
@@ -91,14 +87,9 @@ def skills_and_table(profile: str) -> tuple[Sequence[Skill], Sequence[Skill], Ve
     Raises:
         CorpusError: when a corpus is missing.
     """
-    if profile == "full":
-        compared, served = public_skills(), skills_of("skills", load("skills"), keep_split=True)
-        pool = public_pool(compared)
-    else:
-        compared, served = quick_skills(), []
-        pool = build_pool(QUICK_SOURCES, [u.text for s in compared for u in s.test])
-    vectors = SkillVectors(profile, compared, pool, FastTextConfig(), MaskedLMConfig())
-    return compared, served, vectors.trained("pool", None)
+    vectors = vectors_for(Options(profile))
+    served = skills_of("skills", load("skills"), keep_split=True) if profile == "full" else []
+    return vectors.skills, served, vectors.trained("pool", None)
 
 
 def settings_of(kind: str) -> DNNConfig:
