@@ -7,8 +7,7 @@ import pytest
 
 from slubook.experiments import tuning
 from slubook.experiments.records import RecordsError
-from slubook.experiments.stamps import config_hash
-from slubook.experiments.tuning import SEED, Ground, Search, Trial, changed, clearly_better, draw_hash, least
+from slubook.experiments.tuning import SEED, Ground, Search, Trial, changed, clearly_better, least
 
 
 @dataclass(frozen=True)
@@ -108,14 +107,22 @@ def test_one_method_is_replayed_and_joins_the_others(fake):
     assert after == search.load()
 
 
-def test_a_cell_depends_on_protocol_settings_data_and_inputs(fake):
+def test_a_bank_depends_on_protocol_settings_data_and_inputs(fake):
     search, _, _ = fake
     ground = search.ground(["plain"], 1, "cpu")
     [cell, other] = search.cells(TRIALS[2], ground)
-    inputs = ground.inputs["plain"]
-    depends = {"protocol": 3, "config": asdict(Config(0.25, Part(rates=(3.0,)))), "beneath": {"input of plain": "abc"}}
-    assert search.depends(cell, inputs) == config_hash(depends | {"data": draw_hash(cell.skill, 10, SEED)})
-    assert len({search.depends(cell, inputs), search.depends(other, inputs), search.depends(cell, {})}) == 3
+    changes = [
+        search.key([cell], ground),
+        search.key([other], ground),
+        search.key([cell, other], ground),
+        search.key([cell], replace(ground, inputs={"plain": {"input of plain": "abd"}})),
+        search.key([replace(cell, config=Config(0.3))], ground),
+        search.key([replace(cell, size=9)], ground),
+        replace(search, protocol=4).key([cell], ground),
+    ]
+    assert len(set(changes)) == 7 and changes[0][1:] == (10, SEED)
+    assert search.key(search.cells(TRIALS[2], ground)[:1], ground) == changes[0]
+    assert cell.config == Config(0.25, Part(rates=(3.0,)))
     train, dev, seed = cell.draw
     assert (len(train), len(dev), seed) == (10, 2, SEED)
     assert hash(cell.config), "lists of a record are tuples in a configuration"

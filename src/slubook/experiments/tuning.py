@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from slubook.corpora.utterance import Utterance
 from slubook.evaluation.metrics import mistakes
 from slubook.evaluation.model import NLUModel
-from slubook.experiments.cells import CellStore, Measured, measure
+from slubook.experiments.cells import CellStore, Key, Measured, measure
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError
 from slubook.experiments.stamps import add_origins, config_hash, stamp
@@ -213,11 +213,13 @@ class Search:
         config = self.configured(trial.method, trial.changes)
         return [TrialCell(trial, config, skill, n, seed) for skill, n in ground.skills for seed in trial.seeds]
 
-    def depends(self, cell: TrialCell, inputs: Mapping[str, str]) -> str:
-        """Returns a hash of what a cell's error depends on: protocol, settings, draw and the method's inputs."""
-        data = draw_hash(cell.skill, cell.size, cell.seed)
-        config = {"protocol": self.protocol, "config": asdict(cell.config), "beneath": dict(inputs)}
-        return config_hash({**config, "data": data})
+    def key(self, bank: Sequence[TrialCell], ground: Ground) -> Key:
+        """Returns what names a bank in its store: all that its errors depend on is part of a hash."""
+        parts = [
+            [str(c), asdict(c.config), dict(ground.inputs[c.trial.method]), draw_hash(c.skill, c.size, c.seed)]
+            for c in bank
+        ]
+        return config_hash([self.protocol, parts]), bank[0].size, bank[0].seed
 
     def _measure(self, cells: Sequence[TrialCell], ground: Ground, jobs: int) -> None:
         """Measures what is left of the banks of these cells, each of one round, and tells each cell what was found.
@@ -227,10 +229,7 @@ class Search:
         alike: dict[object, list[TrialCell]] = defaultdict(list)
         for cell in cells:
             alike[cell.trial.round, ground.alike(cell)].append(cell)
-        banks = []
-        for bank in alike.values():
-            parts = [[str(cell), self.depends(cell, ground.inputs[cell.trial.method])] for cell in bank]
-            banks.append(((config_hash(parts), bank[0].size, bank[0].seed), bank))
+        banks = [(self.key(bank, ground), bank) for bank in alike.values()]
         of, store = dict(banks), CellStore(cache_dir() / "cells" / f"tuning-{self.experiment}")
         failed = measure([*of], lambda key: (ground, (of[key],)), store, Options(jobs=jobs), "tuning")
         if failed:
