@@ -23,6 +23,7 @@ KEYS = ("beneath", "sittings")
 #: What stands in published records and in stored outputs of notebooks, by file.
 STORED = {
     "ch2_transfer/figures.py": ('0.0, "letters", "a convolution over the letters of each word"',),
+    "ch3_elmol/contextual.py": ('{"letters": spelling.table.weight',),
     "ch3_elmol/figures.py": (
         '0.0, "letters", "a vector for any word, from its letters"',
         "chapter 2's word vectors and letters",
@@ -30,7 +31,6 @@ STORED = {
     ),
     "corpora/snips.py": ("every accented letter of the file",),
     "serving/packed.py": ('"reader.letters"',),
-    "serving/served.py": ('{"letters": spelling.table.weight',),
 }
 
 

@@ -127,3 +127,24 @@ class Network(nn.Module):
         gold = batch.intents.repeat(self.groups)
         intent = F.cross_entropy(intents.flatten(0, 1), gold, reduction="none").view(self.groups, -1).mean(1)
         return tag + intent
+
+    def packed_parts(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns what a pack has of the one network: tensors, and matrices to quantise.
+
+        :class:`slubook.serving.packed.PackedSkill` reads them.
+        """
+        crf, ngrams = self.crf, self.intent_ngrams
+        plain = {
+            "characters": self.characters[0],
+            "crf.start": crf.start[0, 0] + crf.legal_start,
+            "crf.step": crf.step[0] + crf.legal_step,
+            "crf.end": crf.end[0, 0],
+        }
+        matrices = {"local": self.local[0], "ngrams": ngrams.weight[0]}
+        for name in ("project", "char_filter", "tag_head", "intent_head"):
+            linear = getattr(self, name)
+            matrices[name], plain[f"{name}.bias"] = linear.weight[0], linear.bias[0, 0]
+        plain["intent_head.bias"] = plain["intent_head.bias"] + ngrams.bias[0, 0]
+        for i, layer in enumerate(self.encoders):
+            matrices[f"{i}.w_in"], matrices[f"{i}.w_rec"], plain[f"{i}.bias"] = layer.w_in, layer.w_rec, layer.bias
+        return plain, matrices

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from slubook.ch1_skills.lstm import BiLSTM
 from slubook.ch1_skills.network import Linear, NetworkConfig
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.stacked import StackedNetwork
-from slubook.ch3_elmol.bilm import BiLM
+from slubook.ch3_elmol.bilm import BEGIN, END, SPECIAL, UNKNOWN, BiLM
 
 
 class WordVectors(nn.Module):
@@ -190,3 +191,31 @@ class ContextualNetwork(StackedNetwork):
         mixed = self.mix(states).reshape(1, b * t, -1) * self.config.vector_norm
         beside = torch.tanh(self.context(mixed)).reshape(1, b, t, -1)
         return torch.cat([super().inputs(batch), beside], -1)
+
+    def reader_parts(self) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+        """Returns what a pack has of the language model and the layer on it: facts, tensors, matrices to quantise.
+
+        :class:`slubook.serving.packed.PackedReader` reads them.
+        """
+        model, spelling, context = self.embedding, self.embedding.characters, self.context
+        mix = self.mix.gamma * torch.softmax(self.mix.weights, 0) * model.scale * self.config.vector_norm
+        facts = {
+            "characters": "".join(model.names),
+            "first": SPECIAL,
+            "signs": [UNKNOWN, BEGIN, END],
+            "longest": model.config.longest,
+            "windows": [window for window, _ in model.config.filters],
+            "layers": model.config.layers,
+            "mix": mix.tolist(),
+        }
+        plain = {"letters": spelling.table.weight, "boundary": model.boundary, "context.bias": context.bias[0, 0]}
+        matrices = {"context": context.weight[0]}
+        for name, linear in (("highway", spelling.highway), ("project", spelling.project)):
+            matrices[name], plain[f"{name}.bias"] = linear.weight.t(), linear.bias
+        for k, filters in enumerate(spelling.filters):
+            matrices[f"filters.{k}"] = filters.weight.permute(2, 1, 0).flatten(0, 1)  # [window · E, F]
+            plain[f"filters.{k}.bias"] = filters.bias
+        for k, layer in enumerate(model.stack):
+            matrices |= {f"{k}.w_in": layer.w_in, f"{k}.w_rec": layer.w_rec, f"{k}.project": layer.project}
+            plain[f"{k}.bias"] = layer.bias
+        return facts, plain, matrices

@@ -165,7 +165,7 @@ class PackedReader:
     """Reads one utterance with a packed language model, as :class:`slubook.ch3_elmol.contextual.ContextualNetwork`."""
 
     def __init__(self, about: Mapping[str, Any], decode: Decoder) -> None:
-        """Decodes the whole model; ``about`` are the facts that :func:`slubook.serving.served.pack_reader` wrote."""
+        """Decodes the whole model; ``about`` are its facts."""
         self._rows = {c: row for row, c in enumerate(about["characters"], about["first"])}
         self._unknown, *self._signs = about["signs"]
         self._longest = about["longest"]

@@ -71,20 +71,8 @@ def pack(
         "tags": encoder.tags,
         **facts,
     }
-    crf = network.crf
-    plain = {
-        "characters": network.characters[0],
-        "crf.start": crf.start[0, 0] + crf.legal_start,
-        "crf.step": crf.step[0] + crf.legal_step,
-        "crf.end": crf.end[0, 0],
-    }
-    matrices = {"local": network.local[0], "ngrams": network.intent_ngrams.weight[0][order.copy()]}
-    for name in ("project", "char_filter", "tag_head", "intent_head"):
-        linear = getattr(network, name)
-        matrices[name], plain[f"{name}.bias"] = linear.weight[0], linear.bias[0, 0]
-    plain["intent_head.bias"] = plain["intent_head.bias"] + network.intent_ngrams.bias[0, 0]
-    for i, layer in enumerate(network.encoders):
-        matrices[f"{i}.w_in"], matrices[f"{i}.w_rec"], plain[f"{i}.bias"] = layer.w_in, layer.w_rec, layer.bias
+    plain, matrices = network.packed_parts()
+    matrices["ngrams"] = matrices["ngrams"][order.copy()]
     tensors = encode(plain, matrices, lambda name: bits["lstm" if name[0].isdigit() else name])
     return save(tensors | _labels(about, encoder.words) | {"ngrams.hashes": hashes[order], **added})
 

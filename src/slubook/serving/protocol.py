@@ -82,10 +82,7 @@ SCALES = {
 def skills_and_table(profile: str) -> tuple[Sequence[Skill], Sequence[Skill], VectorTable]:
     """Returns the skills to compare the methods on, those that are only served, and the generic table of both.
 
-    It is the FastText table that chapter 1 trains on its pool, if need be now.
-
-    Raises:
-        CorpusError: when a corpus is missing.
+    It is the FastText table that chapter 1 trains on its pool, if need be now. Raises CorpusError without a corpus.
     """
     vectors = vectors_for(Options(profile))
     served = skills_of("skills", load("skills"), keep_split=True) if profile == "full" else []
@@ -153,13 +150,13 @@ class Serving(Work):
         key = ("traffic", *asdict(scale).values())
         if not cells.has(key):
             cells.put(key, serve_copies(blobs, [*self.skills.values()], table, scale))
-        rows = [Row.from_json(row, self.tests) for content in contents.values() for row in content["rows"]]
-        origins = add_origins((), contents.values())
+        rows = [Row.from_json(row, self.tests) for cell in contents.values() for row in cell["rows"]]
+        origins, done = add_origins((), contents.values()), len(self.keys)
         tables = {
             "bytes": byte_table(blobs, [cell["float32"] for cell in first.values()], table, scale.copies),
             "scale": asdict(scale),
             "traffic": cells.get(key),
-            "cells": {"done": len(self.keys), "planned": len(self.keys)},
+            "cells": {"done": done, "planned": done},
             "origins": origins,
         }
         memory, spent = max(c["memory_mb"] for c in contents.values()), sum(origin["cell_s"] for origin in origins)
@@ -200,10 +197,8 @@ def measure_cell(skill: Skill, size: int, seed: int, compared: bool, table_name:
             judge(method, PackedSkill(blob, table), 0.0, len(blob))
     else:
         served = DNN(table, settings).fit(train, dev, seed)
-    more = {"float32": served.size_bytes()}
-    if seed == 0:
-        more["blob"] = base64.b64encode(pack(served.network, served.encoder, table)).decode()
-    return Measured(rows, {table.name: table.stamp}, more)
+    blob = {} if seed else {"blob": base64.b64encode(pack(served.network, served.encoder, table)).decode()}
+    return Measured(rows, {table.name: table.stamp}, {"float32": served.size_bytes(), **blob})
 
 
 def byte_table(blobs: Mapping[str, bytes], float32: Sequence[int], table: VectorTable, copies: int) -> dict[str, Any]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import torch
 
 from slubook.ch1_skills.dnn import DNN, DNNConfig
 from slubook.ch1_skills.encoding import Encoder
@@ -18,7 +17,7 @@ from slubook.ch1_skills.network import Network
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.stacked import StackedNetwork
 from slubook.ch2_transfer.transfer import Start, TransferConfig, fit_starts
-from slubook.ch3_elmol.bilm import BEGIN, END, SPECIAL, UNKNOWN, BiLM
+from slubook.ch3_elmol.bilm import BiLM
 from slubook.ch3_elmol.contextual import ContextualNetwork
 from slubook.ch3_elmol.contextual_training import ContextStart, fit_contextual
 from slubook.corpora.utterance import Prediction, Utterance
@@ -35,41 +34,13 @@ def pack_network(network: Network, encoder: Encoder, table: VectorTable, bits: M
     Raises:
         StoreError: as there; and when the network reads another embedding than a language model.
     """
-    facts, added = {}, {}
-    if isinstance(network, StackedNetwork):
-        facts["stacked"] = True
+    facts, added = {"stacked": True} if isinstance(network, StackedNetwork) else {}, {}
     if isinstance(network, ContextualNetwork):
-        facts["reader"], added = pack_reader(network)
+        if not isinstance(network.embedding, BiLM):
+            raise StoreError("a network with an embedding of word vectors cannot be packed: give it a language model")
+        facts["reader"], plain, matrices = network.reader_parts()
+        added = encode(plain, matrices, lambda _: READER_BITS, "reader.")
     return pack(network, encoder, table, bits, facts, added)
-
-
-def pack_reader(network: ContextualNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns the facts and the tensors from which :class:`slubook.serving.packed.PackedReader` reads."""
-    model = network.embedding
-    if not isinstance(model, BiLM):
-        raise StoreError("a network with an embedding of word vectors cannot be packed: give it a language model")
-    mix = network.mix.gamma * torch.softmax(network.mix.weights, 0) * model.scale * network.config.vector_norm
-    facts = {
-        "characters": "".join(model.names),
-        "first": SPECIAL,
-        "signs": [UNKNOWN, BEGIN, END],
-        "longest": model.config.longest,
-        "windows": [window for window, _ in model.config.filters],
-        "layers": model.config.layers,
-        "mix": mix.tolist(),
-    }
-    spelling, context = model.characters, network.context
-    plain = {"letters": spelling.table.weight, "boundary": model.boundary, "context.bias": context.bias[0, 0]}
-    matrices = {"context": context.weight[0]}
-    for name, linear in (("highway", spelling.highway), ("project", spelling.project)):
-        matrices[name], plain[f"{name}.bias"] = linear.weight.t(), linear.bias
-    for k, filters in enumerate(spelling.filters):
-        matrices[f"filters.{k}"] = filters.weight.permute(2, 1, 0).flatten(0, 1)  # [window · E, F]
-        plain[f"filters.{k}.bias"] = filters.bias
-    for k, layer in enumerate(model.stack):
-        matrices |= {f"{k}.w_in": layer.w_in, f"{k}.w_rec": layer.w_rec, f"{k}.project": layer.project}
-        plain[f"{k}.bias"] = layer.bias
-    return facts, encode(plain, matrices, lambda _: READER_BITS, "reader.")
 
 
 def no_vectors(dim: int) -> VectorTable:
@@ -86,11 +57,7 @@ class Served:
     blob: bytes = b""  # the packed skill
 
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance], seed: int = 0) -> Self:
-        """Trains a network for one skill, then packs it.
-
-        Raises:
-            ValueError: when ``train`` is empty.
-        """
+        """Trains a network for one skill, then packs it; raises ValueError when ``train`` is empty."""
         model = self.train(train, dev, seed)
         self.blob = pack_network(model.network, model.encoder, self.table)
         self._skill = PackedSkill(self.blob, self.table)

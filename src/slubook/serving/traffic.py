@@ -117,8 +117,7 @@ def memory(table: VectorTable, folder: Path, store: SkillStore) -> dict[str, Any
     (shared pages divided by their sharers) and the same two of the ``table`` alone; what the ``open_skills`` take and
     how many are ``opened``.
     """
-    process = psutil.Process()
-    full = process.memory_full_info()
+    full = (process := psutil.Process()).memory_full_info()
     found = {"resident": full.rss, "unique": full.uss, "shared": max(full.rss - full.uss, 0)}
     if hasattr(full, "pss"):
         mapped = [m for m in process.memory_maps() if Path(m.path).parent == folder.resolve()]
