@@ -19,25 +19,25 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 #: The rooms, lower ones first, and the lines of code that each may have. A module may import from its own room and
-#: from those before it. Chapters 1 to 3 may exceed theirs by a fifth until their second edition. ``book``, planned at
-#: 1,200, has outgrown that with verdicts by corpus, kept figures and reproduction, and is to be made smaller.
+#: from those before it. Chapters 1 to 3 may exceed theirs by a fifth until their second edition. ``book`` has room for
+#: ``reproduction.py`` beside its 1,200 lines: it is about runs, for which ``experiments`` has no room.
 BUDGETS = {
     "profiles": 100,
     "files": 100,
     "corpora": 2200,
     "evaluation": 800,
     "experiments": 1400,
-    "book": 1550,
+    "book": 1200 + 138,
     "ch1_skills": 2200 * 6 // 5,
     "ch2_transfer": 2200 * 6 // 5,
     "ch3_elmol": 2800 * 6 // 5,
     "ch6_contextual": 1500,
-    "serving": 1160,
+    "serving": 1100,
     "own": 850,
-    "cli": 640,
+    "cli": 610,
 }
-#: Of the whole package, while three chapters stand and the sixth is begun.
-TOTAL = 17_900
+#: Of the whole package without chapters 4 to 6, which are being written.
+TOTAL = 16_800
 ROOMS = list(BUDGETS)
 
 
@@ -102,7 +102,7 @@ def test_rooms_keep_to_their_budgets(name):
 
 
 def test_the_package_is_small():
-    assert sum(map(lines, MODULES.values())) <= TOTAL
+    assert sum(lines(path) for module, path in MODULES.items() if chapter(module) < 4) <= TOTAL
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
