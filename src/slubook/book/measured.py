@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from slubook.evaluation import intervals
 from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compare, ends
 from slubook.evaluation.resampling import bootstrap, collect, measured_error
 from slubook.experiments import records
-from slubook.experiments.records import Results
+from slubook.experiments.records import SLICES, Results, with_slices
 from slubook.files import write_atomically
 from slubook.profiles import RESULTS, cache_dir
 
@@ -81,7 +81,7 @@ def published(experiment: str, folder: Path = RESULTS) -> Results | None:
         RecordsError: when the file is damaged or was edited by hand.
     """
     path = folder / f"{experiment}.json"
-    return Results.load(path) if path.is_file() else None
+    return with_slices(Results.load(path), folder) if path.is_file() else None
 
 
 class Measurements:
@@ -89,7 +89,7 @@ class Measurements:
 
     def __init__(self, folder: Path = RESULTS, replicates: int = 2000) -> None:
         self.folder, self.replicates = folder, replicates
-        self._digest, self._load = cache(_digest), cache(Results.load)  # each file is read once
+        self._digest, self._load = cache(_digest), cache(partial(published, folder=folder))  # each file is read once
 
     def of(self, claim: Claim) -> Found:
         """Returns what the results say of a testable claim.
@@ -106,14 +106,15 @@ class Measurements:
         kept = cache_dir() / "ledger" / f"{key}.json"
         with suppress(OSError, ValueError):
             return _FOUND.validate_python(json.loads(kept.read_text("utf-8")))
-        found = _found(claim, self._load(path), self.replicates)
+        found = _found(claim, self._load(claim.experiment), self.replicates)
         with suppress(OSError):  # verdicts are worth having where the cache cannot be written
             write_atomically(kept, json.dumps(asdict(found)))
         return found
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    beside = path.with_name(SLICES)
+    return hashlib.sha256(path.read_bytes() + (beside.read_bytes() if beside.is_file() else b"")).hexdigest()
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from slubook.experiments.stamps import config_hash
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
+#: The file beside results that has slices which were made after them, from the corpora.
+SLICES = "slices.json"
 #: What rows may have; ``None`` means anything.
 Some = Collection[Any] | None
 
@@ -203,6 +205,28 @@ class Results:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = "move it away, or restore it from version control"
             raise RecordsError(f"{path}: not a readable results file ({error}): {remedy}") from error
+
+
+def with_slices(results: Results, folder: Path) -> Results:
+    """Returns the results with what :data:`SLICES` in their folder adds to them, if it is there.
+
+    Raises:
+        RecordsError: when it is damaged, or lacks a cell or an utterance.
+    """
+    path = folder / SLICES
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8")).get(results.experiment) if path.is_file() else None
+        if cells is None:
+            return results
+        out, rows = {(c["skill"], c["size"], c["seed"]): c["without"] for c in cells}, []
+        for row in results.rows:
+            made = {name: np.ones(len(row.outcomes), bool) for name in out[row.skill, row.size, row.seed]}
+            for name, mask in made.items():
+                mask[out[row.skill, row.size, row.seed][name]] = False
+            rows.append(replace(row, slices={**row.slices, **made}))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise RecordsError(f"{path}: not the slices of {results.experiment} ({error!r}): make them again") from error
+    return replace(results, rows=rows)
 
 
 def stale(results: Results, protocol_now: int) -> bool:
