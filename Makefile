@@ -55,6 +55,7 @@ published: $(INSTALLED)  ## complete what is missing of the full profile: downlo
 		$(BIN)/slubook run $$name --profile full \
 			$(if $(MINUTES),$$([ $$name = serving ] || echo --minutes $(MINUTES))) || exit; done
 	$(BIN)/slubook data passports
+	$(BIN)/python tests/ch2_transfer/test_templates.py
 	$(BIN)/python tests/test_readme.py
 
 # Measures anew what is published and compares: all cells, or CELLS=n of each experiment, drawn the same each time.

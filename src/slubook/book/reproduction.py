@@ -211,11 +211,11 @@ def _figures(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tu
             yield from _figures(value, f"{path}{name}.")
 
 
-def report(found: Collection[Difference], experiment: str) -> Iterator[tuple[str, str, str, str, str]]:
-    """Writes a line for each method: its name, utterances, changed ones, difference of the error, and a verdict."""
+def report(found: Collection[Difference], experiment: str) -> Iterator[str]:
+    """Writes two lines for each method: its name, then what differs and whether that is too much."""
     for one in found:
-        name = EXPERIMENTS[experiment].methods.get(one.method, one.method)
-        yield name, str(one.utterances), f"{one.changed:.1%}", f"{one.points:+.1f}", "" if one.tolerated else "too much"
+        said = f"{one.changed:.1%} of {one.utterances:,} utterances changed, error {one.points:+.1f} points"
+        yield f"{EXPERIMENTS[experiment].methods[one.method]}\n  {said}{'' if one.tolerated else ': too much'}"
 
 
 def to_json(found: Collection[Difference]) -> list[dict[str, object]]:

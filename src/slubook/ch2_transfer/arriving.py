@@ -39,21 +39,16 @@ from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 
 BASELINE = EXPERIMENTS["arriving"].baseline
-SIZES = (50, 100, 200, 400, 800, 1600)
+SIZES, QUICK_SIZES = (50, 100, 200, 400, 800, 1600), 2
 #: Training utterances that a public skill must have room for.
 LEAST = 800
 EPOCHS = 8
 
 
-def sizes_of(kind: str) -> tuple[int, ...]:
-    """Returns the training sizes; the quick profile stops at 100."""
-    return SIZES[:2] if kind == "quick" else SIZES
-
-
 def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
     """Returns the skills, each with all sizes that it has room for."""
     chosen = choose(profile, corpora)
-    sizes = sizes_of(chosen.profile)
+    sizes = SIZES[:QUICK_SIZES] if chosen.profile == "quick" else SIZES
     grown = [(s, n) for s in chosen.distinct for n in [n for n in sizes if s.allows(n)] or s.sizes()]
     return replace(chosen, skills=grown)
 
@@ -66,7 +61,10 @@ def growing(profile: str) -> Pick:
 
 def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns the configuration of ``transfer``, and what differs from it."""
-    return transfer.config_of(kind, settings) | {"sizes": list(sizes_of(kind)), "epochs": EPOCHS}
+    return transfer.config_of(kind, settings) | {
+        "sizes": [*SIZES][: QUICK_SIZES if kind == "quick" else None],
+        "epochs": EPOCHS,
+    }
 
 
 def prepare(options: Options, settings: TransferSettings) -> Work:

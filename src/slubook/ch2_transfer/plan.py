@@ -243,12 +243,8 @@ def make_plan(
     inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
     names = {s.name: of_skill[s.name] for s in pick(inside)}
     made, every = variants or {}, TransferPlan(chosen.only(names), names, {}, range(seeds)).keys()
-
-    def needs(key: Key) -> list[str]:
-        network = names[key[0]]
-        return [network, *(f"{network}-{kind}" for kind in made), *([GENERAL] if "general" in made else [])]
-
-    cells = choose(every, needs)
+    endings, general = ["", *(f"-{kind}" for kind in made)], [GENERAL] if "general" in made else []
+    cells = choose(every, lambda key: [*(names[key[0]] + ending for ending in endings), *general])
     names = {name: names[name] for name, *_ in cells}
     usual = [source for source in sources if source.name in names.values()]
     sources = usual + [replace(make(s), name=f"{s.name}-{kind}") for kind, make in made.items() for s in usual]

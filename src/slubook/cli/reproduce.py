@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from slubook.cli.run import device_for
-from slubook.cli.shared import JsonFlag, print_rows
+from slubook.cli.shared import JsonFlag, print_blocks
 from slubook.experiments.table import EXPERIMENTS
 
 
@@ -48,14 +48,13 @@ def reproduce(
     options = Options("full", jobs=jobs, out=out / f"{experiment}.json", device=device_for(experiment, device))
     anew = measure(before, options, cells)
     found = differences(before, anew)
-    heads = ("method", "utterances", "changed", "error, points", "tolerance")
-    print_rows(to_json(found), heads, report(found, experiment), as_json)
+    print_blocks(to_json(found), report(found, experiment), as_json)
     tables = tabled(before, anew)
     beyond = [f"{name}: {now:,.4g}, published {was:,.4g}" for name, was, now, tolerated in tables if not tolerated]
     n = len({(row.skill, row.size, row.seed) for row in anew.rows})
     allowed = f"tolerance: {CHANGED:.0%} of the utterances changed, {POINTS:g} points of error"
     typer.echo(f"{n} cells measured anew; {allowed}; records in {options.out}", err=True)
-    for line in [f"{len(tables)} figures of tables compared, {len(beyond)} beyond tolerance", *beyond]:
-        typer.echo(line, err=True)
+    if tables:
+        typer.echo("\n".join([f"{len(tables)} figures of tables, {len(beyond)} beyond tolerance", *beyond]), err=True)
     if beyond or not all(one.tolerated for one in found):
         raise typer.Exit(1)

@@ -208,25 +208,16 @@ class Results:
 
 
 def with_slices(results: Results, folder: Path) -> Results:
-    """Returns the results with what :data:`SLICES` in their folder adds to them, if it is there.
-
-    Raises:
-        RecordsError: when it is damaged, or lacks a cell or an utterance.
-    """
+    """Returns the results with the slices that :data:`SLICES` in their folder adds to their cells, if it does."""
     path = folder / SLICES
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8")).get(results.experiment) if path.is_file() else None
-        if cells is None:
-            return results
-        out, rows = {(c["skill"], c["size"], c["seed"]): c["without"] for c in cells}, []
-        for row in results.rows:
-            made = {name: np.ones(len(row.outcomes), bool) for name in out[row.skill, row.size, row.seed]}
-            for name, mask in made.items():
-                mask[out[row.skill, row.size, row.seed][name]] = False
-            rows.append(replace(row, slices={**row.slices, **made}))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise RecordsError(f"{path}: not the slices of {results.experiment} ({error!r}): make them again") from error
-    return replace(results, rows=rows)
+    cells = json.loads(path.read_text(encoding="utf-8")).get(results.experiment) if path.is_file() else None
+    out = {(cell["skill"], cell["size"], cell["seed"]): cell["without"] for cell in cells or ()}
+
+    def slices(row: Row) -> dict[str, np.ndarray]:
+        left_out, every = out.get((row.skill, row.size, row.seed), {}), np.arange(len(row.outcomes))
+        return {**row.slices, **{name: ~np.isin(every, places) for name, places in left_out.items()}}
+
+    return replace(results, rows=[replace(row, slices=slices(row)) for row in results.rows]) if cells else results
 
 
 def stale(results: Results, protocol_now: int) -> bool:
