@@ -66,7 +66,7 @@ def test_a_run_stops_in_time_goes_on_and_refuses_other_data(corpus, tmp_path):
 
     elsewhere = run(*common, "--out", tmp_path / "other")
     assert elsewhere.exit_code == 0 and "MaxEnt-CRF" in elsewhere.stdout
-    assert elsewhere.stdout.startswith("corpus profile; trained dnn 20 updates of 16; ")
+    assert elsewhere.stdout.startswith("corpus profile, trained: dnn 20 updates of 16; ")
     assert "masked lm 1 epochs of 96" in " ".join(elsewhere.stdout.splitlines()[:2])
     assert (tmp_path / "other" / "skills-mine.json").is_file()
 
