@@ -55,15 +55,16 @@ published: $(INSTALLED)  ## complete what is missing of the full profile: downlo
 		$(BIN)/slubook run $$name --profile full \
 			$(if $(MINUTES),$$([ $$name = serving ] || echo --minutes $(MINUTES))) || exit; done
 	$(BIN)/slubook data passports
+	$(BIN)/python tests/ch2_transfer/test_templates.py
 	$(BIN)/python tests/test_readme.py
 
 # Measures anew what is published and compares: all cells, or CELLS=n of each experiment, drawn the same each time.
-# `slubook reproduce --help` says what may differ, and why. Serving is measured as a whole, so CELLS leaves it out.
+# `slubook reproduce --help` says which are drawn, what may differ, and why.
 reproduce: export OMP_NUM_THREADS = 1
 reproduce: $(INSTALLED)  ## measure published cells anew: [EXPERIMENT=name] [CELLS=n] OUT=folder
 	@test -n "$(OUT)" || { echo "name a new folder for what is measured: make reproduce OUT=folder"; exit 2; }
 	names=$(or $(EXPERIMENT),$$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; \
-		print(*(name for name in EXPERIMENTS if not ('$(CELLS)' and name == 'serving')))")) || exit; \
+		print(*EXPERIMENTS)")) || exit; \
 	differ=; for name in $$names; do \
 		$(BIN)/slubook reproduce $$name $(if $(CELLS),--cells $(CELLS)) --out "$(OUT)" || differ="$$differ $$name"; \
 	done; test -z "$$differ" || { echo "not reproduced:$$differ"; exit 1; }

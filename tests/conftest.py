@@ -101,11 +101,10 @@ def _rows(noun: str) -> list[dict]:
 def tiny(tmp_path, monkeypatch) -> Tiny:
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(transfer_sources, "EMBEDDED_SOURCE", ())
-    monkeypatch.setattr(transfer_sources, "QUICK_UPDATES", 20)
     path = tmp_path / "mine.jsonl"
     rows = [row for noun in ("flight", "hotel", "taxi") for row in _rows(noun)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = PretrainingConfig(NetworkConfig(dim=8, ngram_order=0, **_SMALL), rate=2e-2, characters=30)
+    source = PretrainingConfig(NetworkConfig(dim=8, ngram_order=0, **_SMALL), 20, 32, rate=2e-2, characters=30)
     training = TrainingConfig(batch=8, updates=8, evaluations=2, average=0.5)
     scratch = Recipe(NetworkConfig(dim=16, ngram_order=1, **_SMALL), training)
     slower = replace(scratch, rate=0.6)

@@ -15,7 +15,7 @@ from slubook.book.ledger import assess, judge, protocol_now, show, show_claimed,
 from slubook.cli.main import app
 from slubook.evaluation.intervals import Interval, compare, holm
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.records import SLICES, Results, Row, Test
 from slubook.experiments.table import EXPERIMENTS
 
 CLAIM = {
@@ -262,6 +262,21 @@ def test_figures_are_kept_until_the_records_the_measure_or_the_code_change(tmp_p
     monkeypatch.setattr(measured, "_code", lambda: "other")
     judge_all([claim()], tmp_path)
     assert len(computed) == 4
+
+
+def test_slices_beside_the_results_are_measured_and_figures_of_older_ones_are_not_kept(tmp_path):
+    made, asked = make_results(tmp_path), [claim(measure={**CLAIM["measure"], "slice": "later"})]
+    found = []
+    for places in (range(30), range(45)):
+        cells = dict.fromkeys((row.skill, row.size, row.seed) for row in made.rows)
+        lines = [{"skill": s, "size": n, "seed": k, "without": {"later": [*places]}} for s, n, k in cells]
+        (tmp_path / SLICES).write_text(json.dumps({"skills": lines}))
+        rows = measured.published("skills", tmp_path).rows
+        assert all(np.flatnonzero(~row.slices["later"]).tolist() == [*places] for row in rows)
+        found.append(judge_all(asked, tmp_path)[0].interval)
+        pair = (rows, "irer", "old", "new", [100])
+        assert found[-1] == compare(*pair, slice="later", groups=made.groups(), replicates=100)
+    assert found[0] != found[1]
 
 
 def test_a_damaged_or_unwritable_cache_is_no_obstacle(tmp_path, monkeypatch):

@@ -10,8 +10,19 @@ import pytest
 from typer.testing import CliRunner
 
 from slubook.book import reproduction
-from slubook.book.reproduction import CHANGED, POINTS, Difference, differences, drawn, reproduce
+from slubook.book.reproduction import (
+    CHANGED,
+    POINTS,
+    TABLE_S,
+    Difference,
+    differences,
+    drawn,
+    expecting,
+    reproduce,
+    tabled,
+)
 from slubook.ch1_skills import protocol
+from slubook.ch2_transfer.plan import PretrainingSource
 from slubook.cli.main import app
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments import runner
@@ -50,13 +61,16 @@ class Book:
 
     def __init__(self, folder):
         self.results, self.out, self.asked, self.changes, self.data = folder / "results", folder / "out", [], {}, "ab"
+        self.planned = []
 
     def prepare(self, options, settings):
         def task(key):
             self.asked.append(key)
             return measured, (*key, self.changes)
 
-        return Work(KEYS[: 2 * options.draws], task, TESTS, {"tea": self.data})
+        keys = self.planned = options.choose(KEYS[: 2 * options.draws], lambda key: [key[0]])
+        tests = {name: test for name, test in TESTS.items() if name in {key[0] for key in keys}}
+        return Work(keys, task, tests, {name: self.data for name in tests})
 
     def options(self, folder=None):
         return Options("full", jobs=1, out=(folder or self.out) / "skills.json")
@@ -111,12 +125,86 @@ def test_the_tolerance_is_of_both(changed, points, tolerated):
 def test_the_same_cells_are_drawn_each_time_and_more_come_in_addition(book):
     book.again(2)
     first = book.asked
-    assert len(first) == 2 and first == drawn("skills", KEYS[::-1], 2)
+    assert len(first) == 2 and first == drawn(KEYS[::-1], 2, lambda key: [key[0]]) == book.planned
     book.again(2)
     assert book.asked == [], "the same folder resumes"
     book.again(4)
-    assert len(book.asked) == 2 and first + book.asked == drawn("skills", KEYS, 4)
-    assert drawn("transfer", KEYS) != drawn("skills", KEYS), "of each experiment others"
+    assert len(book.asked) == 2 and first + book.asked == drawn(KEYS, 4, lambda key: [key[0]]) == book.planned
+    book.again(1)
+    assert book.asked == [] and len(Results.load(book.out / "skills.json").rows) == 4 * 3, "nothing is thrown away"
+
+
+def test_cells_are_drawn_among_those_that_read_the_same_network_until_these_are_too_few():
+    fold = {f"skill {k}": f"full-{k % 3}" for k in range(9)}
+    keys = [(name, 100, seed) for seed in range(2) for name in fold]
+    found = drawn(keys, 8, lambda key: [fold[key[0]], "full-general"])
+    assert len({fold[name] for name, *_ in found[:6]}) == 1 and len({fold[name] for name, *_ in found}) == 2
+    assert found[:3] == drawn(keys, 3, lambda key: [fold[key[0]]])
+    assert {key[0] for key in found[:6]} == {name for name in fold if fold[name] == fold[found[0][0]]}
+    assert len({fold[drawn(keys, 1, lambda key, salt=salt: [salt + fold[key[0]]])[0][0]] for salt in "abcdefgh"}) > 1
+
+
+def test_minutes_are_expected_by_what_was_published_and_what_the_cache_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    origins = [{"cells": 1, "cell_s": 100.0}, {"cells": 3, "cell_s": 140.0}]  # a minute each
+    networks = {"full-1": {"seconds": 60.0}, "full-2": {"seconds": 180.0}, "full-2-double": {"seconds": 600.0}}
+    published = Results("ablation", {}, tables={"origins": origins, "pretraining": networks})
+    needs = {"a": ["full-7", "full-7-double"], "b": ["full-7", "full-pool-without-0"]}
+
+    def minutes(fresh=False):
+        choose = expecting(published, lambda keys, needs: keys[:4], 2, fresh)
+        assert choose([("a", 1, 0), ("b", 1, 0)] * 4, lambda key: needs[key[0]]) == [("a", 1, 0), ("b", 1, 0)] * 2
+        said = capsys.readouterr().err
+        assert "on 2 free cores" in said and "cells: 4" in said
+        return int(said.split("minutes: ")[1].split(",")[0])
+
+    table = TABLE_S["pool"] // 60
+    assert minutes() == (4 + 2 + 10) // 2 + table, "one table after the other, all else on both cores"
+    for place, name in (("pretrained", "full-7"), ("vectors", "full-pool-without-0")):
+        (tmp_path / place / name).mkdir(parents=True)
+        (tmp_path / place / name / "meta.json").touch()
+    assert minutes() == (4 + 10) // 2 and minutes(fresh=True) == 8 + table
+
+
+def test_figures_of_tables_are_compared_where_all_cells_were_measured(book):
+    figure = {"point": 2.0, "low": 1.0, "high": 3.0, "n": 2}
+    tables = {"gain_ratio": figure, "seconds_ratio": figure, "bytes": {"skill": {"packed": 1000}, "write_s": 9.0}}
+    was = replace(book.published, experiment="serving", tables=tables)
+
+    def beyond(experiment="serving", **changes):
+        found = tabled(replace(was, experiment=experiment), replace(was, tables=tables | changes))
+        return len(found), [name for name, _, _, tolerated in found if not tolerated]
+
+    assert beyond() == (2, [])
+    assert beyond(gain_ratio=figure | {"point": 3.0}, seconds_ratio=figure | {"point": 99.0}) == (2, [])
+    assert beyond(gain_ratio=figure | {"point": 3.1}) == (2, ["gain_ratio"])
+    assert beyond(bytes={"skill": {"packed": 1010}, "write_s": 1.0}) == (2, [])
+    assert beyond(bytes={"skill": {"packed": 989}}) == (2, ["bytes.skill.packed"])
+    assert beyond(bytes={}) == (2, ["bytes.skill.packed"]), "missing"
+    assert beyond("skills", bytes={}) == (1, []), "numbers without interval are serving's"
+    assert tabled(was, replace(was, rows=was.rows[:3])) == [], "of a part there is nothing to compare"
+
+
+def test_the_tolerance_is_half_of_what_another_random_start_changes_in_the_published_records():
+    draw, shares = np.random.default_rng(0), []
+    for name, methods in (("convergence", ("scratch", "scratch_again")), ("elmol", ("elmol", "elmol_again"))):
+        rows = {row.key: row for row in Results.load(reproduction.RESULTS / f"{name}.json").select(methods)}
+        other = [(row, rows[row.skill, methods[1], *key[2:]]) for key, row in rows.items() if key[1] == methods[0]
+                 and (row.skill, methods[1], *key[2:]) in rows]  # fmt: skip
+        columns = [[one.outcomes.perfect, two.outcomes.perfect] for one, two in other]
+        unlike = [
+            np.any([one.outcomes[c] != two.outcomes[c] for c in one.outcomes.columns()], axis=0) for one, two in other
+        ]
+        shares.append(round(100 * float(np.concatenate(unlike).mean())))
+        cells = np.array([(len(one), one.sum() - two.sum()) for one, two in columns])
+        three = cells[[draw.choice(len(cells), 3, replace=False) for _ in range(5000)]].sum(1)
+        points = np.quantile(np.abs(100 * three[:, 1] / three[:, 0]), 0.95)
+        assert POINTS - 0.5 < points < POINTS and len(cells) >= 85
+    text = " ".join(reproduction.Path(reproduction.__file__).read_text("utf-8").replace("#:", " ").split())
+    assert shares[0] == round(200 * CHANGED) and f"changes the outcomes of {shares[0]} % of" in text
+    assert f"({'``scratch`` and ``scratch_again``'} of convergence; {shares[1]} % for" in text
+    said = " ".join(CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reproduce", "--help"]).stdout.split())
+    assert f"random start changes {shares[0]} %" in said.replace("│ ", "")
 
 
 def test_neither_results_nor_kept_cells_are_read(book, monkeypatch, tmp_path):
@@ -141,8 +229,6 @@ def test_neither_results_nor_kept_cells_are_read(book, monkeypatch, tmp_path):
 def test_what_cannot_be_compared_is_refused(book, monkeypatch):
     with pytest.raises(RecordsError, match="is what is published"):
         reproduce(book.published, book.options(book.results))
-    with pytest.raises(RecordsError, match="'serving' is measured as a whole"):
-        reproduce(replace(book.published, experiment="serving"), book.options(), 1)
     book.data = "xx"
     with pytest.raises(RecordsError, match="of other data"):
         book.again()
@@ -163,6 +249,18 @@ def test_a_chapter_s_experiment_gives_the_same_outcomes_anew(tiny):
     published = tiny.run("transfer")
     anew = reproduce(published, tiny.options(out=tiny.out.with_name("anew") / "transfer.json"), 1, tiny.settings)
     assert {one.changed for one in differences(published, anew)} == {0.0} and len(anew.rows) == len(anew.methods)
+
+
+def test_only_what_the_drawn_cells_read_is_trained(tiny, monkeypatch):
+    published, about, read = tiny.run("transfer", seeds=2), PretrainingSource.about, []
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tiny.out.parent / "bare"))
+    monkeypatch.setattr(PretrainingSource, "about", lambda self: read.append(self.name) or about(self))
+    options = tiny.options(out=tiny.out.with_name("anew") / "transfer.json")
+    anew = reproduce(published, options, 2, tiny.settings)
+    assert len(anew.skills) == len(read) == 1 and {row.seed for row in anew.rows} == {0, 1}
+    assert {one.changed for one in differences(published, anew)} == {0.0}
+    reproduce(published, options, 3, tiny.settings)
+    assert len(set(read)) == 2, "those of a fold are too few"
 
 
 def test_the_command_says_what_differs_and_exits_with_1_beyond_the_tolerance(book, monkeypatch):

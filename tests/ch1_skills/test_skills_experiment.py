@@ -4,13 +4,17 @@ from dataclasses import replace
 import pytest
 
 from slubook.ch1_skills import protocol as skills
+from slubook.ch1_skills import skill_vectors
 from slubook.ch1_skills.bench import Cell, slices_of
 from slubook.ch1_skills.dnn import DNNConfig
+from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.offtheshelf import SpacyConfig
 from slubook.ch1_skills.pool import Pool
 from slubook.ch1_skills.protocol import SkillsSettings, run_cell
-from slubook.ch1_skills.skillsets import make_skill
+from slubook.ch1_skills.skill_vectors import SkillVectors
+from slubook.ch1_skills.skillsets import Skill, make_skill
 from slubook.ch1_skills.training import TrainingConfig
+from slubook.ch1_skills.vectors import VectorTable
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import irer
 from slubook.experiments.options import Options
@@ -19,7 +23,11 @@ from slubook.experiments.report import summarise, tabulate
 from slubook.experiments.runner import run
 from slubook.experiments.table import EXPERIMENTS
 
-QUICK = SkillsSettings(dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)), spacy=SpacyConfig(epochs=2))
+QUICK = SkillsSettings(
+    dnn=DNNConfig(training=TrainingConfig(updates=40, evaluations=4)),
+    spacy=SpacyConfig(epochs=2),
+    masked_lm=skills.MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1),
+)
 
 
 @pytest.fixture
@@ -75,7 +83,6 @@ def own_corpus(path, toy_skill):
 def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, toy_skill, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(skills, "QUICK_SOURCES", ())
-    monkeypatch.setattr(skills, "MaskedLMConfig", lambda **_: skills_masked)
     path = own_corpus(tmp_path / "mine.jsonl", toy_skill)
     out = tmp_path / "skills.json"
     options = Options(corpora=[path], seeds=1, jobs=1, out=out)
@@ -92,9 +99,6 @@ def test_a_users_corpus_runs_the_protocol_and_a_stopped_run_goes_on(tmp_path, to
     assert done.tables["pool_without"] == {}, "the full profile's"
     assert tabulate(lines, EXPERIMENTS["skills"]).row_count == len(lines)
     assert all(0 <= irer(r.outcomes) <= 1 for r in done.rows)
-
-
-skills_masked = skills.MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
 
 
 def test_a_corpus_too_small_to_split_is_refused(tmp_path, toy_skill):
@@ -115,8 +119,11 @@ def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_sk
 
         def paths(self, name): ...
 
-        def keys(self):
-            return {}
+        def keys(self, names):
+            return dict.fromkeys(names, "")
+
+        def needs(self, name):
+            return [f"of {name}"]
 
     pool = Pool(("a", "b", "c"), ("shopping", "shopping+music", "travel"), {"read": 9, "distinct": 4, "left": 3})
     monkeypatch.setattr(skills, "public_skills", lambda: [make_skill("toy", "toy", ["shopping"], toy_skill)])
@@ -124,3 +131,33 @@ def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_sk
     monkeypatch.setattr(skills, "SkillVectors", Vectors)
     planned = skills.plan(Options("full", seeds=1))
     assert planned.pool_counts["left"] == 3 and planned.pool_without == {"0": 1, "1": 2}
+    assert planned.vector_keys == {"toy": ""} and len(planned.keys) == 1
+    none = skills.plan(Options("full", seeds=1, choose=lambda keys, needs: [k for k in keys if needs(k) != ["of toy"]]))
+    assert none.vector_keys == {} and not none.skills, "nothing is trained for a cell that is not measured"
+
+
+def test_a_skill_reads_the_tables_of_its_own_fold_and_no_others_are_trained(monkeypatch):
+    made = []
+
+    def kept_table(name, sentences, train, config):
+        made.append((name, len(sentences)))
+        return VectorTable(name, {}, *[None] * 3)
+
+    monkeypatch.setattr(skill_vectors, "kept_table", kept_table)
+    monkeypatch.setattr(skill_vectors, "general_table", lambda: VectorTable("full-general", {}, *[None] * 3))
+    pool = Pool(("a", "b", "c"), ("music", "news", "music+news"), {})
+    found = [Skill(name, "toy", (topic,), (), ()) for name, topic in (("radio", "music"), ("paper", "news"))]
+    vectors = SkillVectors("full", found, pool, FastTextConfig(), skills.MaskedLMConfig())
+    folds = {name: vectors.folds[0][name] for name in ("radio", "paper")}
+    assert folds["radio"] != folds["paper"]
+    own = [f"full-{kind}-without-{folds['radio']}" for kind in ("mlm", "pool")]
+    assert vectors.needs("radio")[:2] == own and set(vectors.needs("radio")[2:]) == {
+        "full-general", "full-pool", "full-mlm",
+    }  # fmt: skip
+    keys = vectors.keys(["radio"])
+    assert keys.keys() == {f"vectors {name}" for name in vectors.needs("radio")}
+    assert sorted(made) == sorted([("full-pool", 3), ("full-mlm", 3), (own[0], 1), (own[1], 1)])
+    made.clear()
+    quick = SkillVectors("quick", found, pool, FastTextConfig(), skills.MaskedLMConfig())
+    quick.keys(["radio", "paper"])
+    assert sorted(made) == [("quick-mlm", 3), ("quick-pool", 3)]

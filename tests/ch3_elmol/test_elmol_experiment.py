@@ -52,13 +52,12 @@ def arguments(tiny, monkeypatch):
     """Two domains, and as few methods as show each kind of network."""
     monkeypatch.setattr(elmol, "EMBEDDED_SOURCE", ())
     monkeypatch.setitem(USED, "corpus", ("fasttext_pool", "elmol", "elmol_trained"))
-    monkeypatch.setattr(elmol, "QUICK_UPDATES", 4)
     tiny.corpora[0].write_text("".join(tiny.corpora[0].read_text().splitlines(keepends=True)[:180]))
     scratch = tiny.settings.scratch
     recipe = ContextRecipe(scratch.network, replace(scratch.training, batch=64, evaluations=4))
     settings = ElmolSettings(
         dict.fromkeys(HOW.keys() | {"none"}, recipe),
-        tiny.settings.pretraining,
+        replace(tiny.settings.pretraining, updates=4),
         small=READER,
         fasttext=FAST,
         epochs={"small": 1},

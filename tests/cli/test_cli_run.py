@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -22,8 +23,11 @@ from slubook.experiments.records import Results
 from slubook.experiments.table import EXPERIMENTS, PLANNED
 from slubook.files import KeptError
 
-SMALL = SkillsSettings(dnn=DNNConfig(training=TrainingConfig(updates=20, evaluations=2)), spacy=SpacyConfig(epochs=1))
-MASKED = MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1)
+SMALL = SkillsSettings(
+    dnn=DNNConfig(training=TrainingConfig(updates=20, evaluations=2)),
+    spacy=SpacyConfig(epochs=1),
+    masked_lm=MaskedLMConfig(dim=300, inner=16, heads=2, candidates=10, epochs=1),
+)
 
 
 def run(*arguments):
@@ -36,8 +40,7 @@ def corpus(tmp_path, toy_skill, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
     monkeypatch.setattr(skills, "QUICK_SOURCES", ())
-    monkeypatch.setattr(skills, "MaskedLMConfig", lambda **_: MASKED)
-    monkeypatch.setattr(skills, "SkillsSettings", lambda: SMALL)
+    monkeypatch.setattr(skills, "SkillsSettings", lambda **changes: replace(SMALL, **changes))
     path = tmp_path / "mine.jsonl"
     said = [(u, ending) for u in toy_skill for ending in ("", " now", " for the weekend")]
     rows = [
@@ -52,6 +55,7 @@ def test_a_run_stops_in_time_goes_on_and_refuses_other_data(corpus, tmp_path):
     common = ("skills", "--corpus", corpus, "--jobs", 1, "--seeds", 1)
     stopped = run(*common, "--minutes", 0)
     assert stopped.exit_code == 1 and "0 of 1 cells" in stopped.stderr
+    assert "tables and networks to train before: 2; expected minutes: " in stopped.stderr, "of the published run"
     done = run(*common, "--json")
     assert done.exit_code == 0, done.stderr
     assert "1 of 1 cells" in done.stderr and "baseline" not in done.stdout
@@ -62,7 +66,12 @@ def test_a_run_stops_in_time_goes_on_and_refuses_other_data(corpus, tmp_path):
 
     elsewhere = run(*common, "--out", tmp_path / "other")
     assert elsewhere.exit_code == 0 and "MaxEnt-CRF" in elsewhere.stdout
+    assert elsewhere.stdout.startswith("corpus profile, trained: dnn 20 updates of 16; ")
+    assert "masked lm 1 epochs of 96" in " ".join(elsewhere.stdout.splitlines()[:2])
     assert (tmp_path / "other" / "skills-mine.json").is_file()
+
+    brief = run(*common, "--quick", "--minutes", 0, "--out", tmp_path / "brief")
+    assert "expected minutes" not in brief.stderr and "masked lm 2 epochs" in brief.stdout
 
     corpus.write_text("".join(corpus.read_text().splitlines(keepends=True)[9:]))
     before = written.read_bytes()
@@ -87,6 +96,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
         (("serving", "--corpus", "mine.jsonl"), "not --corpus"),
         (("serving", "--minutes", 5), "not --minutes"),
         (("skills", "--profile", "full", "--corpus", "mine.jsonl"), "no full profile"),
+        (("skills", "--quick"), "--quick shortens the training on a --corpus"),
         (("skills", "--scheduler", "tcp://there:1"), "--backend dask"),
         (("skills", "--profile", "slow"), "'slow' is not one of 'quick', 'full'"),
         (("skills", "--backend", "threads"), "'threads' is not one of 'loky', 'dask'"),

@@ -14,7 +14,7 @@ from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import METRICS, Counted, Outcomes, irer
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
-from slubook.experiments.records import RecordsError, Results, Row, Test, stale
+from slubook.experiments.records import RecordsError, Results, Row, Test, stale, with_slices
 from slubook.experiments.stamps import code, commit_of, config_hash, stamp
 
 GOLD = np.array([0, 1, 2])
@@ -100,6 +100,18 @@ def test_slices_of_the_test_stand_there_once_and_are_every_rows(results, tmp_pat
     again.save(tmp_path / "two.json")
     text = (tmp_path / "two.json").read_text()
     assert text == (tmp_path / "one.json").read_text() and text.count("new_slots") == 1
+
+
+def test_slices_that_were_made_after_a_run_are_added_to_its_rows(results, tmp_path):
+    assert with_slices(results, tmp_path) is results
+    cells = [{"skill": "music", "size": 100, "seed": s, "without": {"new": [2] if s else [0, 2]}} for s in (0, 1)]
+    (tmp_path / records.SLICES).write_text(json.dumps({"skills": cells}))
+    found = with_slices(results, tmp_path)
+    masks = [[False, True, False], [False, True, False], [True, True, False]]
+    assert [row.slices["new"].tolist() for row in found.rows[:3]] == masks and "new" not in found.rows[3].slices
+    assert found.rows[0].slices["unseen"].tolist() == [True, False, True] and "unseen" not in found.rows[2].slices
+    assert all("new" not in row.slices for row in results.rows), "the results file is as it was"
+    assert with_slices(replace(results, experiment="transfer"), tmp_path).rows == results.rows
 
 
 def test_further_figures_come_back_and_take_no_room_where_there_are_none(results, tmp_path):

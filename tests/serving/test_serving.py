@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from slubook.book.claims import OfComparison, OfTable, load_claims
+from slubook.book.reproduction import differences, reproduce, tabled
 from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.skillsets import make_skill
@@ -70,6 +71,26 @@ def test_every_method_is_measured_on_the_same_draws(results):
     assert {(r.skill, r.size, r.seed) for r in results.rows} == {("toy/a", 9, 0), ("toy/a", 9, 1)}
     assert len(results.rows) == 2 * len(EXPERIMENTS["serving"].methods)
     assert {method for pair in PAIRS for method in pair} == set(EXPERIMENTS["serving"].methods)
+
+
+def test_some_cells_are_measured_anew_without_serving_anything_and_all_of_them_as_a_whole(
+    results, small_plan, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(serving.SCALES, "quick", serving.Scale(copies=9, capacity=30_000, requests=40, seeds=2))
+    monkeypatch.setattr(serving, "skills_and_table", lambda profile: small_plan)
+    whole = reproduce(results, Options(jobs=1, out=tmp_path / "whole" / "serving.json"), None, SETTINGS)
+    assert {one.changed for one in differences(results, whole)} == {0.0}
+    figures = tabled(results, whole)
+    assert all(tolerated for *_, tolerated in figures) and "bytes.skill.packed" in {name for name, *_ in figures}
+    monkeypatch.setattr(serving, "serve_copies", None)
+    elsewhere = {**results.stamp["data"], "vectors toy": "trained elsewhere: other last digits"}
+    there = replace(results, stamp={**results.stamp, "data": elsewhere})
+    some = reproduce(there, Options(jobs=1, out=tmp_path / "some" / "serving.json"), 1, SETTINGS)
+    assert len(some.rows) == len(results.methods) and "traffic" not in some.tables
+    assert {one.changed for one in differences(results, some)} == {0.0} and tabled(results, some) == []
+    there.stamp["data"]["toy/a"] = "another split"
+    with pytest.raises(RecordsError, match="of other data"):
+        reproduce(there, Options(jobs=1, out=tmp_path / "other" / "serving.json"), 1, SETTINGS)
 
 
 def test_what_the_ledger_reads_is_there(results):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from importlib.metadata import version
 from operator import getitem
 from pathlib import Path
@@ -24,7 +24,7 @@ from slubook.evaluation.intervals import STATISTICS, Comparison, Interval, compa
 from slubook.evaluation.resampling import bootstrap, collect, measured_error
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
-from slubook.experiments.records import Results
+from slubook.experiments.records import SLICES, Results, with_slices
 from slubook.profiles import RESULTS, cache_dir
 
 #: Seeds that a comparison needs before it is judged.
@@ -65,7 +65,7 @@ def published(experiment: str, folder: Path = RESULTS) -> Results | None:
         RecordsError: when the file is damaged or was edited by hand.
     """
     path = folder / f"{experiment}.json"
-    return Results.load(path) if path.is_file() else None
+    return with_slices(Results.load(path), folder) if path.is_file() else None
 
 
 def how_far(results: Results | None) -> str:
@@ -79,8 +79,7 @@ class Measurements:
 
     def __init__(self, folder: Path = RESULTS, replicates: int = 2000) -> None:
         self.folder, self.replicates = folder, replicates
-        self._digest = cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
-        self._load = cache(Results.load)  # each file is read once
+        self._digest, self._load = cache(_digest), cache(partial(published, folder=folder))  # each file is read once
 
     def of(self, claim: Claim) -> Found:
         """Returns what the results say of a testable claim.
@@ -96,12 +95,17 @@ class Measurements:
         key = (claim.metric, claim.measure.model_dump_json(), claim.headline, self.replicates)
         if content := kept.get(key):
             return _FOUND.validate_python(content)
-        results = self._load(path)
+        results = self._load(claim.experiment)
         missing = _missing(claim.measure, results)
         found = Found(missing) if missing else figure(claim, results, self.replicates)
         with suppress(OSError):  # verdicts are worth having where the cache cannot be written
             kept.put(key, asdict(found))
         return found
+
+
+def _digest(path: Path) -> str:
+    beside = path.with_name(SLICES)
+    return hashlib.sha256(path.read_bytes() + (beside.read_bytes() if beside.is_file() else b"")).hexdigest()
 
 
 @cache

@@ -6,29 +6,43 @@ Word vectors and pretrained networks in the cache are read there, as by every ru
 
 from __future__ import annotations
 
+import math
+import re
+import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slubook.evaluation.metrics import METRICS
 from slubook.experiments.cells import CellStore, Key
-from slubook.experiments.options import Options
+from slubook.experiments.kept import FACTS
+from slubook.experiments.options import Choice, Options
 from slubook.experiments.records import RecordsError, Results, Row
 from slubook.experiments.runner import Identity, Work, prepare
+from slubook.experiments.stamps import config_hash
 from slubook.experiments.table import EXPERIMENTS
-from slubook.profiles import RESULTS, stable_hash
+from slubook.profiles import RESULTS, cache_dir, stable_hash
 
 #: What may differ, for each method: the share of utterances whose outcome changed, and the error in points. Word
 #: vectors and networks differ in their last digits from one type of processor to another, and a network trained on
 #: other digits answers a few utterances otherwise. Another random start changes the outcomes of 14 % of the utterances
 #: in the published records (``scratch`` and ``scratch_again`` of convergence; 13 % for ``elmol`` and ``elmol_again``):
-#: half of that is allowed. It changes the error of three drawn cells by at most 2.7 points in 95 of 100 draws.
+#: half of that is allowed. It changes the error of three drawn cells by at most 2.7 points in 95 of 100 draws. A test
+#: counts these figures again.
 CHANGED, POINTS = 0.07, 3.0
-#: Experiments that are measured as a whole.
+#: What may differ in a table that has no interval, as a share of the published number.
+TABLED = 0.01
+#: Experiments that are measured as a whole, unless some cells are drawn: these say nothing of their tables.
 WHOLE = ("serving",)
+#: Seconds that one table of word vectors takes, by a part of its name; records have those of all else. The embedded
+#: corpora have a sixth of the public requests.
+TABLE_S, SMALLER = {"pool": 120, "general": 420, "mlm": 600}, 6
+#: Figures of tables that depend on the machine and its hour.
+TIMED = re.compile(r"_ms|_s$|second|speed|memory|resident|disk|cache|origins|paid_back")
 
 
 @dataclass(frozen=True)
@@ -55,18 +69,57 @@ class Difference:
 
 @dataclass(frozen=True)
 class Anew(Identity):
-    """An identity whose finished cells are kept in a ``folder`` of its own, not in the cache."""
+    """An identity whose finished cells are kept in a ``folder`` of its own, not in the cache.
+
+    Its data are those of the drawn cells, which were compared with the published ones; more cells may be added.
+    """
 
     folder: Path
 
     def store(self) -> CellStore:
         """Returns where the cells are kept."""
-        return CellStore(self.folder, self.fingerprint)
+        return CellStore(self.folder, config_hash({"config": self.config, "protocol": self.protocol}))
+
+    def differences(self, results: Results) -> list[str]:
+        """Names what of the results is of another identity, whatever their data are."""
+        return Identity.differences(replace(self, data={}), results)
 
 
-def drawn(experiment: str, cells: Collection[Key], n: int | None = None) -> list[Key]:
-    """Draws n of the cells, the same each time, or takes all; a larger n adds cells to those of a smaller one."""
-    return sorted(cells, key=lambda cell: stable_hash("reproduce", experiment, *cell))[:n]
+def drawn(cells: Collection[Key], n: int | None, needs: Callable[[Key], Sequence[str]]) -> list[Key]:
+    """Draws n of the cells, the same each time, or takes all; a larger n adds cells to those of a smaller one.
+
+    The first table or network that a cell ``needs`` is drawn first, such as that of its fold of topics, and cells among
+    those that need it: others only when these are too few. So little has to be trained for a few cells.
+    """
+    return sorted(
+        cells, key=lambda cell: (stable_hash("reproduce", *needs(cell)[:1]), stable_hash("reproduce", *cell))
+    )[:n]
+
+
+def expecting(published: Results, choose: Choice, jobs: int, fresh: bool = False) -> Choice:
+    """Returns the same choice; made, it tells on stderr how many minutes cells and training take, by published records.
+
+    Tables and networks that the cache has are not counted, unless what is trained is ``fresh``.
+    """
+    origins, networks = published.tables["origins"], published.tables.get("pretraining", {})
+    of_cell = sum(origin["cell_s"] for origin in origins) / sum(origin["cells"] for origin in origins)
+    variant = re.compile(r"(elmol-)?[a-z]+-\d+")
+
+    def seconds(name: str) -> float:
+        if table := re.match(r"[a-z]+-(pool|mlm|general)", name):
+            return TABLE_S[table[1]] / (1 if name.startswith("full") else SMALLER) * jobs  # one after the other
+        alike = [about["seconds"] for n, about in networks.items() if variant.sub("", n) == variant.sub("", name)]
+        return sum(alike) / max(1, len(alike))
+
+    def chosen(keys: Sequence[Key], needs: Callable[[Key], Sequence[str]]) -> Sequence[Key]:
+        cells = choose(keys, needs)
+        todo = {name for key in cells for name in needs(key) if fresh or not any(cache_dir().glob(f"*/{name}/{FACTS}"))}
+        minutes = math.ceil((len(cells) * of_cell + sum(map(seconds, todo))) / jobs / 60)
+        said = f"cells: {len(cells)}; tables and networks to train before: {len(todo)}; expected minutes: {minutes:,}"
+        print(f"{said}, on {jobs} free cores like those of the published run", file=sys.stderr, flush=True)
+        return cells
+
+    return chosen
 
 
 def reproduce(published: Results, options: Options, cells: int | None = None, settings: object = None) -> Results:
@@ -75,27 +128,37 @@ def reproduce(published: Results, options: Options, cells: int | None = None, se
     Args:
         published: what is compared with; its cells are drawn from.
         options: of the published profile; ``out`` is the new results file.
-        cells: how many to draw; ``None`` for all.
+        cells: how many to draw, beside those that ``out`` has; ``None`` for all.
         settings: other than the tuned ones.
 
     Raises:
         CorpusError, RecordsError, CellsFailed: as :func:`slubook.experiments.runner.run` does; RecordsError also when
-            the published file would be overwritten, what is published is of other settings or data, or a part is asked
-            for of what is measured as a whole.
+            the published file would be overwritten, or what is published is of other settings or data.
     """
-    began, name, out = time.time(), published.experiment, options.out
+    began, name, out, picked = time.time(), published.experiment, options.out, list[Key]()
     if out.resolve().parent == RESULTS.resolve():
         raise RecordsError(f"{out}: is what is published: name another folder with --out")
-    if cells is not None and name in WHOLE:
-        raise RecordsError(f"experiment {name!r} is measured as a whole, it has no cells to draw: leave --cells out")
-    seeds = 1 + max(published.stamp["seeds"], default=0)
-    identity, work = prepare(name, replace(options, seeds=seeds), settings)
-    if others := identity.differences(published):
+    whole, there = cells is None and name in WHOLE, {_cell(row) for row in published.rows}
+    before = {_cell(row) for row in Results.load(out).rows} if out.is_file() else set()
+
+    def choose(keys: Sequence[Key], needs: Callable[[Key], Sequence[str]]) -> Sequence[Key]:
+        found = drawn([key for key in keys if key in there], cells, needs)
+        picked[:] = keys if whole else [*found, *(key for key in keys if key in before.difference(found))]
+        return picked
+
+    asked = replace(options, seeds=1 + max(published.stamp["seeds"], default=0))
+    identity, work = prepare(name, replace(asked, choose=expecting(published, choose, options.jobs)), settings)
+    if not picked:
+        choose(work.keys, lambda key: ())  # an experiment that trains the same for all
+    was = published.stamp["data"]
+    rows = {table for table in was if table.startswith("vectors ")} if name in WHOLE else ()  # of their last digits
+    unlike = {key for key, made in work.data.items() if key not in rows and was.get(key) != made}
+    others = replace(identity, data={}).differences(published) + (["data"] if unlike else [])
+    if others:
         raise RecordsError(f"{name}: what is published is of other {', '.join(others)}: there is nothing to compare")
-    if name not in WHOLE:
-        keys = drawn(name, {_cell(row) for row in published.rows}, cells)
-        work = Work(keys, work.task, work.tests, work.data)
-    return work.measure(Anew(**vars(identity), folder=out.with_suffix(".cells")), options, began)
+    if cells is not None:  # tables of a few cells have nothing to be compared with
+        work = Work(picked, work.task, work.tests, work.data)
+    return replace(work, keys=picked).measure(Anew(**vars(identity), folder=out.with_suffix(".cells")), asked, began)
 
 
 def differences(published: Results, anew: Results) -> list[Difference]:
@@ -122,11 +185,38 @@ def differences(published: Results, anew: Results) -> list[Difference]:
     return found
 
 
-def report(found: Collection[Difference], experiment: str) -> Iterator[tuple[str, str, str, str, str]]:
-    """Writes a line for each method: its name, utterances, changed ones, difference of the error, and a verdict."""
+def tabled(published: Results, anew: Results) -> list[tuple[str, float, float, bool]]:
+    """Compares figures of tables where all cells were measured: name, published, now, whether so much is tolerated.
+
+    A figure with an interval may lie anywhere in the published one. Other numbers are compared of what is measured as
+    a whole, within :data:`TABLED`. What :data:`TIMED` names is left out.
+    """
+    if {_cell(row) for row in published.rows} != {_cell(row) for row in anew.rows}:
+        return []
+    now, whole, found = dict(_figures(anew.tables)), published.experiment in WHOLE, []
+    for name, (point, low, high) in _figures(published.tables):
+        if not TIMED.search(name) and (whole or low < high):
+            again, slack = now.get(name, (math.nan,))[0], 0 if low < high else TABLED * abs(point)
+            found.append((name, point, again, low - slack <= again <= high + slack))
+    return found
+
+
+def _figures(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Yields the figures of tables by dotted names: point, low and high, which are one for a bare number."""
+    for name, value in table.items():
+        if isinstance(value, int | float):
+            yield path + name, (value, value, value)
+        elif isinstance(value, Mapping) and value.keys() >= {"point", "low", "high"}:
+            yield path + name, (value["point"], value["low"], value["high"])
+        elif isinstance(value, Mapping):
+            yield from _figures(value, f"{path}{name}.")
+
+
+def report(found: Collection[Difference], experiment: str) -> Iterator[str]:
+    """Writes two lines for each method: its name, then what differs and whether that is too much."""
     for one in found:
-        name = EXPERIMENTS[experiment].methods.get(one.method, one.method)
-        yield name, str(one.utterances), f"{one.changed:.1%}", f"{one.points:+.1f}", "" if one.tolerated else "too much"
+        said = f"{one.changed:.1%} of {one.utterances:,} utterances changed, error {one.points:+.1f} points"
+        yield f"{EXPERIMENTS[experiment].methods[one.method]}\n  {said}{'' if one.tolerated else ': too much'}"
 
 
 def to_json(found: Collection[Difference]) -> list[dict[str, object]]:

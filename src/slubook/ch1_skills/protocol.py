@@ -53,12 +53,13 @@ QUICK_SOURCES = ("assistant-en", "skills")
 
 @dataclass(frozen=True)
 class SkillsSettings:
-    """The tuned configuration of every method."""
+    """The tuned configuration of every method, and of the masked language model, which was not tuned."""
 
     maxent: MaxEntConfig = field(default_factory=MaxEntConfig)
     dnn: DNNConfig = field(default_factory=DNNConfig)
     spacy: SpacyConfig = field(default_factory=SpacyConfig)
     fasttext: FastTextIntentConfig = field(default_factory=FastTextIntentConfig)
+    masked_lm: MaskedLMConfig = field(default_factory=MaskedLMConfig)
 
 
 @dataclass(frozen=True)
@@ -67,71 +68,78 @@ class SkillsPlan:
 
     Attributes:
         skills: what is learned.
-        sizes: training sizes of each skill, by name.
         vectors: the folders of each skill's tables.
         vector_keys: what each table was trained from.
-        seeds: draws.
+        keys: the cells.
         pool_counts: how many requests the pool read and kept.
         pool_without: how many of them each fold of topics leaves, by its number; the full profile only.
     """
 
     skills: Sequence[Skill]
-    sizes: dict[str, list[int]]
     vectors: dict[str, VectorPaths]
     vector_keys: dict[str, str]
-    seeds: Sequence[int]
+    keys: Sequence[Key]
     pool_counts: dict[str, int]
     pool_without: dict[str, int]
 
-    def keys(self) -> list[Key]:
-        """Returns every cell, one seed and size for all skills before the next: a stopped run is balanced."""
-        sizes = {size for skill in self.skills for size in self.sizes[skill.name]}
-        sizes = sorted(sizes, key=lambda size: abs(size - SIZES[1]))  # the middle one first
-        order = ((s.name, size, seed) for seed in self.seeds for size in sizes for s in self.skills)
-        return [(name, size, seed) for name, size, seed in order if size in self.sizes[name]]
+
+def every_cell(sizes: Mapping[str, Sequence[int]], seeds: Sequence[int]) -> list[Key]:
+    """Returns every cell, one seed and size for all skills before the next: a stopped run is balanced."""
+    middle_first = sorted({size for own in sizes.values() for size in own}, key=lambda size: abs(size - SIZES[1]))
+    return [(name, n, seed) for seed in seeds for n in middle_first for name, own in sizes.items() if n in own]
 
 
-def vectors_for(options: Options) -> SkillVectors:
+def vectors_for(options: Options, masked: MaskedLMConfig | None = None) -> SkillVectors:
     """Returns the skills of a run and their vectors, which are trained when they are asked for.
+
+    Args:
+        options: of the run.
+        masked: settings of the masked language model other than the profile's.
 
     Raises:
         CorpusError: when a corpus is missing, faulty or too small.
     """
-    kind = options.kind
+    kind, masked = options.kind, masked or settings_of(options.kind).masked_lm
     if kind == "full":
         found = public_skills()
-        pool, masked = public_pool(found), MaskedLMConfig()
+        pool = public_pool(found)
     else:
         found = own_skills(options.corpora) if kind == "corpus" else quick_skills()
         own = [u.text for s in found for u in s.pool] if kind == "corpus" else []
-        pool, masked = build_pool(QUICK_SOURCES, [u.text for s in found for u in s.test], own), MaskedLMConfig(epochs=2)
+        pool = build_pool(QUICK_SOURCES, [u.text for s in found for u in s.test], own)
     return SkillVectors(kind, found, pool, FastTextConfig(), masked)
 
 
-def plan(options: Options) -> SkillsPlan:
+def plan(options: Options, masked: MaskedLMConfig | None = None) -> SkillsPlan:
     """Chooses skills and trains what vectors they need; raises CorpusError as :func:`vectors_for` does."""
-    kind, vectors = options.kind, vectors_for(options)
+    kind, vectors = options.kind, vectors_for(options, masked)
     found, pool = vectors.skills, vectors.pool
     sizes = {s.name: [QUICK_SIZE] if kind == "quick" else s.sizes() for s in found}
+    cells = options.choose(every_cell(sizes, range(options.draws)), lambda key: vectors.needs(key[0]))
+    found = [s for s in found if s.name in {name for name, *_ in cells}]
+    keys = vectors.keys(s.name for s in found)
     paths = {s.name: vectors.paths(s.name) for s in found}
     left_out = enumerate(vectors.folds[1]) if kind == "full" else ()
     without = {str(fold): pool.without(topics).counts["left"] for fold, topics in left_out}
-    return SkillsPlan(found, sizes, paths, vectors.keys(), range(options.draws), pool.counts, without)
+    return SkillsPlan(found, paths, keys, cells, pool.counts, without)
 
 
 def settings_of(kind: str) -> SkillsSettings:
-    """Returns the tuned settings, which all profiles have."""
-    return SkillsSettings()
+    """Returns the tuned settings; the quick profile trains the masked language model half as long."""
+    return SkillsSettings(masked_lm=MaskedLMConfig(epochs=2)) if kind == "quick" else SkillsSettings()
 
 
 def config_of(kind: str, settings: SkillsSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
-    return {"profile": kind, "cluster_grains": GRAINS, **asdict(settings)}
+    config = {"profile": kind, "cluster_grains": GRAINS, **asdict(settings)}
+    if kind == "full":  # the published stamp has it in the key of the vectors
+        del config["masked_lm"]
+    return config
 
 
 def prepare(options: Options, settings: SkillsSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
-    the_plan = plan(options)
+    the_plan = plan(options, settings.masked_lm)
     skills = {s.name: s for s in the_plan.skills}
 
     def task(key: Key) -> Task:
@@ -142,7 +150,7 @@ def prepare(options: Options, settings: SkillsSettings) -> Work:
     tests = {name: test_of(skill) for name, skill in skills.items()}
     data = {name: fingerprint(skill) for name, skill in skills.items()} | the_plan.vector_keys
     pools = {"pool": the_plan.pool_counts, "pool_without": the_plan.pool_without}
-    return Work(the_plan.keys(), task, tests, data, lambda rows, known: pools)
+    return Work(the_plan.keys, task, tests, data, lambda rows, known: pools)
 
 
 def measure_cell(cell: Cell, paths: VectorPaths, settings: SkillsSettings) -> Measured:

@@ -7,7 +7,7 @@ pool without the skill's topic. Taught in chapter 1, *Embeddings from text nobod
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,34 +63,37 @@ class SkillVectors:
             return kept_table(name, sentences, train_fasttext, self.fasttext)
         return kept_table(name, sentences, train_masked_lm, self.masked_lm)
 
-    @cached_property
-    def tables(self) -> dict[str, VectorTable]:
-        """Returns all tables of the profile by name; the full one adds general text and the pool without topics."""
-        folds = (None, *range(len(self.folds[1]))) if self.profile == "full" else (None,)
-        made = {self._name(kind, fold): self.trained(kind, fold) for kind in ("pool", "mlm") for fold in folds}
-        return made | ({GENERAL: general_table()} if self.profile == "full" else {})
+    def keys(self, skills: Iterable[str]) -> dict[str, str]:
+        """Trains the tables of some skills, and returns what each was trained from: a hash of text and settings."""
+        wanted = {name: how for skill in skills for name, how in self._of(skill).values() if name}
+        tables = {name: self.trained(*how) if how else general_table() for name, how in sorted(wanted.items())}
+        return {f"vectors {name}": table.key for name, table in tables.items()}
 
-    def keys(self) -> dict[str, str]:
-        """Returns what each table was trained from: a hash of text and settings."""
-        return {f"vectors {name}": table.key for name, table in self.tables.items()}
+    def needs(self, skill: str) -> list[str]:
+        """Returns the names of the tables that one skill reads, that of its fold first."""
+        return [name for name, _ in reversed(self._of(skill).values()) if name]
+
+    def _of(self, skill: str) -> dict[str, tuple[str | None, tuple[str, int | None] | None]]:
+        """Returns the table of each network of a skill: its name, and the kind and fold that it is trained for.
+
+        The full profile adds general text and the pool without topics.
+        """
+        made = {"dnn_pool": ("pool", None), "dnn_mlm": ("mlm", None)}
+        if self.profile == "full":
+            fold = self.folds[0][skill]
+            made |= {"dnn_general": None, "dnn_pool_other": ("pool", fold), "dnn_mlm_other": ("mlm", fold)}
+        named = {network: (self._name(*how) if how else GENERAL, how) for network, how in made.items()}
+        return {"dnn_scratch": (None, None), **named}
 
     def paths(self, skill: str) -> VectorPaths:
         """Returns the tables of one skill, by the names of its networks, and the word clusters of the pool."""
-        names = {"dnn_scratch": None, "dnn_pool": self._name("pool", None), "dnn_mlm": self._name("mlm", None)}
-        if self.profile == "full":
-            fold = self.folds[0][skill]
-            names |= {
-                "dnn_general": GENERAL,
-                "dnn_pool_other": self._name("pool", fold),
-                "dnn_mlm_other": self._name("mlm", fold),
-            }
         pool = self._name("pool", None)
         grouped = table_folder(pool) / f"clusters-{'-'.join(map(str, GRAINS))}.json"
         with one_at_a_time(grouped):
             if not grouped.is_file():
                 announce("word clusters", pool, f"k-means into {' and '.join(map(str, GRAINS))}")
-                write_atomically(grouped, json.dumps(clusters(self.tables[pool]), ensure_ascii=False))
-        return VectorPaths({m: name and table_folder(name) for m, name in names.items()}, grouped)
+                write_atomically(grouped, json.dumps(clusters(self.trained("pool", None)), ensure_ascii=False))
+        return VectorPaths({m: name and table_folder(name) for m, (name, _) in self._of(skill).items()}, grouped)
 
     def _name(self, kind: str, fold: int | None) -> str:
         return f"{self.profile}-{kind}" + ("" if fold is None else f"-without-{fold}")

@@ -41,6 +41,7 @@ from slubook.ch1_skills.skill_vectors import GENERAL, general_table
 from slubook.ch1_skills.tables import table_folder
 from slubook.ch1_skills.training import LAST, swap
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer import protocol as transfer
 from slubook.ch2_transfer.convergence import STEP
 from slubook.ch2_transfer.plan import Kept, PretrainingSource, Variants, load_pretrained, one_a_domain
 from slubook.ch2_transfer.pretrained import LOWER, MOVABLE, Pretrained
@@ -99,7 +100,8 @@ USED = {"full": tuple(VARIANTS), "quick": ("shuffled", "tenth"), "corpus": ("shu
 
 def settings_of(kind: str) -> TransferSettings:
     """Returns the tuned settings; the quick profile trains half as long."""
-    return TransferSettings().lasting(lambda updates: updates // 2) if kind == "quick" else TransferSettings()
+    usual = transfer.settings_of(kind)
+    return usual.lasting(lambda updates: updates // 2) if kind == "quick" else usual
 
 
 def prepare(options: Options, settings: TransferSettings) -> Work:

@@ -39,16 +39,16 @@ from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
 
 BASELINE = EXPERIMENTS["arriving"].baseline
-SIZES = (50, 100, 200, 400, 800, 1600)
+SIZES, QUICK_SIZES = (50, 100, 200, 400, 800, 1600), 2
 #: Training utterances that a public skill must have room for.
 LEAST = 800
 EPOCHS = 8
 
 
 def choose_growing(profile: str, corpora: Sequence[Path] = ()) -> Chosen:
-    """Returns the skills, each with all sizes that it has room for; the quick profile stops at 100."""
+    """Returns the skills, each with all sizes that it has room for."""
     chosen = choose(profile, corpora)
-    sizes = SIZES[:2] if chosen.profile == "quick" else SIZES
+    sizes = SIZES[:QUICK_SIZES] if chosen.profile == "quick" else SIZES
     grown = [(s, n) for s in chosen.distinct for n in [n for n in sizes if s.allows(n)] or s.sizes()]
     return replace(chosen, skills=grown)
 
@@ -61,13 +61,16 @@ def growing(profile: str) -> Pick:
 
 def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
     """Returns the configuration of ``transfer``, and what differs from it."""
-    return transfer.config_of(kind, settings) | {"sizes": list(SIZES), "epochs": EPOCHS}
+    return transfer.config_of(kind, settings) | {
+        "sizes": [*SIZES][: QUICK_SIZES if kind == "quick" else None],
+        "epochs": EPOCHS,
+    }
 
 
 def prepare(options: Options, settings: TransferSettings) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts."""
     chosen, pick = choose_growing(options.profile, options.corpora), growing(options.kind)
-    the_plan = make_plan(chosen, options.draws, settings.pretraining, options.jobs, pick=pick)
+    the_plan = make_plan(chosen, options.draws, settings.pretraining, options.jobs, pick=pick, choose=options.choose)
 
     def task(key: Key) -> Task:
         return measure_cell, (the_plan.cell(key), the_plan.network(key[0]), settings)

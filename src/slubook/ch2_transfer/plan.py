@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 
 from slubook.ch1_skills.bench import Cell
+from slubook.ch1_skills.skill_vectors import GENERAL
 from slubook.ch1_skills.skillsets import Skill, fingerprint, own_skills, test_of
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch2_transfer.pretrained import Pretrained
@@ -27,14 +28,13 @@ from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
 from slubook.corpora.utterance import Utterance
 from slubook.experiments.cells import Key, Task
+from slubook.experiments.options import Choice, Options
 from slubook.experiments.records import Test
 from slubook.experiments.runner import Tables, Work
 
 FOLDS = 6
 #: Utterances of each source domain that are kept for joint training.
 SAMPLE = 60
-#: Updates of pretraining on the embedded corpora.
-QUICK_UPDATES = 1000
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Chosen:
     def distinct(self) -> list[Skill]:
         """Returns each skill once."""
         return list(dict.fromkeys(s for s, _ in self.skills))
+
+    def only(self, names: Collection[str]) -> Self:
+        """Returns the skills of these names, with all of their sizes."""
+        return replace(self, skills=[(s, n) for s, n in self.skills if s.name in names])
 
 
 @dataclass(frozen=True)
@@ -132,16 +136,19 @@ class TransferPlan:
         pretrained: the name of the pretrained network of each skill.
         about: what each pretrained network has seen, by name.
         seeds: draws.
+        cells: those that are measured; ``None`` for all.
     """
 
     chosen: Chosen
     pretrained: dict[str, str]
     about: dict[str, dict[str, Any]]
     seeds: Sequence[int]
+    cells: Sequence[Key] | None = None
 
     def keys(self) -> list[Key]:
         """Returns every cell, one seed for all skills before the next: a stopped run is balanced."""
-        return [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
+        every = [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
+        return every if self.cells is None else list(self.cells)
 
     def cell(self, key: Key) -> Cell:
         """Returns the draw of one cell."""
@@ -218,26 +225,32 @@ def make_plan(
     pick: Pick = list,
     within: Collection[str] | None = None,
     variants: Variants | None = None,
+    choose: Choice = Options.choose,
 ) -> TransferPlan:
     """Pretrains what the chosen skills need, where the cache has none.
 
     Args:
         chosen: the skills; the folds of topics are those of all of them.
         seeds: draws.
-        config: of pretraining; quick and corpus profiles take fewer updates.
+        config: of pretraining.
         jobs: processes.
         pick: which of the skills are learned.
         within: names of networks; learn only the skills of these.
         variants: further networks of each fold, named ``<name>-<variant>``.
+        choose: which cells are measured; see :class:`slubook.experiments.options.Options`.
     """
     of_skill, sources = folds_of(chosen, config)
     inside = [s for s in chosen.distinct if within is None or of_skill[s.name] in within]
     names = {s.name: of_skill[s.name] for s in pick(inside)}
-    learned = replace(chosen, skills=[(s, n) for s, n in chosen.skills if s.name in names])
-    usual, made = [source for source in sources if source.name in names.values()], variants or {}
+    made, every = variants or {}, TransferPlan(chosen.only(names), names, {}, range(seeds)).keys()
+    endings, general = ["", *(f"-{kind}" for kind in made)], [GENERAL] if "general" in made else []
+    cells = choose(every, lambda key: [*(names[key[0]] + ending for ending in endings), *general])
+    names = {name: names[name] for name, *_ in cells}
+    usual = [source for source in sources if source.name in names.values()]
     sources = usual + [replace(make(s), name=f"{s.name}-{kind}") for kind, make in made.items() for s in usual]
     found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
-    return TransferPlan(learned, names, {s.name: about for s, about in zip(sources, found, strict=True)}, range(seeds))
+    about = {source.name: seen for source, seen in zip(sources, found, strict=True)}
+    return TransferPlan(chosen.only(names), names, about, range(seeds), cells)
 
 
 def folds_of(
@@ -251,8 +264,6 @@ def folds_of(
     corpora = PUBLIC_SOURCE if profile == "full" else EMBEDDED_SOURCE
     cost = Counter(t for c in corpora for u in load(c) for t in topics_of(u, c)) + Counter(u.domain for u in own)
     folds, left_out = make_folds(skills, 1 if profile == "quick" else FOLDS, cost)
-    if profile != "full":
-        config = replace(config, updates=QUICK_UPDATES, batch=32)
     sources = []
     for fold, topics in enumerate(left_out):
         tests = [u for s in skills if folds[s.name] == fold for u in s.test]

@@ -48,6 +48,8 @@ MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "t
 NETWORK = Recipe().network
 #: Every so many-th cell of the first draw is also trained by the plain loop.
 TIMED = 40
+#: Pretraining of the quick profile.
+QUICK_PRETRAINING = PretrainingConfig(updates=1000, batch=32)
 #: Updates made both ways, after a few that warm the process up: the first network of a process is slow.
 UPDATES, WARM_UP = 60, 10
 TOGETHER, ALONE = "side_by_side_s", "one_at_a_time_s"
@@ -73,8 +75,8 @@ class TransferSettings:
 
 
 def settings_of(kind: str) -> TransferSettings:
-    """Returns the tuned settings, which all profiles have."""
-    return TransferSettings()
+    """Returns the tuned settings; the quick profile pretrains briefly."""
+    return TransferSettings(pretraining=QUICK_PRETRAINING) if kind == "quick" else TransferSettings()
 
 
 def config_of(kind: str, settings: TransferSettings) -> dict[str, Any]:
@@ -102,8 +104,8 @@ def plan(options: Options, settings: TransferSettings | None = None, **more: Any
     Raises:
         CorpusError: when a corpus is missing, faulty or too small.
     """
-    chosen, config = choose(options.profile, options.corpora), (settings or TransferSettings()).pretraining
-    return make_plan(chosen, options.draws, config, options.jobs, **more)
+    chosen, config = choose(options.profile, options.corpora), (settings or settings_of(options.kind)).pretraining
+    return make_plan(chosen, options.draws, config, options.jobs, choose=options.choose, **more)
 
 
 def prepare(options: Options, settings: TransferSettings) -> Work:

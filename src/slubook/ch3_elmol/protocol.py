@@ -99,8 +99,8 @@ METHODS = EXPERIMENTS["elmol"].methods
 GROUPS, SIZES = (1, 4), (100, 200, 300, 400, 500)
 #: The larger size, and the methods with an embedding that are run at it.
 LARGE, AT_LARGE = 2000, ("fasttext_general", "fasttext_pool", "elmol", "elmo")
-#: Updates of a pretraining that is not full.
-QUICK_UPDATES = 400
+#: Pretraining of the quick profile.
+QUICK_PRETRAINING = PretrainingConfig(updates=400, batch=32)
 
 
 class EmbeddingUse(NamedTuple):
@@ -198,13 +198,16 @@ def wanted(methods: Sequence[str], settings: ElmolSettings) -> tuple[list[str], 
 
 
 def settings_of(kind: str) -> ElmolSettings:
-    """Returns the tuned settings, which have those of small language models as well."""
-    return ElmolSettings()
+    """Returns the tuned settings, which have those of small language models as well; quick pretraining is brief."""
+    return ElmolSettings(pretraining=QUICK_PRETRAINING) if kind == "quick" else ElmolSettings()
 
 
 def config_of(kind: str, settings: ElmolSettings) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
-    return {"profile": kind, "methods": {method: HOW[method] for method in USED[kind]}, **asdict(settings)}
+    config = {"profile": kind, "methods": {method: HOW[method] for method in USED[kind]}, **asdict(settings)}
+    if kind != "full":  # the language model and the table that these train
+        config |= {"bilm": config["small"], "epochs": {"pool": settings.epochs["small"]}}
+    return config
 
 
 def prepare(options: Options, settings: ElmolSettings) -> Work:
@@ -212,10 +215,18 @@ def prepare(options: Options, settings: ElmolSettings) -> Work:
     chosen, methods = transfer.choose(options.profile, options.corpora), USED[options.kind]
     learned, names, sources = learn_some(chosen, settings.pretraining)
     kinds, schedules = wanted(methods, settings)
+
+    def needs(key: Key) -> list[str]:
+        network = names[key[0]]
+        return [network, *(f"{network}-{variant}" for variant in schedules)]
+
+    cells = options.choose(TransferPlan(learned, names, {}, range(options.draws)).keys(), needs)
+    names = {name: names[name] for name, *_ in cells}
+    learned, sources = learned.only(names), [s for s in sources if s.name in names.values()]
     texts = texts_of(chosen, settings, options.device)
     reads, embeddings = texts.embeddings(kinds, options.jobs)
     about = pretrain_all(sources, reads, schedules, options.jobs)
-    the_plan = TransferPlan(learned, names, about, range(options.draws))
+    the_plan = TransferPlan(learned, names, about, range(options.draws), cells)
     timed = {kind: load_embedding(reads[kind]) for kind in TIMED if kind in reads}
 
     def task(key: Key) -> Task:
@@ -241,12 +252,10 @@ def learn_some(chosen: Chosen, config: PretrainingConfig) -> tuple[Chosen, dict[
     of, sources = folds_of(chosen, config, "elmol-")
     if chosen.profile == "full":
         sources = [sources[k] for k in GROUPS]
-    else:
-        sources = [replace(s, config=replace(s.config, updates=min(s.config.updates, QUICK_UPDATES))) for s in sources]
     inside = [s for s in chosen.distinct if of[s.name] in {source.name for source in sources}]
     picked = one_a_domain(2 if chosen.profile == "quick" else 1)(inside)
     names = {s.name: of[s.name] for s in picked}
-    skills = [(s, n) for s, n in chosen.skills if s.name in names]
+    skills = chosen.only(names).skills
     if chosen.profile == "full":
         skills = [*deal(picked), *((s, LARGE) for s in picked if s.allows(LARGE))]
     return replace(chosen, skills=skills), names, sources

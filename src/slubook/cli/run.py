@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,6 +53,7 @@ def run(
         list[Path] | None,
         typer.Option(help=f"Your own JSONL or ASK file, each domain a skill; not for {', '.join(NOT_CORPUS)}."),
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Train on a --corpus as briefly as quick does.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[Literal["loky", "dask"], typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
@@ -73,9 +75,11 @@ def run(
     """
     from rich.console import Console
 
+    from slubook.book.measured import published as results_of
+    from slubook.book.reproduction import expecting
     from slubook.experiments import runner
     from slubook.experiments.options import Options
-    from slubook.experiments.report import headlines, summarise, tabulate
+    from slubook.experiments.report import headlines, summarise, tabulate, trained
     from slubook.profiles import RESULTS, ROOT
 
     if experiment not in EXPERIMENTS:
@@ -90,12 +94,15 @@ def run(
     target = (out or (RESULTS if published else ROOT / "work")) / f"{name}.json"
     until = time.time() + 60 * minutes if minutes is not None else math.inf
     with _cluster(backend, scheduler):
-        options = Options(profile, tuple(corpus or ()), seeds, jobs, target, until, backend, found)
+        options = Options(profile, tuple(corpus or ()), seeds, jobs, target, until, backend, found, quick)
+        if corpus and not quick and (before := results_of(experiment)):
+            options = replace(options, choose=expecting(before, options.choose, jobs, fresh=True))
         results = runner.run(experiment, options)
     lines, figures = summarise(results), headlines(results)
     if as_json:
         print_json([*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())])
     else:
+        typer.echo(f"{options.kind} profile, trained: {trained(results)}")
         Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
         for name, (point, low, high) in figures.items():
             typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))

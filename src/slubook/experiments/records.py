@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from slubook.experiments.stamps import config_hash
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
+#: The file beside results that has slices which were made after them, from the corpora.
+SLICES = "slices.json"
 #: What rows may have; ``None`` means anything.
 Some = Collection[Any] | None
 
@@ -203,6 +205,19 @@ class Results:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = "move it away, or restore it from version control"
             raise RecordsError(f"{path}: not a readable results file ({error}): {remedy}") from error
+
+
+def with_slices(results: Results, folder: Path) -> Results:
+    """Returns the results with the slices that :data:`SLICES` in their folder adds to their cells, if it does."""
+    path = folder / SLICES
+    cells = json.loads(path.read_text(encoding="utf-8")).get(results.experiment) if path.is_file() else None
+    out = {(cell["skill"], cell["size"], cell["seed"]): cell["without"] for cell in cells or ()}
+
+    def slices(row: Row) -> dict[str, np.ndarray]:
+        left_out, every = out.get((row.skill, row.size, row.seed), {}), np.arange(len(row.outcomes))
+        return {**row.slices, **{name: ~np.isin(every, places) for name, places in left_out.items()}}
+
+    return replace(results, rows=[replace(row, slices=slices(row)) for row in results.rows]) if cells else results
 
 
 def stale(results: Results, protocol_now: int) -> bool:

@@ -181,7 +181,7 @@ def prepare(experiment: str, options: Options, settings: Any = None) -> tuple[Id
     if options.corpora and about.not_corpus:
         raise CorpusError(f"experiment {experiment!r} {about.not_corpus}")
     module = about.load()
-    settings = module.settings_of(options.kind) if settings is None else settings
+    settings = module.settings_of("quick" if options.brief else options.kind) if settings is None else settings
     config = module.config_of(options.kind, settings)
     identity = Identity(experiment, about.protocol, options.kind, config, {})
     load_earlier(options.out, identity)  # refuses other results before anything is planned or trained
@@ -192,8 +192,8 @@ def prepare(experiment: str, options: Options, settings: Any = None) -> tuple[Id
 def run(experiment: str, options: Options, settings: Any = None) -> Results:
     """Runs an experiment by its protocol, and returns the results of all cells finished so far.
 
-    Its module has ``settings_of(kind)``; ``config_of(kind, settings)``, the configuration in the stamp and the
-    fingerprint of cells; and ``prepare(options, settings)``, which gives its :class:`Work`.
+    Its module has ``settings_of(kind)``, all that is in force; ``config_of(kind, settings)``, the configuration in the
+    stamp and the fingerprint of cells; and ``prepare(options, settings)``, which gives its :class:`Work`.
 
     Args:
         experiment: its name in the table.

@@ -99,7 +99,7 @@ def config_of(kind: str, settings: DNNConfig) -> dict[str, Any]:
     return {"profile": kind, "size": SIZE, "bits": dict(BITS), **asdict(settings)}
 
 
-def prepare(options: Options, settings: DNNConfig) -> Serving:
+def prepare(options: Options, settings: DNNConfig) -> Work:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts.
 
     Raises:
@@ -118,7 +118,9 @@ def prepare(options: Options, settings: DNNConfig) -> Serving:
 
     drawn = [*((s, 0) for s in served), *((s, seed) for seed in range(scale.seeds) for s in compared)]
     data = {**{name: fingerprint(s) for name, s in skills.items()}, f"vectors {table.name}": table.stamp}
-    keys = [(s.name, SIZE, seed) for s, seed in drawn]
+    every = [(s.name, SIZE, seed) for s, seed in drawn]
+    if (keys := options.choose(every, lambda key: [table.name])) != every:  # some cells serve nothing
+        return Work(keys, task, tests, data)
     return Serving(keys, task, tests, data, skills=skills, table=table, scale=scale)
 
 
