@@ -1,0 +1,276 @@
+"""Cuts corpora into what chapter 4's experiment needs: new intents, an existing assistant's data, and a pool.
+
+Taught in chapter 4, *The setting*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from slubook.ch1_skills.pool import SOURCES, build_pool
+from slubook.ch1_skills.tables import text_key
+from slubook.corpora import assistant
+from slubook.corpora.dedupe import normalise
+from slubook.corpora.registry import load
+from slubook.corpora.topics import topics_of
+from slubook.corpora.utterance import Slot, Utterance, snap
+from slubook.experiments.kept import Artefacts, reading
+from slubook.files import replaced_folder
+from slubook.profiles import stable_hash
+
+FILE = "data.json"
+#: The corpora whose intents are known; others are in the pool only.
+ANNOTATED = ("hinglish_top", "snips", "sgd", "hwu64", "clinc150", "banking77")
+#: New intents of the quick profile: of the assistant, from many sentence templates.
+QUICK_TARGETS = ("HassLightSet", "HassSetVolumeRelative")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How many utterances each part has.
+
+    Attributes:
+        test: of a new intent, the least and the most.
+        mature, development, background: of each intent of the existing assistant that has them: to train on, to set the
+            threshold on, and to count false alarms on.
+        reserve: of a new intent, the most that is annotated.
+        hidden: of a new intent, the least and the most that the pool holds beside the reserve.
+        slots: of a new intent, the least mean number an utterance.
+        pool: distinct texts.
+    """
+
+    test: tuple[int, int] = (80, 200)
+    mature: int = 40
+    development: int = 10
+    background: int = 14
+    reserve: int = 200
+    hidden: tuple[int, int] = (60, 900)
+    slots: float = 0.35
+    pool: int = 110_000
+
+    @property
+    def others(self) -> int:
+        """Counts what the existing assistant takes of an intent."""
+        return self.mature + self.development + self.background
+
+
+#: Of the quick profile, and of the user's own corpus.
+SMALL = Cut((60, 100), mature=12, development=12, background=12, reserve=50, hidden=(60, 200), pool=12_000)
+
+
+class Heard(NamedTuple):
+    """An annotated utterance, with its corpus and its topics."""
+
+    utterance: Utterance
+    corpus: str
+    topics: frozenset[str]
+
+    @property
+    def label(self) -> tuple[str, str, str]:
+        """Names its intent: corpus, domain and intent."""
+        return self.corpus, self.utterance.domain, self.utterance.intent
+
+
+@dataclass(frozen=True)
+class Target:
+    """A new intent.
+
+    Attributes:
+        label: its corpus, domain and intent.
+        topics: of its utterances.
+        test: the same for all methods, sizes and seeds.
+        rest: what is annotated, or hidden in the pool; no dialogue or text of the test.
+    """
+
+    label: tuple[str, str, str]
+    topics: frozenset[str]
+    test: tuple[Utterance, ...]
+    rest: tuple[Utterance, ...]
+
+    @property
+    def name(self) -> str:
+        """Returns ``corpus/intent``, with the service where the corpus has several of one intent."""
+        corpus, domain, intent = self.label
+        return f"{corpus}/{domain}.{intent}" if corpus == "sgd" else f"{corpus}/{intent}"
+
+    def draw(self, size: int, seed: int) -> tuple[list[Utterance], list[Utterance]]:
+        """Draws what is annotated and what stays hidden; a smaller annotated set is a prefix of a larger one."""
+        order = sorted(self.rest, key=lambda u: (stable_hash("annotate", seed, u.id), u.id))
+        return order[:size], order[size:]
+
+    def held_out(self, seed: int, most: int = 100) -> Target:
+        """Returns the target with a part of its rest for a test, by which settings are chosen; its test stays unseen."""
+        order = sorted(self.rest, key=lambda u: (stable_hash("settings", seed, u.group or u.id), u.id))
+        test = order[: min(most, len(order) // 4)]
+        groups = {u.group for u in test if u.group}
+        return replace(self, test=tuple(test), rest=tuple(u for u in order[len(test) :] if u.group not in groups))
+
+    def admits(self, other: Heard) -> bool:
+        """Tells whether another utterance certainly does not ask for this intent.
+
+        Utterances of its topic in other corpora, or in other services, may ask for it under another name.
+        """
+        same_service = other.label[:2] == self.label[:2]
+        return other.label != self.label and (same_service or not other.topics & self.topics)
+
+
+@dataclass
+class Data:
+    """What an assistant has when new intents arrive: annotated utterances of others, and a pool without labels."""
+
+    targets: Mapping[str, Target]
+    mature: Sequence[Heard]
+    development: Sequence[Heard]
+    background: Sequence[Heard]
+    pool: Sequence[str]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """Computes a hash of all that is in it."""
+        rows = [[repr(astuple(h.utterance))] for part in self.parts().values() for h in part]
+        targets = [[repr((t.label, t.test, t.rest))] for t in self.targets.values()]
+        return text_key([*rows, *targets, *([text] for text in self.pool)], None)
+
+    def parts(self) -> dict[str, Sequence[Heard]]:
+        """Returns the utterances of other intents by their use."""
+        return {"mature": self.mature, "development": self.development, "background": self.background}
+
+    def save(self, folder: Path) -> None:
+        """Writes it whole or not at all."""
+        body = {name: [_listed(h) for h in part] for name, part in self.parts().items()}
+        body |= {"pool": self.pool, "counts": self.counts, "key": self.key}
+        body["targets"] = [
+            [t.label, sorted(t.topics), *([astuple(u) for u in part] for part in (t.test, t.rest))]
+            for t in self.targets.values()
+        ]
+        with replaced_folder(folder) as draft:
+            (draft / FILE).write_text(json.dumps(body, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is nothing.
+            KeptError: when it is damaged.
+        """
+        if not (folder / FILE).is_file():
+            raise FileNotFoundError(f"{folder} holds no data: make them with `slubook run selftraining`")
+        with reading(folder, KEPT.what):
+            body = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            heard = {name: [Heard(_utterance(u), c, frozenset(k)) for u, c, k in body[name]] for name in _PARTS}
+            targets = [
+                Target(tuple(label), frozenset(topics), *(tuple(map(_utterance, part)) for part in parts))
+                for label, topics, *parts in body["targets"]
+            ]
+            found = cls({t.name: t for t in targets}, **heard, pool=body["pool"], counts=body["counts"])
+            if found.key != body["key"]:
+                raise ValueError("its content does not match its key")
+            return found
+
+
+_PARTS = ("mature", "development", "background")
+#: Where data are kept, for the processes that measure.
+KEPT = Artefacts("cut corpora", "selftraining", Data.load, lambda data: data.key)
+
+
+def _listed(heard: Heard) -> list:
+    return [astuple(heard.utterance), heard.corpus, sorted(heard.topics)]
+
+
+def _utterance(row: Sequence) -> Utterance:
+    id, text, intent, slots, *rest = row
+    return Utterance(id, text, intent, tuple(Slot(*s) for s in slots), *rest)
+
+
+def full_data(cut: Cut) -> Data:
+    """Cuts the public corpora; the new intents are :func:`public_targets`."""
+    heard = (Heard(u, c, topics_of(u, c)) for c in ANNOTATED for u in load(c) if u.intent != "oos")
+    return cut_corpora(heard, public_targets, lambda tests: build_pool(SOURCES, tests).texts, cut)
+
+
+def quick_data(cut: Cut = SMALL, per_intent: int = 300) -> Data:
+    """Cuts the embedded corpora: new intents of the assistant; a pool from its templates and from the skills."""
+    sampled = [snap(u)[0] for u in assistant.sample("en", per_intent)]
+    heard = [Heard(u, "assistant-en", topics_of(u, "assistant-en")) for u in sampled]
+    heard += [Heard(u, "skills", topics_of(u, "skills")) for u in load("skills")]
+
+    def choose(intents: Mapping, cut: Cut) -> list:
+        return [label for label in intents if label[2] in QUICK_TARGETS]
+
+    return cut_corpora(heard, choose, lambda tests: build_pool(("skills",), tests, [u.text for u in sampled]).texts, cut)
+
+
+def public_targets(intents: Mapping[tuple[str, str, str], Sequence[Heard]], cut: Cut) -> list[tuple[str, str, str]]:
+    """Chooses the new intents: with enough utterances and slots, of corpora with slots; of SGD, one a domain."""
+    room = cut.test[0] + cut.others + cut.reserve + cut.hidden[0]
+    fits, families = [], set()
+    for label, members in sorted(intents.items(), key=lambda item: (-len(item[1]), item[0])):
+        slots = sum(len(h.utterance.slots) for h in members) / len(members)
+        if label[0] not in ("hinglish_top", "snips", "sgd") or len(members) < room or slots < cut.slots:
+            continue
+        if label[0] == "sgd":  # Events_1 and Events_2 are two services of one domain
+            if (family := label[1].partition("_")[0]) in families:
+                continue
+            families.add(family)
+        fits.append(label)
+    return sorted(fits)
+
+
+def cut_corpora(
+    heard: Iterable[Heard],
+    choose: Callable[[Mapping[tuple[str, str, str], list[Heard]], Cut], Sequence[tuple[str, str, str]]],
+    pool_of: Callable[[Sequence[str]], Sequence[str]],
+    cut: Cut,
+) -> Data:
+    """Cuts annotated utterances, by hash and before anything is trained; dialogues stay on one side of a test.
+
+    Args:
+        heard: annotated utterances; of texts that differ only in case, digits or punctuation the first one counts.
+        choose: the labels of the new intents, from the utterances of each intent.
+        pool_of: returns the distinct texts of the pool without near-duplicates of given tests.
+        cut: sizes.
+    """
+    distinct: dict[str, Heard] = {}
+    for h in heard:
+        distinct.setdefault(normalise(h.utterance.text), h)
+    distinct.pop("", None)
+    intents: dict[tuple[str, str, str], list[Heard]] = defaultdict(list)
+    for h in distinct.values():
+        intents[h.label].append(h)
+    for members in intents.values():
+        members.sort(key=lambda h: (stable_hash("test", h.utterance.group or h.utterance.id), h.utterance.id))
+    targets, parts, spare = [], {name: [] for name in _PARTS}, set()
+    chosen = set(choose(intents, cut))
+    for label, members in intents.items():
+        if label in chosen:
+            least, most = cut.test
+            n = min(most, max(least, len(members) - cut.others - 2 * cut.reserve))
+            test = members[:n]
+            groups = {h.utterance.group for h in test if h.utterance.group}
+            members = [h for h in members[n:] if h.utterance.group not in groups]
+            spare |= {normalise(h.utterance.text) for h in members[cut.others + cut.reserve + cut.hidden[1] :]}
+            rest = [h.utterance for h in members[cut.others : cut.others + cut.reserve + cut.hidden[1]]]
+            targets.append(Target(label, members[0].topics, tuple(h.utterance for h in test), tuple(rest)))
+        if len(members) < cut.others:
+            continue
+        ends = np.cumsum([0, cut.mature, cut.development, cut.background])
+        for name, start, end in zip(_PARTS, ends[:-1], ends[1:], strict=True):
+            parts[name] += members[start:end]
+    tests = [u.text for t in targets for u in t.test] + [h.utterance.text for h in parts["background"]]
+    out = spare | {normalise(h.utterance.text) for part in parts.values() for h in part}
+    own = {normalise(u.text) for t in targets for u in t.rest}
+    texts = [t for t in pool_of(tests) if normalise(t) not in out]
+    texts.sort(key=lambda t: (normalise(t) not in own, stable_hash("pool", t)))
+    pool = sorted(texts[: cut.pool], key=lambda t: stable_hash("order", t))
+    counts = {name: len(part) for name, part in parts.items()} | {"pool": len(pool), "intents": len(intents)}
+    return Data({t.name: t for t in sorted(targets, key=lambda t: t.name)}, **parts, pool=pool, counts=counts)
