@@ -122,7 +122,7 @@ class Target:
         return other.label != self.label and (same_service or not other.topics & self.topics)
 
 
-@dataclass
+@dataclass(eq=False)
 class Data:
     """What an assistant has when new intents arrive: annotated utterances of others, and a pool without labels."""
 
@@ -207,7 +207,9 @@ def quick_data(cut: Cut = SMALL, per_intent: int = 300) -> Data:
     def choose(intents: Mapping, cut: Cut) -> list:
         return [label for label in intents if label[2] in QUICK_TARGETS]
 
-    return cut_corpora(heard, choose, lambda tests: build_pool(("skills",), tests, [u.text for u in sampled]).texts, cut)
+    return cut_corpora(
+        heard, choose, lambda tests: build_pool(("skills",), tests, [u.text for u in sampled]).texts, cut
+    )
 
 
 def public_targets(intents: Mapping[tuple[str, str, str], Sequence[Heard]], cut: Cut) -> list[tuple[str, str, str]]:
