@@ -124,7 +124,7 @@ def _by_paraphrase(candidates: Candidates, k: int, detector: Detector | None, si
         raise ValueError("a strategy by paraphrase score needs a detector: train one, or choose another strategy")
     k = min(k, len(candidates.texts))
     texts = detector.encode(candidates.texts)  # [M, D]
-    score = detector.nearest(texts, detector.encode(candidates.annotated))[0]  # with the closest, [M]
+    score = detector.nearest(texts, detector.encode(candidates.annotated))[0]  # [M]
     chosen = np.zeros(0, int)
     for batch in np.array_split(np.arange(k), BATCHES):
         left = np.setdiff1d(np.arange(len(texts)), chosen)
