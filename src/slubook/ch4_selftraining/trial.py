@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Shared:
 
     def heard(self, part: str, target: Target, clustered: bool) -> tuple[list[Heard], csr_matrix]:
         """Returns a part of the assistant's utterances that a target admits, and their features."""
-        every = self.data.parts()[part]
+        every = self.data.heard[part]
         if (part, clustered) not in self._heard:
             texts = [h.utterance.text for h in every]
             self._heard[part, clustered] = features(texts, self.clusters if clustered else None)
@@ -102,7 +102,12 @@ class Trial:
             self.rows.append(Row(*key, measured, train_s, figures=more))
 
     def learn(
-        self, method: str, added: Sequence[Utterance | None] = (), clustered: bool = False, weight: float = 1.0
+        self,
+        method: str,
+        added: Sequence[Utterance | None] = (),
+        clustered: bool = False,
+        weight: float = 1.0,
+        **figures: float,
     ) -> Recogniser:
         """Trains the student on what is annotated and on what a teacher ``added``, and judges it."""
         start, groups = time.perf_counter(), self.shared.clusters if clustered else None
@@ -113,26 +118,29 @@ class Trial:
         p = {name: model.probability(self.shared.heard(name, self.target, clustered)[1]) for name in _JUDGED}
         p["test"] = model.probability(features(texts, groups))
         right = sum(normalise(u.text) in self.gold for u in new)
-        self.judge(method, model.tagger.predict(texts), p, seconds, added=len(new), added_of_intent=right)
+        figures |= {"added": len(new), "added_of_intent": right}
+        self.judge(method, model.tagger.predict(texts), p, seconds, **figures)
         return model
 
     def learn_networks(
         self, method: str, added: Sequence[Utterance | None], linear: Recogniser, members: int
     ) -> Ensemble:
-        """Trains networks on the same utterances as the ``linear`` recogniser beside them, and judges them together."""
+        """Trains networks, and judges them together with the ``linear`` recogniser."""
         start, known = time.perf_counter(), [*self.annotated, *(u for u in added if u is not None)]
-        ensemble = train_ensemble(
-            known, self.others, linear, self.shared.table, self.settings.teacher, self.seed, members
-        )
-        seconds = time.perf_counter() - start
+        settings, table = self.settings.teacher, self.shared.table
+        ensemble = train_ensemble(known, self.others, linear, table, settings, self.seed, members)
+        self.judge_networks(method, ensemble, time.perf_counter() - start)
+        return ensemble
+
+    def judge_networks(self, method: str, ensemble: Ensemble, seconds: float) -> None:
+        """Judges an ensemble as a recogniser of its own."""
         tagged, of_test = ensemble.label([u.text for u in self.target.test])
         p = {"test": of_test}
-        for name in _JUDGED:
-            heard, rows = self.shared.heard(name, self.target, False)
-            asked, p[name] = relevant(linear.probability(rows), ASKED), np.zeros(len(heard))
-            p[name][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
+        for use in _JUDGED:
+            heard, rows = self.shared.heard(use, self.target, False)
+            asked, p[use] = relevant(ensemble.linear.probability(rows), ASKED), np.zeros(len(heard))
+            p[use][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
         self.judge(method, tagged, p, seconds)
-        return ensemble
 
     def filtered(self, model: Recogniser, limit: int) -> np.ndarray:
         """Returns the places in the pool of its most relevant requests, without those that are annotated."""
@@ -152,16 +160,14 @@ class Trial:
         return labelled(texts, tagged, p, self.intent, self.settings.teacher.accepts)
 
     def voting_helps(self, model: Recogniser) -> bool:
-        """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than with a CRF."""
+        """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than a CRF."""
         folds, negatives = self.settings.teacher.folds, self.shared.heard("mature", self.target, False)[1][:1000]
 
         def linear(part: list[Utterance]):
             return train(part, negatives, self.settings.recogniser).tagger.predict
 
         def network(part: list[Utterance]):
-            made = train_ensemble(
-                part, self.others, model, self.shared.table, self.settings.teacher, self.seed, members=1
-            )
+            made = train_ensemble(part, self.others, model, self.shared.table, self.settings.teacher, self.seed, 1)
             return lambda texts: made.label(texts)[0]
 
         return slot_errors(self.annotated, network, folds, self.seed) < slot_errors(
@@ -175,13 +181,13 @@ class Trial:
         self.learn("upweighted", weight=self.settings.weight)
         clustered = self.learn("clusters", clustered=True)
         ensemble = self.learn_networks("teacher", (), base, MEMBERS)
-        self.learn_networks("dnn", (), base, 1)
+        self.judge_networks("dnn", replace(ensemble, networks=ensemble.networks[:1]), self.rows[-1].train_s / MEMBERS)
         voted = self.voting_helps(base)
         places = self.filtered(base, max(n, *self.settings.curve))
         texts = [pool[i] for i in places]
         labels = self.labels(texts, base, ensemble, voted)
         gold = [self.gold.get(normalise(text)) for text in texts]
-        student = self.learn("ensemble", labels[:n])
+        student = self.learn("ensemble", labels[:n], voted=voted)
         self.learn("ensemble_clusters", labels[:n], clustered=True)
         self.learn("self", self.labels(texts[:n], base))
         self.learn("self_clusters", self.labels(texts[:n], clustered), clustered=True)
@@ -204,13 +210,14 @@ class Trial:
     def selections(
         self, texts: Sequence[str], places: np.ndarray, base: Recogniser, detector: Detector
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields a name and what it chooses of the filtered requests: halves and quarters, by every strategy but rank."""
+        """Yields a name and what it chooses of the filtered requests: halves and quarters, by all but rank."""
         rows = self.shared.pool[places]
         known = [u.text for u in self.annotated]
         seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
         for part, k in (("half", len(texts) // 2), ("quarter", len(texts) // 4)):
-            for name in STRATEGIES.keys() - {"top"}:
-                yield f"{name}_{part}", STRATEGIES[name](seen, k, self.rng, detector)
+            for name, choose in STRATEGIES.items():
+                if name != "top":  # stands on the curve
+                    yield f"{name}_{part}", choose(seen, k, self.rng, detector)
 
 
 def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
