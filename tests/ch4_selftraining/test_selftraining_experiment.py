@@ -77,7 +77,10 @@ def test_every_method_of_the_table_is_measured(tmp_path, monkeypatch):
         assert row.figures["others"] > 300 and np.isfinite(semer(row.outcomes))
     assert set(results.tables["f1_at_prevalence"]) == set(results.methods)
     by_method = {row.method: row for row in results.rows}
-    assert by_method["random_half"].figures["added"] <= 20
+    taken = by_method["ensemble"].figures["added"]
+    for part, divisor in (("half", 2), ("quarter", 4)):
+        added = {row.figures["added"] for m, row in by_method.items() if m.endswith(part) and "oracle" not in m}
+        assert added == {taken // divisor}
 
 
 def test_f1_falls_with_false_alarms(shared):

@@ -14,28 +14,29 @@ from slubook.book.figure_style import GRID, IN_A_ROW, PALETTE, TEXT, add_menu, b
 POINTS = {"at equal false alarms": "", "at p > 0.5": "_argmax"}
 
 
-def curves(errors: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go.Figure:
-    """Draws the error against the number of requests that were labelled; a button for each operating point.
+def curves(errors: Mapping[str, Mapping[str, Mapping[int, float]]], title: str) -> go.Figure:
+    """Draws the error against the amount of data that was added; a button for each operating point.
 
     Args:
-        errors: under each of :data:`POINTS`, for each way to choose, SemER by the number of requests.
+        errors: under each of :data:`POINTS`, for each way to choose, SemER by the amount; 0 is a level to compare with.
+        title: what the amount is.
     """
     first, *_ = errors.values()
     numbers = sorted({n for line in first.values() for n in line if n})
     ticks = {"tickvals": numbers, "ticktext": [f"{n:,}" for n in numbers]}
     figure = blank(
         height=440,
-        xaxis={"title": "requests of the pool that were labelled", "type": "log", **ticks},
+        xaxis={"title": title, "type": "log", **ticks},
         yaxis={"title": "SemER (%)"},
         margin={"t": 60},
     )
     for k, (name, line) in enumerate(first.items()):
-        flat = 0 in line  # nothing was chosen: a level to compare with
+        flat = 0 in line
         figure.add_scatter(
             x=[numbers[0], numbers[-1]] if flat else sorted(line), y=_heights(line, flat), name=name,
-            mode="lines" if flat else "lines+markers" if len(line) > 2 else "markers",
+            mode="lines" if flat else "lines+markers",
             line={"color": TEXT if flat else PALETTE[k % len(PALETTE)], "dash": "dot" if flat else "solid"},
-            marker=marker(k, 9), hovertemplate="%{x:,} requests: %{y:.1f} %<extra>" + html.escape(name) + "</extra>",
+            marker=marker(k, 9), hovertemplate="%{x:,}: %{y:.1f} %<extra>" + html.escape(name) + "</extra>",
         )  # fmt: skip
     choices = {point: [{"y": [_heights(line, 0 in line) for line in of.values()]}] for point, of in errors.items()}
     add_menu(figure, choices, **IN_A_ROW)

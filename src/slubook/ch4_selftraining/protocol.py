@@ -20,9 +20,9 @@ no test, by draws that no published seed uses; raise the number in the table whe
   slots, and √(p_DNN · p_LR) for the intent (``ensemble``). Where twofold cross-validation on what is annotated finds
   fewer slot errors with the recogniser's own CRF, the ensemble gives p only. What a teacher takes for the intent
   (p > 0.5) is added to the annotated utterances, and the student is trained again from its beginning.
-- *Selection* (with 50 annotated, labels of the ensemble): halves and quarters of the 1,600, by each strategy of
-  :mod:`slubook.ch4_selftraining.selection`. Random ones are drawn anew by each seed. The paraphrase detector of an
-  intent learns from mature data without the intent's topics.
+- *Selection* (with 50 annotated): halves and quarters of those of the 1,600 that the ensemble takes for the intent, so
+  that half of the added data are added, by each strategy of :mod:`slubook.ch4_selftraining.selection`. Random ones are
+  drawn anew by each seed. The paraphrase detector of an intent learns from mature data without the intent's topics.
 - *Controls*: a higher weight of the annotated utterances, clusters of the pool's words as features (with and without
   self-training), 1,600 random requests of the pool, the same model's labels, and true labels (``oracle``), of the new
   intent's own corpus only.
@@ -31,7 +31,7 @@ no test, by draws that no published seed uses; raise the number in the table whe
   a wrong intent without slots. The primary operating point is *matched*: the lowest threshold with at most 0.3 % false
   alarms on development requests of other intents. Rows that end in ``_argmax`` accept p > 0.5. IRER, misses, false
   alarms, and F1 at the pool's prevalence stand beside it.
-- *Half of the data*: non-inferior where the relative loss of SemER against all 1,600 is below 2 %.
+- *Half of the data*: non-inferior where the relative loss of SemER against all that were taken is below 2 %.
 """
 
 from __future__ import annotations

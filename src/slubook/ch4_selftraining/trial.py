@@ -201,23 +201,23 @@ class Trial:
         if detector is not None:
             for k in self.settings.curve:
                 self.learn(f"top_{k}", labels[:k])
-            for method, chosen in self.selections(texts[:n], places[:n], base, detector):
-                self.learn(method, [labels[i] for i in chosen])
+            taken = np.array([i for i, u in enumerate(labels[:n]) if u is not None], int)
+            for method, chosen in self.selections([texts[i] for i in taken], places[taken], base, detector):
+                self.learn(method, [labels[taken[i]] for i in chosen])
                 if method in ORACLES:
-                    self.learn(f"oracle_{method}", [gold[i] for i in chosen])
+                    self.learn(f"oracle_{method}", [gold[taken[i]] for i in chosen])
         return self.rows
 
     def selections(
         self, texts: Sequence[str], places: np.ndarray, base: Recogniser, detector: Detector
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields a name and what it chooses of the filtered requests: halves and quarters, by all but rank."""
+        """Yields a name and what it chooses of the labelled requests: halves and quarters by each strategy."""
         rows = self.shared.pool[places]
         known = [u.text for u in self.annotated]
         seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
         for part, k in (("half", len(texts) // 2), ("quarter", len(texts) // 4)):
             for name, choose in STRATEGIES.items():
-                if name != "top":  # stands on the curve
-                    yield f"{name}_{part}", choose(seen, k, self.rng, detector)
+                yield f"{name}_{part}", choose(seen, k, self.rng, detector) if k else np.zeros(0, int)
 
 
 def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
