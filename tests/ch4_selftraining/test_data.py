@@ -24,7 +24,7 @@ def heard(corpus: str, domain: str, intent: str, n: int, topic: str, groups: int
         slots = (Slot("thing", len(intent) + 1, len(intent) + 1 + len(one)),)
         group = f"{corpus}/{domain}/{i % groups}" if groups else ""
         made.append(Heard(Utterance(f"{corpus}/{domain}/{i}", text, intent, slots, domain, group=group), corpus, topic))
-    return [h._replace(topics=frozenset({topic})) for h in made]
+    return [h._replace(topics=(topic,)) for h in made]
 
 
 @pytest.fixture(scope="module")

@@ -87,4 +87,4 @@ def test_f1_falls_with_false_alarms(shared):
     row = next(r for r in cell(shared).rows if r.method == "annotated")
     rows = [replace(row, method=m, figures={**row.figures, "false_alarms": n}) for m, n in (("few", 0), ("many", 50))]
     found = prevalence_f1(rows)
-    assert found["few"][20] > found["many"][20]
+    assert found["few"]["20"] > found["many"]["20"]

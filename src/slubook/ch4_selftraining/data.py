@@ -71,11 +71,11 @@ SMALL = Cut((60, 100), mature=12, development=12, background=12, reserve=50, hid
 
 
 class Heard(NamedTuple):
-    """An annotated utterance, with its corpus and its topics."""
+    """An annotated utterance, with its corpus and its topics in order."""
 
     utterance: Utterance
     corpus: str
-    topics: frozenset[str]
+    topics: tuple[str, ...]
 
     @property
     def label(self) -> tuple[str, str, str]:
@@ -95,7 +95,7 @@ class Target:
     """
 
     label: tuple[str, str, str]
-    topics: frozenset[str]
+    topics: tuple[str, ...]
     test: tuple[Utterance, ...]
     rest: tuple[Utterance, ...]
 
@@ -123,7 +123,7 @@ class Target:
         Utterances of its topic in other corpora, or in other services, may ask for it under another name.
         """
         same_service = other.label[:2] == self.label[:2]
-        return other.label != self.label and (same_service or not other.topics & self.topics)
+        return other.label != self.label and (same_service or not {*other.topics} & {*self.topics})
 
 
 @dataclass(eq=False)
@@ -173,17 +173,20 @@ _JSON = TypeAdapter(Data)
 KEPT = Artefacts("cut corpora", "selftraining", Data.load, lambda data: data.key)
 
 
+def _heard(utterance: Utterance, corpus: str) -> Heard:
+    return Heard(utterance, corpus, tuple(sorted(topics_of(utterance, corpus))))
+
+
 def full_data(cut: Cut) -> Data:
     """Cuts the public corpora; the new intents are :func:`public_targets`."""
-    heard = (Heard(u, c, topics_of(u, c)) for c in ANNOTATED for u in load(c) if u.intent != "oos")
+    heard = (_heard(u, c) for c in ANNOTATED for u in load(c) if u.intent != "oos")
     return cut_corpora(heard, public_targets, lambda tests: build_pool(SOURCES, tests).texts, cut)
 
 
 def quick_data(cut: Cut = SMALL, per_intent: int = 300) -> Data:
     """Cuts the embedded corpora: new intents of the assistant; a pool from its templates and from the skills."""
     sampled = [snap(u)[0] for u in assistant.sample("en", per_intent)]
-    heard = [Heard(u, "assistant-en", topics_of(u, "assistant-en")) for u in sampled]
-    heard += [Heard(u, "skills", topics_of(u, "skills")) for u in load("skills")]
+    heard = [_heard(u, "assistant-en") for u in sampled] + [_heard(u, "skills") for u in load("skills")]
 
     def choose(intents: Mapping, cut: Cut) -> list:
         return [label for label in intents if label[2] in QUICK_TARGETS]

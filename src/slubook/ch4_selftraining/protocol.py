@@ -136,7 +136,7 @@ def prepare(options: Options, settings: SelfTrainingSettings) -> Work:
 def test_of(target: Target) -> Test:
     """Returns the test set of a new intent, as a results file names it."""
     gold = np.array([len(u.slots) for u in target.test])
-    return Test(target.label[0], "+".join(sorted(target.topics)), tuple(u.id for u in target.test), gold)
+    return Test(target.label[0], "+".join(target.topics), tuple(u.id for u in target.test), gold)
 
 
 @cache
@@ -147,9 +147,9 @@ def shared(folder: Path, vectors: Path, grains: tuple[int, ...]) -> Shared:
 
 
 @cache
-def detector_of(data: Data, topics: frozenset[str], pairs: int) -> Detector:
+def detector_of(data: Data, topics: tuple[str, ...], pairs: int) -> Detector:
     """Returns the paraphrase detector that learns from mature data without these topics: trained once, and kept."""
-    mature = [h.utterance for h in data.heard["mature"] if not h.topics & topics]
+    mature = [h.utterance for h in data.heard["mature"] if not {*h.topics} & {*topics}]
     key = text_key([[repr(astuple(u))] for u in mature], pairs)
     path = cache_dir() / KEPT.place / f"detector-{key}.safetensors"
     with one_at_a_time(path):

@@ -220,11 +220,11 @@ class Trial:
                 yield f"{name}_{part}", choose(seen, k, self.rng, detector) if k else np.zeros(0, int)
 
 
-def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
+def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Returns for each method and size the mean F1 of finding the intent among requests as frequent as in the pool."""
     found = defaultdict(lambda: defaultdict(list))
     for row in rows:
         f, hit = row.figures, float(row.outcomes["intent"].mean())
         true, false = f["prevalence"] * hit, (1 - f["prevalence"]) * f["false_alarms"] / f["others"]
-        found[row.method][row.size].append(2 * true / (true + false + f["prevalence"]))
+        found[row.method][str(row.size)].append(2 * true / (true + false + f["prevalence"]))
     return {m: {n: round(float(np.mean(all_)), 4) for n, all_ in of.items()} for m, of in found.items()}
