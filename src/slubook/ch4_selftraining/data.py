@@ -66,7 +66,7 @@ class Cut:
         return self.mature + self.development + self.background
 
 
-#: Of the quick profile, and of the user's own corpus.
+#: Of the quick profile.
 SMALL = Cut((60, 100), mature=12, development=12, background=12, reserve=50, hidden=(60, 200), pool=12_000)
 
 
