@@ -31,6 +31,7 @@ BUDGETS = {
     "ch1_skills": 2200 * 6 // 5,
     "ch2_transfer": 2200 * 6 // 5,
     "ch3_elmol": 2800 * 6 // 5,
+    "ch4_selftraining": 900,
     "ch6_contextual": 1500,
     "serving": 1100,
     "own": 850,

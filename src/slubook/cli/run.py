@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Literal
 
 import typer
 
 from slubook.cli.shared import JsonFlag, print_json
+from slubook.corpora.errors import CorpusError
 from slubook.experiments.table import EXPERIMENTS, PLANNED
 
 #: Experiments that a user's own file is nothing for, and those for which a GPU is worth while.
@@ -54,6 +57,10 @@ def run(
         typer.Option(help=f"Your own JSONL or ASK file, each domain a skill; not for {', '.join(NOT_CORPUS)}."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Train on a --corpus as briefly as quick does.")] = False,
+    pool: Annotated[
+        Path | None, typer.Option(help="selftraining, with --corpus and --target: a log to find requests in.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The intent of the corpus that requests are found of.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many draws, each with its own seed.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     backend: Annotated[Literal["loky", "dask"], typer.Option(help="loky: this machine; dask: a cluster.")] = "loky",
@@ -88,6 +95,8 @@ def run(
         raise typer.BadParameter(f"experiment {experiment!r} {why}")
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
+    if pool or target or (experiment == "selftraining" and corpus):
+        return _review(experiment, corpus or [], pool, target, out or ROOT / "work", as_json)
     found = device_for(experiment, device)
     published = profile == "full" and not corpus
     name = "-".join([experiment, *(path.stem for path in corpus or ())])
@@ -109,6 +118,37 @@ def run(
     cells = results.tables["cells"]
     typer.echo(f"{cells['done']} of {cells['planned']} cells; records in {target}", err=True)
     if cells["done"] < cells["planned"]:
+        raise typer.Exit(1)
+
+
+def _review(
+    experiment: str, corpus: list[Path], pool: Path | None, target: str | None, out: Path, as_json: bool
+) -> None:
+    """Writes requests of a user's log, labelled for review, to a file that does not exist yet."""
+    from slubook.ch4_selftraining.review import review
+    from slubook.files import write_atomically
+
+    if experiment != "selftraining" or len(corpus) != 1 or not (pool and target):
+        raise typer.BadParameter(
+            "a log is searched by `run selftraining --corpus MINE.jsonl --pool LOG.txt --target INTENT`: give all three"
+        )
+    name = re.sub(r"[^\w.-]+", "_", f"selftraining-{corpus[0].stem}-{target}")
+    file = out / f"{name}.jsonl"
+    if file.exists():
+        raise CorpusError(
+            f"{file} is there already, and may have been reviewed: move it away, or name a folder by --out"
+        )
+    found = review(corpus[0], pool, target)
+    if found.lines:
+        write_atomically(file, found.text())
+    if as_json:
+        print_json({"file": str(file), "lines": len(found.lines), "notes": found.notes, "warnings": found.warnings})
+    else:
+        for text in (*found.notes, *(f"This would probably not help: {reason}." for reason in found.warnings)):
+            typer.echo(fill(text, 80))
+        if found.lines:
+            typer.echo(f"{len(found.lines)} requests to review are in {file}")
+    if not found.lines:
         raise typer.Exit(1)
 
 

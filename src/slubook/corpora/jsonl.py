@@ -64,6 +64,37 @@ def read(path: Path | str) -> list[Utterance]:
     return utterances
 
 
+def read_log(path: Path | str) -> list[tuple[int, str]]:
+    """Reads requests that nobody annotated, with their lines: one a line, or in ``.jsonl`` objects that have a text.
+
+    Raises:
+        CorpusError: listing every bad line with file, line, column and remedy.
+    """
+    path = Path(path)
+    found, problems = [], []
+    for number, raw in numbered_lines(path):
+        try:
+            if path.suffix == ".jsonl":
+                found.append((number, _string(_object(raw), "text", None)))
+            elif b"\0" in raw:
+                raise _Bad("holds a zero byte, so it is no text file: export the requests as text, one a line")
+            else:
+                found.append((number, raw.decode("utf-8").strip()))
+        except json.JSONDecodeError as error:
+            problems.append(f"{place(path, number, error.colno)}: not JSON ({error.msg}): write one object a line")
+        except UnicodeDecodeError as error:
+            problems.append(f"{place(path, number, error.start + 1)}: not UTF-8: save the file in UTF-8")
+        except _Bad as error:
+            problems.append(f"{place(path, number, _column(raw, error.field))}: {error}")
+    if not problems and found and all(text.startswith("{") and text.endswith("}") for _, text in found):
+        problems = [f"{path}: every line looks like JSON: call the file {path.stem}.jsonl, and its texts are read"]
+    if not found and not problems:
+        problems = [f"{path}: holds no text: write one request a line"]
+    if problems:
+        raise CorpusError(problems)
+    return found
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the lines that are not empty, numbered from 1, without byte-order mark and line end."""
     try:
@@ -82,9 +113,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _utterance(raw: bytes, number: int, name: str) -> Utterance:
-    entry = json.loads(raw.decode("utf-8"))
-    if not isinstance(entry, dict):
-        raise _Bad(f'the line is a {type(entry).__name__}: write an object, {{"text": …, "intent": …}}')
+    entry = _object(raw)
     for field in sorted(entry.keys() - set(_FIELDS)):
         if meant := _meant(field):
             raise _Bad(f"field {field!r} is unknown: did you mean {meant!r}?", field)
@@ -97,6 +126,13 @@ def _utterance(raw: bytes, number: int, name: str) -> Utterance:
         raise _Bad(f"split {split!r} is unknown: write train, dev or test, or leave it out", "split")
     id, intent = _string(entry, "id", f"{name}/{number}"), _string(entry, "intent", None)
     return Utterance(id, text, intent, slots, _string(entry, "domain", name), split, _string(entry, "group", ""))
+
+
+def _object(raw: bytes) -> dict:
+    entry = json.loads(raw.decode("utf-8"))
+    if not isinstance(entry, dict):
+        raise _Bad(f'the line is a {type(entry).__name__}: write an object, {{"text": …, "intent": …}}')
+    return entry
 
 
 @lru_cache(maxsize=256)

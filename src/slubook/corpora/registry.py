@@ -31,7 +31,7 @@ from slubook.corpora import (
     taskmaster4,
 )
 from slubook.corpora.download import fetch
-from slubook.corpora.errors import CorpusError, place
+from slubook.corpora.errors import CorpusError
 from slubook.corpora.utterance import Utterance, snap
 
 
@@ -94,17 +94,7 @@ def read_texts(path: Path) -> list[str]:
     """
     if path.suffix in _FILES:
         return [u.text for u in load(path)]
-    texts, problems = [], []
-    for number, raw in jsonl.numbered_lines(path):
-        try:
-            texts.append(raw.decode("utf-8").strip())
-        except UnicodeDecodeError as error:
-            problems.append(f"{place(path, number, error.start + 1)}: not UTF-8: save the file in UTF-8")
-    if not texts and not problems:
-        problems = [f"{path}: holds no text: write one request a line"]
-    if problems:
-        raise CorpusError(problems)
-    return texts
+    return [text for _, text in jsonl.read_log(path)]
 
 
 def is_file(name: str | Path) -> bool:

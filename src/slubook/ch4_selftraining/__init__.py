@@ -1,0 +1,1 @@
+"""Chapter 4: self-training that picks its own data."""

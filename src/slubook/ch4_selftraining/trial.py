@@ -1,0 +1,230 @@
+"""Trains and judges every method on one draw of one new intent. Taught in chapter 4, *Run it*."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from slubook.ch1_skills.maxent import Clusters
+from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch4_selftraining.data import Data, Heard, Target
+from slubook.ch4_selftraining.paraphrase import Detector
+from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, features, reject, threshold, train
+from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, relevant
+from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, labelled, slot_errors, train_ensemble
+from slubook.corpora.dedupe import normalise
+from slubook.corpora.utterance import Prediction, Utterance
+from slubook.evaluation.metrics import outcomes
+from slubook.experiments.records import Row
+from slubook.profiles import stable_hash
+
+if TYPE_CHECKING:
+    from slubook.ch4_selftraining.protocol import SelfTrainingSettings
+
+#: Requests of others that networks are asked about: those with the highest p(intent) of the linear recogniser. The
+#: product of both cannot be high for any other.
+ASKED = 600
+_JUDGED = ("development", "background")
+#: Selections that are made with true labels, too.
+ORACLES = ("bad_paraphrases_half", "random_half")
+
+
+@dataclass
+class Shared:
+    """What all trials of a process share: data, vectors, and features that are computed once."""
+
+    data: Data
+    table: VectorTable
+    clusters: Clusters
+    _heard: dict[tuple[str, bool], csr_matrix] = field(default_factory=dict)
+
+    @cached_property
+    def pool(self) -> csr_matrix:
+        """Returns the n-grams of the pool, [P, BUCKETS]."""
+        return features(self.data.pool)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Returns where each normalised text stands in the pool."""
+        return {normalise(text): i for i, text in enumerate(self.data.pool)}
+
+    def heard(self, part: str, target: Target, clustered: bool) -> tuple[list[Heard], csr_matrix]:
+        """Returns a part of the assistant's utterances that a target admits, and their features."""
+        every = self.data.heard[part]
+        if (part, clustered) not in self._heard:
+            texts = [h.utterance.text for h in every]
+            self._heard[part, clustered] = features(texts, self.clusters if clustered else None)
+        admitted = [i for i, h in enumerate(every) if target.admits(h)]
+        return [every[i] for i in admitted], self._heard[part, clustered][admitted]
+
+
+class Trial:
+    """One draw of one new intent."""
+
+    def __init__(self, shared: Shared, target: Target, size: int, seed: int, settings: SelfTrainingSettings) -> None:
+        """Draws what is annotated; nothing is trained yet."""
+        self.shared, self.target, self.size, self.seed, self.settings = shared, target, size, seed, settings
+        self.annotated, hidden = target.draw(size, seed)
+        self.gold = {normalise(u.text): u for u in hidden}  # for the rows named oracle, and for nothing else
+        self.intent = target.label[2]
+        self.rng = np.random.default_rng(stable_hash("trial", target.name, size, seed))
+        self.rows: list[Row] = []
+        own = {normalise(u.text) for u in self.annotated}
+        self.known = [i for text in own if (i := shared.places.get(text)) is not None]  # annotated, so not chosen
+        self.prevalence = sum(text in shared.places for text in self.gold) / len(shared.data.pool)
+        heard = [h.utterance for h in shared.heard("mature", target, False)[0]]
+        self.others = sorted(heard, key=lambda u: (stable_hash("others", seed, u.id), u.id))
+
+    def judge(
+        self, method: str, tagged: Sequence[Prediction], p: Mapping[str, np.ndarray], train_s: float, **figures: float
+    ) -> None:
+        """Keeps two rows of a method, one for each operating point.
+
+        Args:
+            method: its name.
+            tagged: slots of the test utterances, as if all were of the intent.
+            p: p(intent) of ``test`` utterances, and of others in ``development`` and ``background``.
+            train_s: seconds of training.
+            figures: what else was measured.
+        """
+        for suffix, least in (("", threshold(p["development"])), ("_argmax", ARGMAX)):
+            measured = outcomes(self.target.test, reject(tagged, p["test"], self.intent, least))
+            found = {"false_alarms": float((p["background"] > least).sum()), "others": len(p["background"])}
+            more = {**found, "threshold": least, "prevalence": self.prevalence, **figures}
+            key = self.target.name, method + suffix, self.size, self.seed
+            self.rows.append(Row(*key, measured, train_s, figures=more))
+
+    def learn(
+        self,
+        method: str,
+        added: Sequence[Utterance | None] = (),
+        clustered: bool = False,
+        weight: float = 1.0,
+        **figures: float,
+    ) -> Recogniser:
+        """Trains the student on what is annotated and on what a teacher ``added``, and judges it."""
+        start, groups = time.perf_counter(), self.shared.clusters if clustered else None
+        new = [u for u in added if u is not None]
+        negatives = self.shared.heard("mature", self.target, clustered)[1]
+        model = train([*self.annotated, *new], negatives, self.settings.recogniser, groups, weight)
+        seconds, texts = time.perf_counter() - start, [u.text for u in self.target.test]
+        p = {name: model.probability(self.shared.heard(name, self.target, clustered)[1]) for name in _JUDGED}
+        p["test"] = model.probability(features(texts, groups))
+        right = sum(normalise(u.text) in self.gold for u in new)
+        figures |= {"added": len(new), "added_of_intent": right}
+        self.judge(method, model.tagger.predict(texts), p, seconds, **figures)
+        return model
+
+    def learn_networks(
+        self, method: str, added: Sequence[Utterance | None], linear: Recogniser, members: int
+    ) -> Ensemble:
+        """Trains networks, and judges them together with the ``linear`` recogniser."""
+        start, known = time.perf_counter(), [*self.annotated, *(u for u in added if u is not None)]
+        settings, table = self.settings.teacher, self.shared.table
+        ensemble = train_ensemble(known, self.others, linear, table, settings, self.seed, members)
+        self.judge_networks(method, ensemble, time.perf_counter() - start)
+        return ensemble
+
+    def judge_networks(self, method: str, ensemble: Ensemble, seconds: float) -> None:
+        """Judges an ensemble as a recogniser of its own."""
+        tagged, of_test = ensemble.label([u.text for u in self.target.test])
+        p = {"test": of_test}
+        for use in _JUDGED:
+            heard, rows = self.shared.heard(use, self.target, False)
+            asked, p[use] = relevant(ensemble.linear.probability(rows), ASKED), np.zeros(len(heard))
+            p[use][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
+        self.judge(method, tagged, p, seconds)
+
+    def filtered(self, model: Recogniser, limit: int) -> np.ndarray:
+        """Returns the places in the pool of its most relevant requests, without those that are annotated."""
+        p = model.probability(self.shared.pool)
+        p[self.known] = -1.0
+        return relevant(p, limit)
+
+    def labels(
+        self, texts: Sequence[str], model: Recogniser, ensemble: Ensemble | None = None, voted: bool = True
+    ) -> list[Utterance | None]:
+        """Labels texts by the model itself or by an ensemble, with the model's slots unless these are ``voted``."""
+        p = model.probability(features(texts, model.clusters))
+        tagged = model.tagger.predict(texts) if ensemble is None or not voted else None
+        if ensemble is not None:
+            said, p = ensemble.label(texts)
+            tagged = said if tagged is None else tagged
+        return labelled(texts, tagged, p, self.intent, self.settings.teacher.accepts)
+
+    def voting_helps(self, model: Recogniser) -> bool:
+        """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than a CRF."""
+        folds, negatives = self.settings.teacher.folds, self.shared.heard("mature", self.target, False)[1][:1000]
+
+        def linear(part: list[Utterance]):
+            return train(part, negatives, self.settings.recogniser).tagger.predict
+
+        def network(part: list[Utterance]):
+            made = train_ensemble(part, self.others, model, self.shared.table, self.settings.teacher, self.seed, 1)
+            return lambda texts: made.label(texts)[0]
+
+        return slot_errors(self.annotated, network, folds, self.seed) < slot_errors(
+            self.annotated, linear, folds, self.seed
+        )
+
+    def run(self, detector: Detector | None) -> list[Row]:
+        """Trains and judges every method; selection is compared where there is a ``detector``."""
+        n, pool = self.settings.filtered, self.shared.data.pool
+        base = self.learn("annotated")
+        self.learn("upweighted", weight=self.settings.weight)
+        clustered = self.learn("clusters", clustered=True)
+        ensemble = self.learn_networks("teacher", (), base, MEMBERS)
+        self.judge_networks("dnn", replace(ensemble, networks=ensemble.networks[:1]), self.rows[-1].train_s / MEMBERS)
+        voted = self.voting_helps(base)
+        places = self.filtered(base, max(n, *self.settings.curve))
+        texts = [pool[i] for i in places]
+        labels = self.labels(texts, base, ensemble, voted)
+        gold = [self.gold.get(normalise(text)) for text in texts]
+        student = self.learn("ensemble", labels[:n], voted=voted)
+        self.learn("ensemble_clusters", labels[:n], clustered=True)
+        self.learn("self", self.labels(texts[:n], base))
+        self.learn("self_clusters", self.labels(texts[:n], clustered), clustered=True)
+        self.learn("oracle", gold[:n])
+        drawn = [pool[i] for i in self.rng.permutation(len(pool))[: n + len(self.known)] if i not in self.known]
+        self.learn("random_pool", self.labels(drawn[:n], base, ensemble, voted))
+        self.learn_networks("dnn_ensemble", labels[:n], student, 1)
+        again = self.learn_networks("teacher_again", labels[:n], student, MEMBERS)
+        new = [pool[i] for i in self.filtered(student, n)]
+        self.learn("ensemble_again", self.labels(new, student, again, voted))
+        if detector is not None:
+            for k in self.settings.curve:
+                self.learn(f"top_{k}", labels[:k])
+            taken = np.array([i for i, u in enumerate(labels[:n]) if u is not None], int)
+            for method, chosen in self.selections([texts[i] for i in taken], places[taken], base, detector):
+                self.learn(method, [labels[taken[i]] for i in chosen])
+                if method in ORACLES:
+                    self.learn(f"oracle_{method}", [gold[taken[i]] for i in chosen])
+        return self.rows
+
+    def selections(
+        self, texts: Sequence[str], places: np.ndarray, base: Recogniser, detector: Detector
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields a name and what it chooses of the labelled requests: halves and quarters by each strategy."""
+        rows = self.shared.pool[places]
+        known = [u.text for u in self.annotated]
+        seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
+        for part, k in (("half", len(texts) // 2), ("quarter", len(texts) // 4)):
+            for name, choose in STRATEGIES.items():
+                yield f"{name}_{part}", choose(seen, k, self.rng, detector) if k else np.zeros(0, int)
+
+
+def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Returns for each method and size the mean F1 of finding the intent among requests as frequent as in the pool."""
+    found = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        f, hit = row.figures, float(row.outcomes["intent"].mean())
+        true, false = f["prevalence"] * hit, (1 - f["prevalence"]) * f["false_alarms"] / f["others"]
+        found[row.method][str(row.size)].append(2 * true / (true + false + f["prevalence"]))
+    return {m: {n: round(float(np.mean(all_)), 4) for n, all_ in of.items()} for m, of in found.items()}
