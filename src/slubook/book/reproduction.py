@@ -101,7 +101,7 @@ def reproduce(published: Results, options: Options, cells: int | None = None, se
 def differences(published: Results, anew: Results) -> list[Difference]:
     """Counts for each method what differs in the cells that were measured anew.
 
-    The error is that of interpretation, or of intents for a method that looks for no slots.
+    The error is the experiment's metric, or that of intents for a method that looks for no slots.
 
     Raises:
         RecordsError: when the two have other methods or other utterances in these cells.
@@ -113,7 +113,8 @@ def differences(published: Results, anew: Results) -> list[Difference]:
     if any(published.tests[name].ids != anew.tests[name].ids for name, _, _ in cells):
         raise RecordsError(f"{published.experiment}: other utterances were measured than what is published has")
     for method in anew.methods:
-        metric = METRICS["icer" if method in EXPERIMENTS[anew.experiment].intent_only else "irer"]
+        about = EXPERIMENTS[anew.experiment]
+        metric = METRICS["icer" if method in about.intent_only else about.metric]
         pairs = [(before[row.key].outcomes, row.outcomes) for row in anew.select([method])]
         unlike = (np.any([was[name] != now[name] for name in was.columns()], axis=0) for was, now in pairs)
         changed = np.concatenate([*unlike])  # [N], of all cells

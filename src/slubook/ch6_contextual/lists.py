@@ -1,0 +1,140 @@
+"""What decoders A and B make of a turn, under its true context and under those of the controls.
+
+Lists of n-best hypotheses are all that the experiment needs of a clip. Those of the clips that ship are shipped as
+well, so the quick profile decodes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from slubook.ch6_contextual import ngram
+from slubook.ch6_contextual.context import Replies, Weights
+from slubook.ch6_contextual.data import (
+    ANSWERS,
+    DIALOGUES,
+    DISAMBIGUATION,
+    Context,
+    Turn,
+    entries,
+    our_turns,
+    read_turns,
+)
+from slubook.ch6_contextual.recogniser import Heard, Recogniser, general_model
+from slubook.profiles import cache_dir, stable_hash
+
+OURS = (*DISAMBIGUATION, *ANSWERS)
+TURNS, LISTS = DIALOGUES / "turns.jsonl", DIALOGUES / "lists.json"
+#: Training turns of each kind of ours, for language models and the encoder.
+TRAINING = 400
+#: Decoder A's weight of the domain's language model; the other is the general one's.
+DOMAIN_SHARE = 0.5
+#: Entries of the small and of the large catalogue.
+SMALL, LARGE = 10, 1000
+
+Lists = Mapping[str, Heard]  # "general", "a", and decoder B's by the context that it had
+
+
+def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Context]:
+    """Returns the contexts that decoder B gets for a turn, by name.
+
+    ``context`` is the true one; a first turn gets that of an interaction which it does not follow. ``shuffled`` is
+    another turn's, of the same kind where there is one, without any entry that was said: of ours, from the lists that
+    no clip is made of. ``stale`` is the context of the interaction before. ``type`` is the kind of the prompt alone.
+    """
+    rng = random.Random(stable_hash("contexts", seed, turn.id))
+    true, said = turn.context, frozenset(turn.text.split())
+    rest = [other.context for other in others if other.group != turn.group and other.context.prompt]
+    if not true.prompt:
+        wrong = rng.choice(rest)
+        return {"empty": Context(), "type": Context(wrong.kind), "context": wrong}
+    if true.kind in OURS:
+        shuffled = our_turns(true.kind, 1, "train", stable_hash(turn.id, seed))[0].context
+    else:
+        near = [context for context in rest if context.kind.split(" ")[0] == true.kind.split(" ")[0]]
+        shuffled = rng.choice([context for context in near if not context.words & true.words] or near or rest)
+    found = {"empty": Context(), "type": Context(true.kind), "context": true}
+    found |= {"shuffled": replace(shuffled, kind=true.kind).without(said & true.words), "stale": turn.stale}
+    if true.kind in DISAMBIGUATION:
+        pool = entries(true.kind, training=False)
+        more = rng.sample(pool, min(LARGE, len(pool)))
+        found["small"] = replace(true, catalogue=(*true.named, *true.catalogue[: SMALL - len(true.named)]))
+        found["large"] = replace(true, catalogue=tuple(dict.fromkeys((*true.catalogue, *more)))[:LARGE])
+    return found
+
+
+@dataclass
+class Decoders:
+    """What decodes the turns of an experiment: pocketsphinx without and with the domain, replies, and weights."""
+
+    general: Recogniser
+    domain: Recogniser
+    replies: Replies
+    weights: Weights
+
+    @classmethod
+    def of(cls, name: str, replies: Replies, weights: Weights) -> Self:
+        """Makes them; decoder A's mixed model is kept in the cache under a name, and made once, in a minute."""
+        path = cache_dir() / "contextual" / f"{name}-{_size(replies.domain)}.arpa"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mixed = ngram.mix([general_model(), replies.domain], [1 - DOMAIN_SHARE, DOMAIN_SHARE])
+            mixed.write(path.with_suffix(".part")).replace(path)
+        return cls(Recogniser(), Recogniser(path, replies.domain.words), replies, weights)
+
+    def lists(self, turn: Turn, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Heard]:
+        """Decodes a turn: by A without and with the domain, and by B in each of the contexts."""
+        heard = {"general": self.general.hear(audio), "a": self.domain.hear(audio)}
+        return heard | {name: self.hear(context, audio) for name, context in found.items()}
+
+    def hear(self, context: Context, audio: np.ndarray) -> Heard:
+        """Decodes a clip by B with a context."""
+        return self.domain.hear_with(self.replies.model(context, self.weights), audio)
+
+
+def _size(model: ngram.NGram) -> int:
+    return stable_hash(*model.words, *(len(grams) for grams in model.grams), *model.p[0].round(12))
+
+
+def our_training() -> list[Turn]:
+    """Draws the training turns of ours, of all kinds."""
+    return [turn for kind in OURS for turn in our_turns(kind, TRAINING, "train")]
+
+
+@cache
+def shipped() -> tuple[tuple[Turn, ...], Mapping[str, Lists]]:
+    """Reads the turns that ship with the book, and their lists, by turn."""
+    turns = read_turns(TURNS)
+    stale = {turn.id: before.context for turn, before in zip(turns, turns[1:] + turns[:1], strict=True)}
+    return tuple(replace(turn, stale=stale[turn.id]) for turn in turns), read_lists(LISTS)
+
+
+def read_lists(path: Path) -> dict[str, dict[str, Heard]]:
+    """Reads lists by turn and by name."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return {turn: {name: Heard.from_json(entry) for name, entry in found.items()} for turn, found in told.items()}
+
+
+def samples(path: str | Path) -> np.ndarray:
+    """Reads a clip as 16-bit samples at 16 kHz, [S].
+
+    Raises:
+        ValueError: when it is no sound file, or of another rate.
+    """
+    import soundfile
+
+    try:
+        audio, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path}: no sound file ({error}): give a WAV or FLAC file") from error
+    if rate != 16_000:
+        raise ValueError(f"{path}: {rate} Hz: convert it to 16,000 Hz")
+    return audio[:, 0]
