@@ -1,4 +1,4 @@
-"""Trigram models: probabilities sum to one, mixtures are exact, and the general model reads as pocketsphinx reads it."""
+"""Trigram models: probabilities sum to one, mixtures are exact, and the general one is read as pocketsphinx does."""
 
 import math
 from collections import Counter

@@ -33,7 +33,13 @@ def test_turns_are_drawn_alike_every_time():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("Yes, that's it!", "yes that's it"), ("at 5 pm", ""), ("costs $9", ""), ("the ’90s … no", ""), ("'Quoted'", "quoted")],
+    [
+        ("Yes, that's it!", "yes that's it"),
+        ("at 5 pm", ""),
+        ("costs $9", ""),
+        ("the ’90s … no", ""),
+        ("'Quoted'", "quoted"),
+    ],
 )
 def test_texts_become_words(text, words):
     assert data.normalise(text) == words

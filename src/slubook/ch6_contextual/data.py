@@ -126,14 +126,14 @@ def our_turns(kind: str, count: int, split: str, seed: int = 0, size: int = ENTR
         rng.shuffle(catalogue)
         context = Context(kind, previous, prompt, tuple(dict.fromkeys(catalogue)), named)
         turns.append(Turn(f"{kind}-{split}-{k}", text, context, kind, f"{kind}-{split}-{k}", split))
-    return [replace(turn, stale=before.context) for turn, before in zip(turns, [*turns[1:], *turns[:1]], strict=True)]
+    return turns
 
 
 def our_first_turns(count: int, split: str) -> list[Turn]:
     """Draws requests that nothing precedes; those of clips come from patterns that training texts do not have."""
     rng, rules = random.Random(stable_hash("first", split)), grammar()["first"]
     if split == "train":
-        texts = rules["train"]
+        texts = rng.choices(rules["train"], k=count)
     else:
         texts = sorted({_choice(pattern, rng) for pattern in rules["patterns"] * count})
         texts = rng.sample(texts, min(count, len(texts)))

@@ -126,13 +126,17 @@ class ContextEncoder(nn.Module):
 def train_encoder(turns: Sequence[Turn], config: EncoderConfig, blind: bool = False) -> ContextEncoder:
     """Trains an encoder on replies and their contexts; a ``blind`` one, the twin, never sees a context.
 
-    A quarter of the words is hidden from the vocabulary at random in each batch, so that names have to be pointed at.
+    A quarter of the context's words is hidden from the vocabulary at random, so that names have to be pointed at. First
+    turns get the context of another turn, so that contexts are not believed blindly.
     """
     generator = torch.Generator().manual_seed(config.seed)
+    given, others = [turn.context for turn in turns], [turn.context for turn in turns if turn.context.prompt]
+    drawn = torch.randint(len(others), (len(turns),), generator=generator).tolist()
+    given = [context if context.prompt else others[k] for context, k in zip(given, drawn, strict=True)]
     torch.manual_seed(config.seed)
     counts = Counter(word for turn in turns for word in turn.text.split())
     model = ContextEncoder([word for word, _ in counts.most_common(config.words)], config.size)
-    contexts = [model.read(Context() if blind else turn.context, config.entries) for turn in turns]
+    contexts = [model.read(Context() if blind else context, config.entries) for context in given]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.rate)
     for update in range(config.updates):
         picked = torch.randint(len(turns), (config.batch,), generator=generator).tolist()

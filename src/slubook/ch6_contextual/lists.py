@@ -25,6 +25,7 @@ from slubook.ch6_contextual.data import (
     Context,
     Turn,
     entries,
+    our_first_turns,
     our_turns,
     read_turns,
 )
@@ -48,7 +49,8 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
 
     ``context`` is the true one; a first turn gets that of an interaction which it does not follow. ``shuffled`` is
     another turn's, of the same kind where there is one, without any entry that was said: of ours, from the lists that
-    no clip is made of. ``stale`` is the context of the interaction before. ``type`` is the kind of the prompt alone.
+    no clip is made of. ``stale`` is that of the interaction before: of ours, one of another kind. ``type`` is the kind
+    of the prompt alone.
     """
     rng = random.Random(stable_hash("contexts", seed, turn.id))
     true, said = turn.context, frozenset(turn.text.split())
@@ -56,13 +58,16 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
     if not true.prompt:
         wrong = rng.choice(rest)
         return {"empty": Context(), "type": Context(wrong.kind), "context": wrong}
+    stale = turn.stale
     if true.kind in OURS:
         shuffled = our_turns(true.kind, 1, "train", stable_hash(turn.id, seed))[0].context
+        before = rng.choice([kind for kind in OURS if kind != true.kind])
+        stale = our_turns(before, 1, "test", stable_hash("stale", turn.id, seed))[0].context
     else:
         near = [context for context in rest if context.kind.split(" ")[0] == true.kind.split(" ")[0]]
         shuffled = rng.choice([context for context in near if not context.words & true.words] or near or rest)
     found = {"empty": Context(), "type": Context(true.kind), "context": true}
-    found |= {"shuffled": replace(shuffled, kind=true.kind).without(said & true.words), "stale": turn.stale}
+    found |= {"shuffled": replace(shuffled, kind=true.kind).without(said & true.words), "stale": stale}
     if true.kind in DISAMBIGUATION:
         pool = entries(true.kind, training=False)
         more = rng.sample(pool, min(LARGE, len(pool)))
@@ -105,16 +110,15 @@ def _size(model: ngram.NGram) -> int:
 
 
 def our_training() -> list[Turn]:
-    """Draws the training turns of ours, of all kinds."""
-    return [turn for kind in OURS for turn in our_turns(kind, TRAINING, "train")]
+    """Draws the training turns of ours, of all kinds, and first turns."""
+    replies = [turn for kind in OURS for turn in our_turns(kind, TRAINING, "train")]
+    return [*replies, *our_first_turns(TRAINING, "train")]
 
 
 @cache
 def shipped() -> tuple[tuple[Turn, ...], Mapping[str, Lists]]:
     """Reads the turns that ship with the book, and their lists, by turn."""
-    turns = read_turns(TURNS)
-    stale = {turn.id: before.context for turn, before in zip(turns, turns[1:] + turns[:1], strict=True)}
-    return tuple(replace(turn, stale=stale[turn.id]) for turn in turns), read_lists(LISTS)
+    return tuple(read_turns(TURNS)), read_lists(LISTS)
 
 
 def read_lists(path: Path) -> dict[str, dict[str, Heard]]:

@@ -344,7 +344,7 @@ def quick_source(settings: ContextualSettings) -> Source:
 
 def full_source(settings: ContextualSettings) -> Source:
     """Draws the turns of the full profile; they are spoken when they are decoded."""
-    training, _ = sgd_turns("train")
+    training, training_first = sgd_turns("train")
     dev, dev_first = sgd_turns("dev")
     test, test_first = sgd_turns("test")
     known = {turn.stratum for turn in training}
@@ -360,7 +360,7 @@ def full_source(settings: ContextualSettings) -> Source:
             for split, numbers in (("dev", OURS_DEV), ("test", OURS_TEST))}  # fmt: skip
     turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(some(dev_first, dev_services, FIRST_DEV // 4))]
     turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(some(test_first, new, FIRST_TEST // len(new) + 1))]
-    return _source("sgd", [*training, *our_training()], turns, {}, settings)
+    return _source("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
 
 
 def own_source(files: Sequence[Path], settings: ContextualSettings) -> Source:

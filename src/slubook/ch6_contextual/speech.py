@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +96,9 @@ def make() -> None:
     TURNS.write_text("\n".join([*lines, ""]), encoding="utf-8")
     decoders = Decoders.of("ours", Replies.of(our_training()), Weights())
     found = {}
-    shipped_turns = [replace(t, stale=b.context) for t, b in zip(turns, turns[1:] + turns[:1], strict=True)]
-    for turn in tqdm(shipped_turns, desc="decode", unit="clip"):
+    for turn in tqdm(turns, desc="decode", unit="clip"):
         audio = samples(clips / f"{turn.id}.flac")
-        heard = decoders.lists(turn, audio, contexts(turn, shipped_turns))
+        heard = decoders.lists(turn, audio, contexts(turn, turns))
         found[turn.id] = {name: each.to_json() for name, each in heard.items()}
     lists = ",\n".join(f"{json.dumps(turn)}: {json.dumps(lists)}" for turn, lists in found.items())
     LISTS.write_text(f"{{{lists}}}\n", encoding="utf-8")
