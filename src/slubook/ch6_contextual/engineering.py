@@ -72,7 +72,7 @@ _LOADS = (
 )
 SCALES = {
     "quick": Scale((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
-    "full": Scale(_LOADS, 60, Traffic(20, 120, (0.05, 0.2)), kills=20),
+    "full": Scale((*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(20, 120, (0.05, 0.2)), kills=20),
 }
 
 
