@@ -54,7 +54,7 @@ REPLICA_S, READ_S = 0.02, 0.01  # until a replica has seen a write, on average; 
 
 
 @dataclass(frozen=True)
-class Scale:
+class Measures:
     """How much is measured: loads (layout, durability, interactions a second), and the traffic of the other parts."""
 
     loads: tuple[tuple[str, str, float], ...]
@@ -71,8 +71,10 @@ _LOADS = (
     *(("two", "FULL", r) for r in (250, 1000)),
 )
 SCALES = {
-    "quick": Scale((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
-    "full": Scale((*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(20, 120, (0.05, 0.2)), kills=20),
+    "quick": Measures((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
+    "full": Measures(
+        (*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(20, 120, (0.05, 0.2)), kills=20
+    ),
 }
 
 
@@ -130,7 +132,7 @@ async def _swept(service: ContextService, traffic: Traffic) -> dict[str, Any]:
     return {name: counted for name, counted in found.items() if name != "turns"}
 
 
-def measure_cell(part: str, settings: Scale) -> Measured:
+def measure_cell(part: str, settings: Measures) -> Measured:
     """Measures one part of the experiment."""
     kind, name = part.split(" ", 1)
     if kind == "load":
@@ -152,17 +154,17 @@ def _lagging(store: Store) -> LagStore:
     return lagging
 
 
-def settings_of(kind: str) -> Scale:
+def settings_of(kind: str) -> Measures:
     """Returns how much a profile measures."""
     return SCALES[kind]
 
 
-def config_of(kind: str, settings: Scale) -> dict[str, Any]:
+def config_of(kind: str, settings: Measures) -> dict[str, Any]:
     """Returns what a run's stamp and the fingerprint of its cells call its configuration."""
     return {"profile": kind, **asdict(settings)}
 
 
-def prepare(options: Options, settings: Scale) -> Engineering:
+def prepare(options: Options, settings: Measures) -> Engineering:
     """Plans a run; see :func:`slubook.experiments.runner.run` for its parts.
 
     Raises:
