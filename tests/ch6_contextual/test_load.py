@@ -24,6 +24,7 @@ from slubook.ch6_contextual.load import (
     percentiles,
     share,
 )
+from slubook.ch6_contextual.metered import Metered
 from slubook.ch6_contextual.service import ContextService
 from slubook.ch6_contextual.store import SQLiteStore
 
@@ -68,6 +69,25 @@ def test_all_is_served_and_nothing_lost(service):
     assert found["answers"] == len([c for c in calls_of(TRAFFIC) if c.event]) + found["follow_ups"]  # the vectors
     assert found["waits_ms"]["vector"]["max"] == pytest.approx(250)
     assert simulate(service.tables.lost(service.clock())) == 0
+
+
+def test_the_same_traffic_on_both_stores(store, monkeypatch):
+    """SQLite, and DynamoDB's protocol: the same is served, nothing lost, and every call of the client metered."""
+    calls, made = getattr(store, "_call", None), []
+
+    async def call(operation, **request):
+        made.append(operation)
+        return await calls(operation, **request)
+
+    if calls:
+        monkeypatch.setattr(store, "_call", call)
+    metered = Metered(store)
+    tables = Audited(metered, Sealer(KEYS))
+    found = simulate(drive(ContextService(tables, HashingEncoder(0.25)), calls_of(replace(TRAFFIC, seconds=3))))
+    assert found["served"] == found["follow_ups"] > 5
+    assert (found["late"], found["failed"], found["slow"], found["stale"]) == (0, 0, 0, 0)
+    assert not calls or len(made) == metered.used["calls"] > 100
+    assert simulate(tables.lost(BEGAN)) == 0
 
 
 def test_arrivals_wait_for_nothing(service):

@@ -4,11 +4,13 @@ import asyncio
 import os
 
 import pytest
+import yaml
 from simulation import KEYS
 
 from slubook.ch6_contextual.events import Interaction
 from slubook.ch6_contextual.items import Sealer
-from slubook.ch6_contextual.metered import Metered, size_of
+from slubook.ch6_contextual.metered import Metered, at_scale, size_of
+from slubook.profiles import ROOT
 
 
 def test_sizes_are_those_of_names_and_values():
@@ -50,3 +52,20 @@ def test_entries_are_charged_as_they_are_after_the_write(metered, run):
     assert each["largest"] == 2 * each["bytes_left"] > 1024
     run(metered.sweep(200))
     assert run(asyncio.sleep(0)) is None and metered.used["calls"] == 4
+
+
+def test_a_day_at_scale():
+    """A million interactions of ten write units, two of them deletes, and four read units: by hand."""
+    given = yaml.safe_load((ROOT / "book" / "dynamodb.yml").read_text("utf-8"))
+    terms = {**given["prices"], **given["limits"], **given["assumed"]}
+    prices = {"dollars_a_write_unit": 1e-6, "dollars_a_read_unit": 5e-7, "dollars_a_gib_month": 0.3}
+    limits = {"peak_over_mean": 2, "days_until_deleted": 3, "bytes_of_a_row": 100}
+    assert {*prices, *limits} <= terms.keys()
+    each = {"write_units": 8, "delete_units": 2, "read_units": 4, "rows_left": 2, "bytes_left": 824, "largest": 4096}
+    found = at_scale(each, {**terms, **prices, **limits}, 8_640_000)
+    assert [found[what] for what in ("writes", "deletes", "reads")] == pytest.approx([69.12, 17.28, 17.28])
+    assert found["stored_gib"] == pytest.approx(3 * 8_640_000 / 2**20)
+    assert found["storage"] == pytest.approx(found["stored_gib"] * 0.01)
+    assert found["all"] == pytest.approx(103.68 + found["storage"])
+    assert (found["write_units_a_second"], found["read_units_a_second"], found["partitions"]) == (2000, 800, 2)
+    assert (found["quotas"], found["largest_over_limit"]) == pytest.approx((0.05, 0.01))

@@ -1,4 +1,4 @@
-"""Counts what DynamoDB would charge for the calls to a store.
+"""Counts what DynamoDB would charge for the calls to a store, and what a day of them costs.
 
 Sizes and units follow its developer guide, in *DynamoDB item sizes and formats* and *read and write operations*.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -79,3 +79,35 @@ class Metered:
         """Returns the calls and units of one interaction, the rows and bytes that it leaves, and the largest row."""
         counts = {**self.used, "rows_left": len(self.rows), "bytes_left": sum(self.rows.values())}
         return {name: count / interactions for name, count in counts.items()} | {"largest": max(self.rows.values())}
+
+
+def at_scale(each: Mapping[str, float], terms: Mapping[str, float], per_day: float) -> dict[str, float]:
+    """Computes what interactions cost in dollars a day, and how near they come to DynamoDB's limits at the peak.
+
+    Args:
+        each: of one interaction, as :meth:`Metered.of_each` returns it.
+        terms: prices, limits and assumptions, as ``book/dynamodb.yml`` explains them.
+        per_day: interactions a day.
+    """
+    peak = per_day / 86_400 * terms["peak_over_mean"]
+    writes, reads = each["write_units"] + each["delete_units"], each["read_units"]
+    stored = per_day * terms["days_until_deleted"] * (each["bytes_left"] + terms["bytes_of_a_row"] * each["rows_left"])
+    dollars = {
+        "writes": per_day * each["write_units"] * terms["dollars_a_write_unit"],
+        "deletes": per_day * each["delete_units"] * terms["dollars_a_write_unit"],
+        "reads": per_day * reads * terms["dollars_a_read_unit"],
+        "storage": stored / 2**30 * terms["dollars_a_gib_month"] / 30,
+    }
+    return {
+        **dollars,
+        "all": sum(dollars.values()),
+        "interactions_a_second": peak,
+        "write_units_a_second": peak * writes,
+        "read_units_a_second": peak * reads,
+        "partitions": math.ceil(
+            peak * max(writes / terms["write_units_a_partition"], reads / terms["read_units_a_partition"])
+        ),
+        "quotas": peak * max(writes, reads) / terms["units_a_table"],
+        "stored_gib": stored / 2**30,
+        "largest_over_limit": each["largest"] / terms["bytes_a_row_at_most"],
+    }
