@@ -7,7 +7,7 @@ import pytest
 from slubook.book.claims import load_claims
 from slubook.book.measured import _entry
 from slubook.ch6_contextual import engineering
-from slubook.ch6_contextual.engineering import SCALES, Measures
+from slubook.ch6_contextual.engineering import SCALES, Measures, fault_lines, load_lines
 from slubook.ch6_contextual.faults import FAULTS
 from slubook.ch6_contextual.load import Traffic
 from slubook.corpora.errors import CorpusError
@@ -102,3 +102,12 @@ def test_real_time(tmp_path, monkeypatch):
 def test_options_without_meaning_are_refused(option, given):
     with pytest.raises(CorpusError, match=f"not .*{option}"):
         run("engineering", Options(**given))
+
+
+def test_lines_of_tables(results):
+    loads, faults = load_lines(results), fault_lines(results)
+    assert [line["synchronous"] for line in loads] == ["FULL", "NORMAL"]
+    assert all(line["in time"] == "100.00%" and line["lost"] == line["stale"] == "0" for line in loads)
+    assert [line["fault"] for line in faults] == [*FAULTS, "process killed, 1 times"]
+    assert {line["failed recognitions"] for line in faults} == {"0"}
+    assert faults[2]["with context during"].startswith("0 of ")

@@ -2,11 +2,11 @@
 
 Protocol (raise its number in the table when its meaning changes):
 
-- *Load*: interactions arrive open-loop (:mod:`slubook.ch6_contextual.load`), at a file of its own in the cache. The
-  encoder is a service elsewhere that takes a quarter of a second. ``FULL`` promises that what was acknowledged survives
-  the death of the machine, ``NORMAL`` that of the process. What has expired is swept every ten seconds. Then the file
-  is opened again, and searched for every acknowledged event. Both layouts get the same traffic, two tables also half
-  and twice as much.
+- *Load*: interactions arrive open-loop (:mod:`slubook.ch6_contextual.load`), in the process that draws them, at a file
+  of its own in the cache. The encoder is a service elsewhere that takes a quarter of a second. ``FULL`` promises that
+  what was acknowledged survives the death of the machine, ``NORMAL`` that of the process. What has expired is swept
+  every ten seconds. Then the file is opened again, and searched for every acknowledged event. Both layouts get the
+  same traffic, two tables also half and twice as much.
 - *Faults*: each sets in halfway (:mod:`slubook.ch6_contextual.faults`).
 - *Layouts*: the same traffic in two tables and in one, one call at a time: encryption, and DynamoDB's request units.
 - *Reads*: the entry that the write itself returns, or one read 10 ms later from a replica that lags by 20 ms (mean).
@@ -73,7 +73,7 @@ _LOADS = (
 SCALES = {
     "quick": Measures((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
     "full": Measures(
-        (*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(20, 120, (0.05, 0.2)), kills=20
+        (*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(10, 120, (0.05, 0.2)), kills=20
     ),
 }
 
@@ -198,7 +198,7 @@ class Engineering(Work):
         tables: dict[str, Any] = {}
         for part, content in contents.items():
             kind, name = part.split(" ", 1)
-            tables.setdefault(kind, {})[name.replace(" ", "_")] = content["found"]
+            tables.setdefault(kind, {})[name.replace(" ", "_" if kind == "load" else " ")] = content["found"]
         failed = sum(found["failed"] + found["slow"] for found in tables["fault"].values())
         tables["faults"] = {"tried": len(FAULTS), "failed": failed + tables["killed"]["-9"]["failed"]}
         tables["cells"] = {"done": len(self.keys), "planned": len(self.keys)}
@@ -210,3 +210,37 @@ class Engineering(Work):
         if options.out:
             results.save(options.out)
         return results
+
+
+def load_lines(results: Results) -> list[dict[str, str]]:
+    """Makes a row a load: what was in time, lost and stale, and the waits in milliseconds from when calls were due."""
+    lines = []
+    for name, found in results.tables["load"].items():
+        layout, durability, rate = name.split("_")
+        line = {"layout": f"{layout} table" + "s" * (layout == "two"), "synchronous": durability, "a second": rate}
+        line |= {"in time": f"{found['in_time']['point']:.2%}", "lost": str(found.get("lost", "–"))}
+        line |= {"stale": str(found["stale"])}
+        for what in ("write", "vector", "answer"):
+            waits = found["waits_ms"][what]
+            line[f"{what}: median, 99 %, 99.9 %"] = ", ".join(
+                f"{waits[p]:,.0f}" for p in ("p50", "p99", "p99.9") if waits
+            )
+        lines.append(line)
+    return lines
+
+
+def fault_lines(results: Results) -> list[dict[str, str]]:
+    """Makes a row a fault: turns with context before it and while it lasted, and recognitions that failed by it."""
+    lines = [
+        {
+            "fault": fault,
+            "with context before": "{} of {}".format(*found["before"]),
+            "with context during": "{} of {}".format(*found["during"]),
+            "failed recognitions": str(found["failed"] + found["slow"]),
+        }
+        for fault, found in results.tables["fault"].items()
+    ]
+    killed = results.tables["killed"]["-9"]
+    kill = {"fault": f"process killed, {killed['kills']} times", "with context before": "–"}
+    kill |= {"with context during": f"{killed['served']} of {killed['turns']}"}
+    return [*lines, {**kill, "failed recognitions": str(killed["failed"])}]

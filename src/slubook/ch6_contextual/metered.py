@@ -60,7 +60,8 @@ class Metered:
     async def discard(self, interaction: str, names: Sequence[str]) -> None:
         """Charges for each item by itself, as for writing it."""
         sizes = [self.rows.pop((interaction, name), 1) for name in names]
-        self.used.update(calls=1, delete_units=sum(math.ceil(size / WRITE_UNIT) for size in sizes))
+        units = sum(math.ceil(size / WRITE_UNIT) for size in sizes)
+        self.used.update(calls=1, delete_units=units, rows_deleted=len(sizes), bytes_deleted=sum(sizes))
         await self.store.discard(interaction, names)
 
     def __getattr__(self, name: str) -> Any:
@@ -76,7 +77,7 @@ class Metered:
         self.used.update(calls=1, read_units=share * sum(math.ceil(size / READ_UNIT) for size in sizes))
 
     def of_each(self, interactions: int) -> dict[str, float]:
-        """Returns the calls and units of one interaction, the rows and bytes that it leaves, and the largest row."""
+        """Returns the calls and units of one interaction, its rows and bytes that are left, and the largest of all."""
         counts = {**self.used, "rows_left": len(self.rows), "bytes_left": sum(self.rows.values())}
         return {name: count / interactions for name, count in counts.items()} | {"largest": max(self.rows.values())}
 
