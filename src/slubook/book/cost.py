@@ -28,7 +28,7 @@ LABELS = {
 
 def costs(folder: Path = RESULTS) -> list[dict]:
     """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor,
-    commit.
+    commit. Where nothing is trained, the minutes are those of all cells.
 
     Raises:
         RecordsError: when a results file is damaged.
@@ -46,8 +46,8 @@ def costs(folder: Path = RESULTS) -> list[dict]:
                 "experiment": name,
                 "profile": results.stamp["config"]["profile"],
                 "seeds": len(results.stamp["seeds"]),
-                "cells": len({(r.skill, r.size, r.seed) for r in results.rows}),
-                "training_minutes": round(seconds / 60, 1),
+                "cells": len({(r.skill, r.size, r.seed) for r in results.rows}) or results.tables["cells"]["done"],
+                "training_minutes": round((seconds if results.rows else results.stamp["cell_s"]) / 60, 1),
                 "peak_memory_mb": results.stamp["peak_memory_mb"],
                 "download_mb": round(megabytes),
                 "processor": results.stamp["hardware"]["processor"],

@@ -28,7 +28,7 @@ from slubook.profiles import RESULTS, stable_hash
 #: half of that is allowed. It changes the error of three drawn cells by at most 2.7 points in 95 of 100 draws.
 CHANGED, POINTS = 0.07, 3.0
 #: Experiments that are measured as a whole.
-WHOLE = ("serving",)
+WHOLE = ("serving", "engineering")
 
 
 @dataclass(frozen=True)
