@@ -129,6 +129,14 @@ def our_turns(kind: str, count: int, split: str, seed: int = 0, size: int = ENTR
     return turns
 
 
+def demo_turn() -> Turn:
+    """Returns the article's own case, "Bauer", with an address book of ours; its id decides voice and noise."""
+    named = ("meg jones", "meg bauer")
+    book = (*named, *our_turns("contact", 1, "demo")[0].context.catalogue)
+    context = Context("contact", "call meg", "do you mean meg jones or meg bauer", tuple(dict.fromkeys(book)), named)
+    return Turn("demo-5", "bauer", context, "contact", "demo-5", "demo")
+
+
 def our_first_turns(count: int, split: str) -> list[Turn]:
     """Draws requests that nothing precedes; those of clips come from patterns that training texts do not have."""
     rng, rules = random.Random(stable_hash("first", split)), grammar()["first"]

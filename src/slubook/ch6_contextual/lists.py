@@ -54,9 +54,10 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
     """
     rng = random.Random(stable_hash("contexts", seed, turn.id))
     true, said = turn.context, frozenset(turn.text.split())
-    rest = [other.context for other in others if other.group != turn.group and other.context.prompt]
+    same = [other for other in others if other.split == turn.split and other.group != turn.group]
+    rest = [other.context for other in same if other.context.prompt]
     if not true.prompt:
-        wrong = rng.choice(rest)
+        wrong = rng.choice(rest or [true])
         return {"empty": Context(), "type": Context(wrong.kind), "context": wrong}
     stale = turn.stale
     if true.kind in OURS:

@@ -301,18 +301,23 @@ class Source:
         counts = Counter(word for turn in self.training for word in turn.text.split())
         return frozenset(word for word, _ in counts.most_common(COMMON))
 
+    def turns(self) -> list[Turn]:
+        """Lists the turns of dev and test, of which wrong contexts are drawn."""
+        return [*self.dev, *(turn for own in self.test.values() for turn in own)]
+
     def examples(self, turns: Sequence[Turn]) -> list[Example]:
         """Returns turns with their lists; those that are not known are decoded here."""
-        common = self.common()
-        return [Example.of(turn, turns, self.lists.get(turn.id) or self.decoded(turn, turns), common) for turn in turns]
+        common, others = self.common(), self.turns()
+        return [Example.of(turn, others, self.lists.get(turn.id) or self.decoded(turn), common) for turn in turns]
 
-    def decoded(self, turn: Turn, others: Sequence[Turn]) -> dict[str, Heard]:
+    def decoded(self, turn: Turn) -> dict[str, Heard]:
         """Decodes a turn, once: its lists are kept in the cache."""
-        key = config_hash({"turn": asdict(turn), "others": [t.id for t in others], "weights": asdict(self.weights)})
+        found = contexts(turn, self.turns())
+        key = config_hash({"turn": asdict(turn), "contexts": [*map(asdict, found.values())], **asdict(self.weights)})
         store = CellStore(cache_dir() / "cells" / f"contextual-lists-{self.name}", key)
         if (kept := store.get((turn.id,))) is None:
             audio = samples(turn.audio) if turn.audio else spoken(turn.id, turn.text, kitchen())
-            heard = decoders(self.name, tuple(self.training), self.weights).lists(turn, audio, contexts(turn, others))
+            heard = decoders(self.name, tuple(self.training), self.weights).lists(turn, audio, found)
             kept = {name: each.to_json() for name, each in heard.items()}
             store.put((turn.id,), kept)
         return {name: Heard.from_json(entry) for name, entry in kept.items()}
@@ -395,13 +400,7 @@ def _source(
 
 def measure(source: Source, skill: str, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
     """Measures a stratum: decodes what is not known, and compares all methods."""
-    turns = [turn for own in source.test.values() for turn in own]
-    own = source.test[skill]
-    common = source.common()
-    examples = [
-        Example.of(turn, turns, source.lists.get(turn.id) or source.decoded(turn, turns), common) for turn in own
-    ]
-    return rows_of(skill, examples, tuned, encoders)
+    return rows_of(skill, source.examples(source.test[skill]), tuned, encoders)
 
 
 def prepare(options: Options, settings: ContextualSettings) -> Work:
@@ -421,7 +420,7 @@ def prepare(options: Options, settings: ContextualSettings) -> Work:
     encoders = {"neural": train_encoder(source.training, settings.encoder)}
     encoders[BLIND] = train_encoder(source.training, settings.encoder, blind=True)
     if options.jobs > 1 and not source.lists:
-        work = (joblib.delayed(source.decoded)(turn, source.dev) for turn in source.dev)
+        work = (joblib.delayed(source.decoded)(turn) for turn in source.dev)
         list(joblib.Parallel(n_jobs=options.jobs)(tqdm(work, desc="dev", unit="clip", total=len(source.dev))))
     tuned = tune(source.examples(source.dev), encoders)
     ids = {skill: [turn.id for turn in turns] for skill, turns in source.test.items()}

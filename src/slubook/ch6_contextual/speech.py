@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from slubook.ch6_contextual.context import Replies, Weights
-from slubook.ch6_contextual.data import DIALOGUES, our_first_turns, our_turns, written
+from slubook.ch6_contextual.data import DIALOGUES, demo_turn, our_first_turns, our_turns, written
 from slubook.ch6_contextual.lists import LISTS, OURS, TURNS, Decoders, contexts, our_training, samples
 from slubook.ch6_contextual.recogniser import RATE
 from slubook.profiles import stable_hash
@@ -87,7 +87,7 @@ def make() -> None:
     first = [our_first_turns(n, split) for split, n in (("dev", SHIPPED["first"][0]), ("test", SHIPPED["first"][1]))]
     turns = [turn for kind in OURS for split, n in zip(("dev", "test"), SHIPPED[kind], strict=True)
              for turn in our_turns(kind, n, split)]  # fmt: skip
-    turns += [turn for some in first for turn in some]
+    turns += [*(turn for some in first for turn in some), demo_turn()]
     noise, clips = made_noise(), DIALOGUES / "clips"
     clips.mkdir(exist_ok=True)
     for turn in turns:
