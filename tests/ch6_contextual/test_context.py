@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slubook.ch6_contextual.context import Replies, Weights, boost, fill, template, union, worth
 from slubook.ch6_contextual.data import Context, Turn
 from slubook.ch6_contextual.ngram import count_texts
-from slubook.ch6_contextual.recogniser import Heard
+from slubook.ch6_contextual.recogniser import Decoded
 
 BOOK = Context("contact", "call meg", "meg jones or meg bauer", ("meg jones", "meg bauer", "tom"), ("meg jones",))
 entries = st.dictionaries(
@@ -67,11 +67,11 @@ def test_kinds_that_training_lacks_are_read_as_their_acts():
 
 
 def test_boosting_prefers_words_of_the_context():
-    heard = Heard("the power", -10.0, (("the power", -10.0), ("bauer", -30.0)))
+    heard = Decoded("the power", -10.0, (("the power", -10.0), ("bauer", -30.0)))
     assert boost(heard, BOOK, 0) == "the power"
     assert boost(heard, BOOK, 50) == "bauer"
-    assert boost(Heard("", float("-inf")), BOOK, 50) == ""
+    assert boost(Decoded("", float("-inf")), BOOK, 50) == ""
 
 
 def test_a_union_keeps_the_order_and_no_text_twice():
-    assert union([Heard("a", 0, (("a", 0), ("b", -1))), Heard("b", 0, (("b", 0), ("c", -1)))]) == ["a", "b", "c"]
+    assert union([Decoded("a", 0, (("a", 0), ("b", -1))), Decoded("b", 0, (("b", 0), ("c", -1)))]) == ["a", "b", "c"]

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from slubook.ch6_contextual import protocol
-from slubook.ch6_contextual.data import Context, Turn
+from slubook.ch6_contextual.data import Context, Turn, written
 from slubook.ch6_contextual.lists import shipped
 from slubook.ch6_contextual.protocol import Example, Tuned, answers, best, dialogue, reduction, tune
-from slubook.ch6_contextual.recogniser import Heard
+from slubook.ch6_contextual.recogniser import Decoded
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.metrics import Counted
 from slubook.experiments import runner
@@ -75,7 +75,7 @@ def example(id, text, a, b, stratum="contact"):
 
 
 def heard(text, path):
-    return Heard(text, path, ((text, path),))
+    return Decoded(text, path, ((text, path),))
 
 
 def test_delta_does_no_harm_to_first_turns():
@@ -103,7 +103,7 @@ def test_without_the_neural_model_the_list_that_delta_selects_is_taken():
 
 
 def test_a_silent_decoder_breaks_nothing():
-    silent = Heard("", float("-inf"))
+    silent = Decoded("", float("-inf"))
     one = example("1", "bauer", heard("power", -100), silent)
     said = answers(one, Tuned(dict.fromkeys(protocol.TUNED, 0), 0, {}), {})
     assert said["context"] == said["a"] == "power"
@@ -140,10 +140,8 @@ def test_own_turns_are_decoded(tmp_path, monkeypatch, settings):
     real = protocol.made.ngram.mix
     clip, rate = soundfile.read(turn.audio, dtype="int16")
     soundfile.write(tmp_path / "mine.wav", clip, rate)
-    mine = {"id": "1", "text": turn.text, "kind": "contact", "previous": turn.context.previous,
-            "prompt": turn.context.prompt, "named": turn.context.named, "catalogue": turn.context.catalogue}  # fmt: skip
     path = tmp_path / "mine.jsonl"
-    path.write_text(json.dumps(mine | {"audio": "mine.wav"}), "utf-8")
+    path.write_text("\n".join(written([turn], {turn.id: "mine.wav"})), "utf-8")
     source = protocol.own_source([path], settings)
     (found,) = source.examples(source.test["contact"])
     assert found.lists["context"].text == lists[turn.id]["context"].text

@@ -9,31 +9,31 @@ import soundfile
 from slubook.ch6_contextual.context import Replies, Weights
 from slubook.ch6_contextual.lists import contexts, our_training, samples, shipped
 from slubook.ch6_contextual.ngram import count_texts, train
-from slubook.ch6_contextual.recogniser import Heard, Recogniser, select, to_phones
+from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, select, to_phones
 
 TURNS, LISTS = shipped()
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return Recogniser()
+    return Pocketsphinx()
 
 
 def test_b_is_taken_where_its_path_is_likely_enough():
-    a, b = Heard("power", -100.0), Heard("bauer", -120.0)
+    a, b = Decoded("power", -100.0), Decoded("bauer", -120.0)
     assert select(a, b, 0) == a and select(a, b, 20) == a and select(a, b, 21) == b
 
 
 def test_a_late_or_failed_b_leaves_a():
-    a = Heard("power", -100.0)
+    a = Decoded("power", -100.0)
     assert select(a, None, 1e9) == a
-    assert select(a, Heard("", -math.inf), 1e9) == a
-    assert select(a, Heard("", 0.0), 1e9) == a
+    assert select(a, Decoded("", -math.inf), 1e9) == a
+    assert select(a, Decoded("", 0.0), 1e9) == a
 
 
 def test_lists_survive_being_written():
-    heard = Heard("a b", -12.3, (("a b", -20.0), ("a", -21.5)))
-    assert Heard.from_json(heard.to_json()) == heard
+    heard = Decoded("a b", -12.3, (("a b", -20.0), ("a", -21.5)))
+    assert Decoded.from_json(heard.to_json()) == heard
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_words_of_one_context_are_not_heard_in_the_next(recogniser):
 
 def test_nothing_said_is_nothing_heard(recogniser):
     model = train(count_texts(["quite another matter"]))
-    assert recogniser.hear_with(model, np.zeros(100, dtype=np.int16)) == Heard("", -math.inf)
+    assert recogniser.hear_with(model, np.zeros(100, dtype=np.int16)) == Decoded("", -math.inf)
 
 
 def test_other_sounds_are_refused(tmp_path):

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slubook.ch6_contextual.data import Context, Turn
-from slubook.ch6_contextual.ngram import END, ORDER, START, NGram, count_texts, mix, train
-from slubook.ch6_contextual.recogniser import Heard
+from slubook.ch6_contextual.ngram import END, ORDER, START, Trigrams, count_texts, mix, train
+from slubook.ch6_contextual.recogniser import Decoded
 
 SLOT = "<v>"
 #: Templates of a kind that are filled; words of the domain; counts that an n-gram of the domain needs, by order.
@@ -35,10 +35,10 @@ class Weights:
 class Replies:
     """What users of training services reply: a model of all, and templates and models by the kind of the prompt."""
 
-    domain: NGram
+    domain: Trigrams
     templates: Mapping[str, Counter[str]]
     texts: Mapping[str, Counter[str]]
-    made: dict[str, NGram] = field(default_factory=dict)  # of each kind
+    made: dict[str, Trigrams] = field(default_factory=dict)  # of each kind
 
     @classmethod
     def of(cls, turns: Iterable[Turn]) -> Replies:
@@ -58,14 +58,14 @@ class Replies:
         """Returns the kind itself, or its acts where no training turn has it, or ``""`` for any."""
         return next((known for known in (kind, kind.split(" ")[0]) if known in self.texts), "")
 
-    def type_model(self, kind: str) -> NGram:
+    def type_model(self, kind: str) -> Trigrams:
         """Returns the model of all replies to a kind of prompt."""
         kind = self.kind(kind)
         if kind not in self.made:
             self.made[kind] = train(count_texts(self.texts[kind].elements())) if kind else self.domain
         return self.made[kind]
 
-    def model(self, context: Context, weights: Weights) -> NGram:
+    def model(self, context: Context, weights: Weights) -> Trigrams:
         """Returns decoder B's model for a turn; what its context lacks is left to the others of the mixture."""
         parts = [(self.domain, weights.domain)]
         if context.kind:
@@ -75,7 +75,7 @@ class Replies:
         whole = sum(weight for _, weight in parts)
         return mix([model for model, _ in parts], [weight / whole for _, weight in parts])
 
-    def context_model(self, context: Context) -> NGram:
+    def context_model(self, context: Context) -> Trigrams:
         """Returns the model of a context by the recipe above."""
         counts = count_texts(filter(None, (context.previous, context.prompt)), TEXT)
         found = self.templates.get(self.kind(context.kind)) or Counter({SLOT: 1})
@@ -136,7 +136,7 @@ def fill(templates: Mapping[str, float], values: Mapping[str, float]) -> Counter
     return counts
 
 
-def boost(heard: Heard, context: Context, bonus: float) -> str:
+def boost(heard: Decoded, context: Context, bonus: float) -> str:
     """Re-scores an n-best list: each word of the context's entries is worth a bonus. No second decoder is needed."""
     words = context.words
 
@@ -147,6 +147,6 @@ def boost(heard: Heard, context: Context, bonus: float) -> str:
     return max(heard.hypotheses, key=score, default=("", 0.0))[0]
 
 
-def union(lists: Sequence[Heard]) -> list[str]:
+def union(lists: Sequence[Decoded]) -> list[str]:
     """Lists the distinct hypotheses of several decoders, in order."""
     return list(dict.fromkeys(text for heard in lists for text, _ in heard.hypotheses))

@@ -29,7 +29,7 @@ from slubook.ch6_contextual.data import (
     our_turns,
     read_turns,
 )
-from slubook.ch6_contextual.recogniser import Heard, Recogniser, general_model
+from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, general_model
 from slubook.profiles import cache_dir, stable_hash
 
 OURS = (*DISAMBIGUATION, *ANSWERS)
@@ -41,7 +41,7 @@ DOMAIN_SHARE = 0.5
 #: Entries of the small and of the large catalogue.
 SMALL, LARGE = 10, 1000
 
-Lists = Mapping[str, Heard]  # "general", "a", and decoder B's by the context that it had
+Lists = Mapping[str, Decoded]  # "general", "a", and decoder B's by the context that it had
 
 
 def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Context]:
@@ -81,8 +81,8 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
 class Decoders:
     """What decodes the turns of an experiment: pocketsphinx without and with the domain, replies, and weights."""
 
-    general: Recogniser
-    domain: Recogniser
+    general: Pocketsphinx
+    domain: Pocketsphinx
     replies: Replies
     weights: Weights
 
@@ -94,19 +94,19 @@ class Decoders:
             path.parent.mkdir(parents=True, exist_ok=True)
             mixed = ngram.mix([general_model(), replies.domain], [1 - DOMAIN_SHARE, DOMAIN_SHARE])
             mixed.write(path.with_suffix(".part")).replace(path)
-        return cls(Recogniser(), Recogniser(path, replies.domain.words), replies, weights)
+        return cls(Pocketsphinx(), Pocketsphinx(path, replies.domain.words), replies, weights)
 
-    def lists(self, turn: Turn, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Heard]:
+    def lists(self, turn: Turn, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Decoded]:
         """Decodes a turn: by A without and with the domain, and by B in each of the contexts."""
         heard = {"general": self.general.hear(audio), "a": self.domain.hear(audio)}
         return heard | {name: self.hear(context, audio) for name, context in found.items()}
 
-    def hear(self, context: Context, audio: np.ndarray) -> Heard:
+    def hear(self, context: Context, audio: np.ndarray) -> Decoded:
         """Decodes a clip by B with a context."""
         return self.domain.hear_with(self.replies.model(context, self.weights), audio)
 
 
-def _size(model: ngram.NGram) -> int:
+def _size(model: ngram.Trigrams) -> int:
     return stable_hash(*model.words, *(len(grams) for grams in model.grams), *model.p[0].round(12))
 
 
@@ -122,10 +122,10 @@ def shipped() -> tuple[tuple[Turn, ...], Mapping[str, Lists]]:
     return tuple(read_turns(TURNS)), read_lists(LISTS)
 
 
-def read_lists(path: Path) -> dict[str, dict[str, Heard]]:
+def read_lists(path: Path) -> dict[str, dict[str, Decoded]]:
     """Reads lists by turn and by name."""
     told = json.loads(path.read_text(encoding="utf-8"))
-    return {turn: {name: Heard.from_json(entry) for name, entry in found.items()} for turn, found in told.items()}
+    return {turn: {name: Decoded.from_json(entry) for name, entry in found.items()} for turn, found in told.items()}
 
 
 def samples(path: str | Path) -> np.ndarray:

@@ -20,7 +20,7 @@ NEVER = 1e-30
 
 
 @dataclass(frozen=True)
-class NGram:
+class Trigrams:
     """A model of V words. ``grams[n]`` are its n-grams as word numbers, [N, n + 1] each, sorted.
 
     ``p[n]`` are their probabilities, ``back[n]`` the backoff weights of those that are histories, [N] each.
@@ -94,7 +94,7 @@ def count_texts(texts: Iterable[str], weight: float = 1.0) -> Counter[tuple[str,
     return counts
 
 
-def train(counts: Mapping[tuple[str, ...], float], least: Sequence[float] = (0, 0, 0)) -> NGram:
+def train(counts: Mapping[tuple[str, ...], float], least: Sequence[float] = (0, 0, 0)) -> Trigrams:
     """Estimates a model of n-gram counts, interpolated: p(w | h) = (c(hw) + T(h) p(w | h')) / (c(h) + T(h)).
 
     T(h) is the number of words seen after h. N-grams counted less than ``least`` of their order are left out; what
@@ -116,7 +116,7 @@ def train(counts: Mapping[tuple[str, ...], float], least: Sequence[float] = (0, 
     p[0][0] = 0.0  # nothing is followed by a start
     grams, back = [np.arange(size)[:, None]], []
     for n in range(1, ORDER):
-        model = NGram(words, tuple(grams), tuple(p), (*back, np.ones(len(grams[-1]))))
+        model = Trigrams(words, tuple(grams), tuple(p), (*back, np.ones(len(grams[-1]))))
         own, c = tables[n]
         where, _ = model._find(own[:, :-1])  # closed: whoever counts an n-gram counts its history
         mass = np.bincount(where, c, minlength=len(grams[-1]))
@@ -125,10 +125,10 @@ def train(counts: Mapping[tuple[str, ...], float], least: Sequence[float] = (0, 
         p.append(c / (mass + kinds)[where] + free[where] * model.probability(own[:, 1:]))
         grams.append(own)
         back.append(free)
-    return NGram(words, tuple(grams), tuple(p), tuple(back))
+    return Trigrams(words, tuple(grams), tuple(p), tuple(back))
 
 
-def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:
+def mix(models: Sequence[Trigrams], weights: Sequence[float]) -> Trigrams:
     """Interpolates models linearly; n-grams of any of them have the exact mixture, and all others back off from it."""
     words = (START, END, UNKNOWN, *sorted({w for m in models for w in m.words} - {START, END, UNKNOWN}))
     numbers, size = {word: k for k, word in enumerate(words)}, len(words)
@@ -145,17 +145,17 @@ def mix(models: Sequence[NGram], weights: Sequence[float]) -> NGram:
             total += weight * model.probability(old[grams[n]])
         p.append(total)
         if n:
-            lower = NGram(words, tuple(grams[:n]), tuple(p[:n]), (*back, np.ones(len(grams[n - 1]))))
+            lower = Trigrams(words, tuple(grams[:n]), tuple(p[:n]), (*back, np.ones(len(grams[n - 1]))))
             where, _ = lower._find(grams[n][:, :-1])
             of = len(grams[n - 1])
             used, covered = (np.bincount(where, v, minlength=of) for v in (total, lower.probability(grams[n][:, 1:])))
             listed = np.bincount(where, minlength=of) > 0
             left = np.maximum(1 - used, 1e-6) / np.maximum(1 - covered, 1e-6)
             back.append(np.where(listed, left, 1.0))
-    return NGram(words, tuple(grams), tuple(p), tuple(back))
+    return Trigrams(words, tuple(grams), tuple(p), tuple(back))
 
 
-def read_trie(path: Path) -> NGram:
+def read_trie(path: Path) -> Trigrams:
     """Reads pocketsphinx's binary trie of trigrams, which its Python cannot mix with another model nor write as text.
 
     A trie of reversed n-grams, bit by bit as in KenLM (Heafield 2011, section 3.2), with probabilities and backoffs
@@ -188,7 +188,7 @@ def read_trie(path: Path) -> NGram:
     backs = 1.0001 ** first["back"][:-1].astype(float), codes[1][_bits(middle, n, step, bits, 16)]
     orders = [np.argsort(_key(grams, unigrams)) for grams, _ in tables]
     grams, p = zip(*((g[o], p[o]) for (g, p), o in zip(tables, orders, strict=True)), strict=True)
-    return NGram(words, grams, p, tuple(back[o] for back, o in zip(backs, orders, strict=False)))
+    return Trigrams(words, grams, p, tuple(back[o] for back, o in zip(backs, orders, strict=False)))
 
 
 def _bits(packed: np.ndarray, count: int, step: int, start: int, width: int) -> np.ndarray:

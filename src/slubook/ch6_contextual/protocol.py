@@ -43,7 +43,7 @@ from slubook.ch6_contextual.context import Replies, Weights, boost, union
 from slubook.ch6_contextual.data import DISAMBIGUATION, Context, Turn, our_turns, read_turns, sgd_turns
 from slubook.ch6_contextual.encoder import ContextEncoder, EncoderConfig, train_encoder
 from slubook.ch6_contextual.lists import LARGE, OURS, SMALL, Decoders, Lists, contexts, our_training, samples
-from slubook.ch6_contextual.recogniser import Heard, select
+from slubook.ch6_contextual.recogniser import Decoded, select
 from slubook.ch6_contextual.scoring import count, oracle
 from slubook.ch6_contextual.speech import VOICES, drawn, spoken
 from slubook.corpora.download import fetch
@@ -110,7 +110,7 @@ class Example:
         """Counts the words that are wrong."""
         return self.counted(text)[1]
 
-    def heard(self, name: str) -> Heard:
+    def heard(self, name: str) -> Decoded:
         """Returns what B made of it in a context, by name; a first turn has no other wrong context than its own."""
         return self.lists.get(name) or self.lists["context"]
 
@@ -284,7 +284,7 @@ def config_of(kind: str, settings: ContextualSettings) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Clips:
     """The turns of a profile; the test's by stratum. ``lists`` are known ones, by turn; the others are decoded."""
 
     name: str
@@ -310,7 +310,7 @@ class Source:
         common, others = self.common(), self.turns()
         return [Example.of(turn, others, self.lists.get(turn.id) or self.decoded(turn), common) for turn in turns]
 
-    def decoded(self, turn: Turn) -> dict[str, Heard]:
+    def decoded(self, turn: Turn) -> dict[str, Decoded]:
         """Decodes a turn, once: its lists are kept in the cache."""
         found = contexts(turn, self.turns())
         key = config_hash({"turn": asdict(turn), "contexts": [*map(asdict, found.values())], **asdict(self.weights)})
@@ -320,7 +320,7 @@ class Source:
             heard = decoders(self.name, tuple(self.training), self.weights).lists(turn, audio, found)
             kept = {name: each.to_json() for name, each in heard.items()}
             store.put((turn.id,), kept)
-        return {name: Heard.from_json(entry) for name, entry in kept.items()}
+        return {name: Decoded.from_json(entry) for name, entry in kept.items()}
 
     def data(self) -> dict[str, str]:
         """Returns hashes of the turns of each part."""
@@ -341,13 +341,13 @@ def kitchen() -> np.ndarray:
     return noise / noise.std()
 
 
-def quick_source(settings: ContextualSettings) -> Source:
+def quick_source(settings: ContextualSettings) -> Clips:
     """Returns the turns that ship, with their lists."""
     turns, lists = made.shipped()
     return _source("shipped", our_training(), turns, lists, settings)
 
 
-def full_source(settings: ContextualSettings) -> Source:
+def full_source(settings: ContextualSettings) -> Clips:
     """Draws the turns of the full profile; they are spoken when they are decoded."""
     training, training_first = sgd_turns("train")
     dev, dev_first = sgd_turns("dev")
@@ -368,7 +368,7 @@ def full_source(settings: ContextualSettings) -> Source:
     return _source("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
 
 
-def own_source(files: Sequence[Path], settings: ContextualSettings) -> Source:
+def own_source(files: Sequence[Path], settings: ContextualSettings) -> Clips:
     """Returns a user's own turns; what they lack of training and dev, the turns that ship have."""
     turns = [turn for file in files for turn in read_turns(file)]
     if silent := [turn.id for turn in turns if turn.split == "test" and not turn.audio]:
@@ -387,7 +387,7 @@ def _first(turns: Sequence[Turn]) -> list[Turn]:
 
 def _source(
     name: str, training: Sequence[Turn], turns: Sequence[Turn], lists: Mapping[str, Lists], settings: ContextualSettings
-) -> Source:
+) -> Clips:
     test: dict[str, list[Turn]] = defaultdict(list)
     for turn in turns:
         if turn.split == "test":
@@ -395,10 +395,10 @@ def _source(
     topics = {s: s if s == FIRST or s in OURS else "services" for s in test}
     corpora = {s: "sgd" if own[0].id.startswith("sgd/") else "dialogues" for s, own in test.items()}
     dev = [turn for turn in turns if turn.split == "dev"]
-    return Source(name, training, dev, test, topics, corpora, lists, settings.weights)
+    return Clips(name, training, dev, test, topics, corpora, lists, settings.weights)
 
 
-def measure(source: Source, skill: str, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
+def measure(source: Clips, skill: str, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
     """Measures a stratum: decodes what is not known, and compares all methods."""
     return rows_of(skill, source.examples(source.test[skill]), tuned, encoders)
 

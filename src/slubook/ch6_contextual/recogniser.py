@@ -24,7 +24,7 @@ import numpy as np
 
 from slubook.ch6_contextual import ngram
 from slubook.ch6_contextual.data import DIALOGUES
-from slubook.ch6_contextual.ngram import NGram
+from slubook.ch6_contextual.ngram import Trigrams
 
 RATE = 16_000
 #: Hypotheses that are kept of a list, and of how many paths through the lattice they are the distinct ones.
@@ -41,7 +41,7 @@ a:AA e:EY o:OW u:UW p:P b:B t:T d:D k:K ɡ:G f:F v:V θ:TH ð:DH s:S z:Z ʃ:SH �
 
 
 @dataclass(frozen=True)
-class Heard:
+class Decoded:
     """What one decoder makes of a clip: the best path, its log probability, and the n-best list."""
 
     text: str
@@ -59,12 +59,12 @@ class Heard:
         return cls(hypotheses[0][0], float(path), tuple((text, float(score)) for text, score in hypotheses))
 
 
-def select(a: Heard, b: Heard | None, delta: float) -> Heard:
+def select(a: Decoded, b: Decoded | None, delta: float) -> Decoded:
     """Takes B where its path score plus ``delta`` exceeds A's, else A; A also where B is late or has failed."""
     return b if b and b.text and b.path + delta > a.path else a
 
 
-class Recogniser:
+class Pocketsphinx:
     """pocketsphinx twice, with one acoustic model: A with its whole dictionary, B with the words that it is given."""
 
     def __init__(self, general: Path | None = None, words: Iterable[str] = ()) -> None:
@@ -82,11 +82,11 @@ class Recogniser:
             small.write_text("the DH AH\n", encoding="utf-8")
             self._b = pocketsphinx.Decoder(lm=None, dict=str(small), loglevel="FATAL")
 
-    def hear(self, audio: np.ndarray) -> Heard:
+    def hear(self, audio: np.ndarray) -> Decoded:
         """Decodes a clip, 16-bit samples at 16 kHz, by decoder A."""
         return _decode(self._a, audio)
 
-    def hear_with(self, model: NGram, audio: np.ndarray) -> Heard:
+    def hear_with(self, model: Trigrams, audio: np.ndarray) -> Decoded:
         """Decodes a clip by decoder B with a language model, which is read for it and forgotten afterwards.
 
         Words learned stay with the decoder, but it recognises only those of the model that it searches with.
@@ -114,19 +114,19 @@ class Recogniser:
             self._b.add_word(word, said, False)
 
 
-def _decode(decoder: Any, audio: np.ndarray) -> Heard:
+def _decode(decoder: Any, audio: np.ndarray) -> Decoded:
     decoder.reinit_feat()  # else the noise that was heard before would count
     decoder.start_utt()
     decoder.process_raw(audio.astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
     best, found = decoder.hyp(), {}
     if best is None or not best.hypstr:
-        return Heard("", -math.inf)
+        return Decoded("", -math.inf)
     for other in itertools.islice(decoder.nbest() or (), PATHS):
         if other and other.hypstr and len(found) < LISTED:
             found.setdefault(other.hypstr, _log(other.score))
     ranked = {best.hypstr: found.get(best.hypstr, max(found.values(), default=0.0))} | found
-    return Heard(best.hypstr, _log(best.score), tuple(ranked.items())[:LISTED])
+    return Decoded(best.hypstr, _log(best.score), tuple(ranked.items())[:LISTED])
 
 
 def _log(score: float) -> float:
@@ -134,7 +134,7 @@ def _log(score: float) -> float:
 
 
 @cache
-def general_model() -> NGram:
+def general_model() -> Trigrams:
     """Reads pocketsphinx's general trigram model."""
     import pocketsphinx
 
