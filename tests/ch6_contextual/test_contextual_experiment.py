@@ -116,13 +116,17 @@ def rows(a, b, words=10):
 
 
 def test_reductions_pool_words_and_draw_dialogues():
-    found = reduction(rows([2, 2, 0, 4], [1, 1, 0, 2]), {"s": ["d/1", "d/2", "e/1", "f/1"]}, "context")
+    found = reduction(
+        rows([2, 2, 0, 4], [1, 1, 0, 2]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
+    )
     assert found == {"point": 0.5, "low": 0.5, "high": 0.5, "n": 4}
-    spread = reduction(rows([2, 2, 0, 4], [0, 0, 0, 4]), {"s": ["d/1", "d/2", "e/1", "f/1"]}, "context")
+    spread = reduction(
+        rows([2, 2, 0, 4], [0, 0, 0, 4]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
+    )
     assert spread["point"] == 0.5 and spread["low"] == 0 and spread["high"] == 1
-    gained = reduction(rows([2, 2], [1, 1]), {"s": ["d/1", "e/1"]}, "context", gain=True)
+    gained = reduction(rows([2, 2], [1, 1]), {"s": ["1", "2"]}, "context", gain=True)
     assert gained["point"] == pytest.approx(0.1)
-    assert reduction(rows([1], [1]), {"s": ["d/1"]}, "neural") is None
+    assert reduction(rows([1], [1]), {"s": ["1"]}, "neural") is None
 
 
 def test_dialogues_of_turns():
@@ -142,8 +146,8 @@ def test_own_turns_are_decoded(tmp_path, monkeypatch, settings):
     soundfile.write(tmp_path / "mine.wav", clip, rate)
     path = tmp_path / "mine.jsonl"
     path.write_text("\n".join(written([turn], {turn.id: "mine.wav"})), "utf-8")
-    source = protocol.own_source([path], settings)
-    (found,) = source.examples(source.test["contact"])
+    clips, _ = protocol.own_clips([path], settings)
+    (found,) = clips.examples(clips.test["contact"])
     assert found.lists["context"].text == lists[turn.id]["context"].text
 
 
@@ -151,7 +155,7 @@ def test_own_turns_that_cannot_be_measured_are_refused(tmp_path, settings):
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps({"text": "yes", "prompt": "really"}), "utf-8")
     with pytest.raises(CorpusError, match="has no audio"):
-        protocol.own_source([path], settings)
+        protocol.own_clips([path], settings)
     path.write_text(json.dumps({"text": "yes", "split": "train"}), "utf-8")
     with pytest.raises(CorpusError, match="no test turn has a prompt"):
-        protocol.own_source([path], settings)
+        protocol.own_clips([path], settings)

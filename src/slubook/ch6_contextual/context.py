@@ -86,8 +86,9 @@ class Replies:
 
 def template(turn: Turn) -> str:
     """Returns a reply with ``<v>`` in place of the longest entry of its context, or of a part of one."""
-    context, said = turn.context, f" {turn.text} "
-    for entry in sorted(worth(context), key=lambda e: (-len(e.split()), e)):
+    context, said, words = turn.context, f" {turn.text} ", {*turn.text.split()}
+    near = [tuple(e for e in some if words & {*e.split()}) for some in (context.catalogue, context.named)]
+    for entry in sorted(worth(Context("", "", "", *near)), key=lambda e: (-len(e.split()), e)):
         if f" {entry} " in said:
             return said.replace(f" {entry} ", f" {SLOT} ", 1).strip()
     return turn.text

@@ -186,6 +186,7 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
     """
     root, follow_ups, first = fetch("sgd"), [], []
     values: dict[tuple[str, str], set[str]] = {}
+    catalogues: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}  # one tuple for all turns that have it
     dialogues = [
         dialogue
         for path in sorted(f.path for f in source("sgd").files if f.path.startswith(f"{split}/dialogues_"))
@@ -212,12 +213,14 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
             (service,) = services
             slots = sorted({action.get("slot", "") for action in acts if action["act"] in _ASKS} - {""})
             named = {normalise(value) for action in acts for value in action["values"]} - {"", "true", "false"}
-            catalogue = set().union(*(values[service, slot] for slot in slots)) if slots else set()
+            key = service, tuple(slots)
+            if key not in catalogues:
+                catalogues[key] = tuple(sorted(set().union(*(values[service, slot] for slot in slots))))
             context = Context(
                 f"{asking[0]} {slots[0] if asking[0] == 'REQUEST' and slots else ''}".strip(),
                 words_of(turns[k - 2]["utterance"]),
                 words_of(asked["utterance"]),
-                tuple(sorted(catalogue)),
+                catalogues[key],
                 tuple(sorted(named)),
             )
             text = normalise(said["utterance"])
@@ -264,7 +267,7 @@ def _turn(entry: dict, number: int, path: Path) -> Turn:
         raise ValueError(f"{audio} is not there")
     id, group = text("id", f"{path.stem}/{number}"), text("group")
     return Turn(
-        id, said, context, text("stratum", context.kind), group or id, text("split", "test"),
+        id, said, context, text("stratum", context.kind if context.prompt else "first"), group or id, text("split", "test"),
         audio=str(path.parent / audio) if audio else "",
     )  # fmt: skip
 

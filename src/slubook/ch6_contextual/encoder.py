@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -39,6 +40,12 @@ class EncoderConfig:
     seed: int = 0
 
 
+@cache
+def identity(word: str) -> int:
+    """Returns a number that tells words apart, known or not."""
+    return stable_hash(word) % (_LARGEST - 1) + 1
+
+
 class ContextEncoder(nn.Module):
     """Turns a context into rows that can be stored, and scores replies with them."""
 
@@ -58,10 +65,6 @@ class ContextEncoder(nn.Module):
         """Returns the number of a word in the vocabulary."""
         return self.numbers.get(word, UNKNOWN)
 
-    def identity(self, word: str) -> int:
-        """Returns a number that tells words apart, known or not."""
-        return stable_hash(word) % (_LARGEST - 1) + 1
-
     def vector(self, context: Context) -> np.ndarray:
         """Returns what the service stores, [words of the context, 1 + size]: each word's identity and its key."""
         with torch.no_grad():
@@ -77,7 +80,7 @@ class ContextEncoder(nn.Module):
             for text in some:
                 last = PAD
                 for word in text.split():
-                    columns.append((now := self.number(word), last, part, self.identity(word)))
+                    columns.append((now := self.number(word), last, part, identity(word)))
                     last = now
         return torch.tensor(columns).T
 
@@ -109,7 +112,7 @@ class ContextEncoder(nn.Module):
         rows = [text.split() for text in texts]
         length = max(map(len, rows)) + 1
         numbers = [[START, *map(self.number, r), END] + [PAD] * (length - 1 - len(r)) for r in rows]
-        said = [[*map(self.identity, r)] + [0] * (length - len(r)) for r in rows]
+        said = [[*map(identity, r)] + [0] * (length - len(r)) for r in rows]
         return torch.tensor(numbers), torch.tensor(said)
 
     def score(self, texts: Sequence[str], stored: np.ndarray | None) -> np.ndarray:

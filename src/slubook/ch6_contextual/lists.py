@@ -30,6 +30,7 @@ from slubook.ch6_contextual.data import (
     read_turns,
 )
 from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, general_model
+from slubook.corpora.errors import CorpusError
 from slubook.profiles import cache_dir, stable_hash
 
 OURS = (*DISAMBIGUATION, *ANSWERS)
@@ -132,14 +133,14 @@ def samples(path: str | Path) -> np.ndarray:
     """Reads a clip as 16-bit samples at 16 kHz, [S].
 
     Raises:
-        ValueError: when it is no sound file, or of another rate.
+        CorpusError: when it is no sound file, or of another rate.
     """
     import soundfile
 
     try:
         audio, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: no sound file ({error}): give a WAV or FLAC file") from error
+        raise CorpusError(f"{path}: no sound file ({error}): give a WAV or FLAC file") from error
     if rate != 16_000:
-        raise ValueError(f"{path}: {rate} Hz: convert it to 16,000 Hz")
+        raise CorpusError(f"{path}: {rate} Hz: convert it to 16,000 Hz")
     return audio[:, 0]

@@ -24,6 +24,7 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -193,13 +194,14 @@ def counted(numbers: Sequence[Sequence[int]]) -> Counted:
     return Counted(*np.array(numbers, dtype=np.int64).reshape(-1, 4).T)
 
 
-def test_of(turns: Sequence[Turn], common: frozenset[str], corpus: str, topic: str) -> Test:
+def test_of(turns: Sequence[Turn], common: frozenset[str], topic: str) -> Test:
     """Returns the test of a stratum, with slices by voice and by noise."""
     truth = np.array([Example(t, t.context, {}, t.context.words - common).counted(t.text) for t in turns])
     spoken_by = [drawn(turn.id) for turn in turns]
     slices = {voice: np.array([v == voice for v, _ in spoken_by]) for voice in VOICES}
     slices |= {"clean": np.array([level is None for _, level in spoken_by])}
     parts = {"words": truth[:, 0], "biased_words": truth[:, 2]}
+    corpus = "sgd" if turns[0].id.startswith("sgd/") else "dialogues"
     return Test(corpus, topic, tuple(turn.id for turn in turns), None, slices, parts)
 
 
@@ -231,7 +233,7 @@ def reduction(
 
 def dialogue(turn_id: str) -> str:
     """Returns the dialogue of a turn: of SGD's, its id without the number of the turn."""
-    return turn_id.rsplit("/", 1)[0]
+    return turn_id.rsplit("/", 1)[0] if turn_id.startswith("sgd/") else turn_id
 
 
 def tables(rows: Sequence[Row], ids: Mapping[str, Sequence[str]], topics: Mapping[str, str], tuned: Tuned) -> dict:
@@ -288,18 +290,18 @@ class Clips:
     """The turns of a profile; the test's by stratum. ``lists`` are known ones, by turn; the others are decoded."""
 
     name: str
-    training: Sequence[Turn]
+    replies: Replies
+    trained_on: str  # a hash of the training turns
+    common: frozenset[str]  # the most frequent words of training replies, which are never biased
     dev: Sequence[Turn]
     test: Mapping[str, Sequence[Turn]]
-    topics: Mapping[str, str]
-    corpora: Mapping[str, str]
     lists: Mapping[str, Lists]
     weights: Weights
 
-    def common(self) -> frozenset[str]:
-        """Returns the most frequent words of training replies, which are never biased."""
-        counts = Counter(word for turn in self.training for word in turn.text.split())
-        return frozenset(word for word, _ in counts.most_common(COMMON))
+    @property
+    def topics(self) -> dict[str, str]:
+        """Returns what each stratum counts as: a kind of ours, first turns, or the services of SGD together."""
+        return {name: name if name == FIRST or name in OURS else "services" for name in self.test}
 
     def turns(self) -> list[Turn]:
         """Lists the turns of dev and test, of which wrong contexts are drawn."""
@@ -307,31 +309,41 @@ class Clips:
 
     def examples(self, turns: Sequence[Turn]) -> list[Example]:
         """Returns turns with their lists; those that are not known are decoded here."""
-        common, others = self.common(), self.turns()
-        return [Example.of(turn, others, self.lists.get(turn.id) or self.decoded(turn), common) for turn in turns]
+        others = self.turns()
+        return [Example.of(turn, others, self.lists.get(turn.id) or self.decoded(turn), self.common) for turn in turns]
 
     def decoded(self, turn: Turn) -> dict[str, Decoded]:
         """Decodes a turn, once: its lists are kept in the cache."""
         found = contexts(turn, self.turns())
-        key = config_hash({"turn": asdict(turn), "contexts": [*map(asdict, found.values())], **asdict(self.weights)})
+        key = config_hash([self.trained_on, asdict(turn), [*map(asdict, found.values())], asdict(self.weights)])
         store = CellStore(cache_dir() / "cells" / f"contextual-lists-{self.name}", key)
         if (kept := store.get((turn.id,))) is None:
             audio = samples(turn.audio) if turn.audio else spoken(turn.id, turn.text, kitchen())
-            heard = decoders(self.name, tuple(self.training), self.weights).lists(turn, audio, found)
+            heard = decoders(self).lists(turn, audio, found)
             kept = {name: each.to_json() for name, each in heard.items()}
             store.put((turn.id,), kept)
         return {name: Decoded.from_json(entry) for name, entry in kept.items()}
 
-    def data(self) -> dict[str, str]:
-        """Returns hashes of the turns of each part."""
-        parts = {"training": self.training, "dev": self.dev, **self.test}
-        return {name: config_hash([asdict(turn) for turn in turns]) for name, turns in parts.items()}
+
+_MADE: dict[tuple[str, str, Weights], Decoders] = {}
 
 
-@cache
-def decoders(name: str, training: tuple[Turn, ...], weights: Weights) -> Decoders:
-    """Makes the decoders of a source, once in a process."""
-    return Decoders.of(name, Replies.of(training), weights)
+def decoders(clips: Clips) -> Decoders:
+    """Returns the decoders of some clips, made once in a process."""
+    key = clips.name, clips.trained_on, clips.weights
+    if key not in _MADE:
+        _MADE[key] = Decoders.of(clips.name, clips.replies, clips.weights)
+    return _MADE[key]
+
+
+def fingerprint(turns: Sequence[Turn]) -> str:
+    """Computes a SHA-256 of turns and their contexts."""
+    digest = hashlib.sha256()
+    for turn in turns:
+        context = turn.context
+        parts = (turn.id, turn.text, turn.split, context.kind, context.previous, context.prompt)
+        digest.update("\t".join((*parts, *context.named, *context.catalogue)).encode())
+    return digest.hexdigest()
 
 
 @cache
@@ -341,13 +353,13 @@ def kitchen() -> np.ndarray:
     return noise / noise.std()
 
 
-def quick_source(settings: ContextualSettings) -> Clips:
-    """Returns the turns that ship, with their lists."""
+def quick_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
+    """Returns the turns that ship, with their lists, and training turns."""
     turns, lists = made.shipped()
-    return _source("shipped", our_training(), turns, lists, settings)
+    return _clips("shipped", our_training(), turns, lists, settings)
 
 
-def full_source(settings: ContextualSettings) -> Clips:
+def full_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
     """Draws the turns of the full profile; they are spoken when they are decoded."""
     training, training_first = sgd_turns("train")
     dev, dev_first = sgd_turns("dev")
@@ -365,42 +377,43 @@ def full_source(settings: ContextualSettings) -> Clips:
             for split, numbers in (("dev", OURS_DEV), ("test", OURS_TEST))}  # fmt: skip
     turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(some(dev_first, dev_services, FIRST_DEV // 4))]
     turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(some(test_first, new, FIRST_TEST // len(new) + 1))]
-    return _source("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
+    return _clips("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
 
 
-def own_source(files: Sequence[Path], settings: ContextualSettings) -> Clips:
+def own_clips(files: Sequence[Path], settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
     """Returns a user's own turns; what they lack of training and dev, the turns that ship have."""
-    turns = [turn for file in files for turn in read_turns(file)]
-    if silent := [turn.id for turn in turns if turn.split == "test" and not turn.audio]:
+    turns = [replace(turn, id=f"{file.stem}/{turn.id}") for file in files for turn in read_turns(file)]
+    if silent := [turn.id for turn in turns if turn.split in ("dev", "test") and not turn.audio]:
         raise CorpusError(f"turn {silent[0]!r} has no audio: name a clip, WAV or FLAC at 16,000 Hz")
     if not any(turn.split == "test" and turn.context.prompt for turn in turns):
         raise CorpusError("no test turn has a prompt: give what the assistant asked before")
     shipped, lists = made.shipped()
     own = [turn for turn in turns if turn.split == "train"]
     dev = [turn for turn in shipped if turn.split == "dev"]
-    return _source(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists, settings)
+    return _clips(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists, settings)
 
 
 def _first(turns: Sequence[Turn]) -> list[Turn]:
     return [replace(turn, stratum=FIRST) for turn in turns]
 
 
-def _source(
-    name: str, training: Sequence[Turn], turns: Sequence[Turn], lists: Mapping[str, Lists], settings: ContextualSettings
-) -> Clips:
+def _clips(
+    name: str, training: list[Turn], turns: Sequence[Turn], lists: Mapping[str, Lists], settings: ContextualSettings
+) -> tuple[Clips, list[Turn]]:
     test: dict[str, list[Turn]] = defaultdict(list)
     for turn in turns:
         if turn.split == "test":
             test[turn.stratum].append(turn)
-    topics = {s: s if s == FIRST or s in OURS else "services" for s in test}
-    corpora = {s: "sgd" if own[0].id.startswith("sgd/") else "dialogues" for s, own in test.items()}
+    counts = Counter(word for turn in training for word in turn.text.split())
+    common = frozenset(word for word, _ in counts.most_common(COMMON))
     dev = [turn for turn in turns if turn.split == "dev"]
-    return Clips(name, training, dev, test, topics, corpora, lists, settings.weights)
+    replies, trained_on = Replies.of(training), fingerprint(training)
+    return Clips(name, replies, trained_on, common, dev, test, lists, settings.weights), training
 
 
-def measure(source: Clips, skill: str, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
+def measure(clips: Clips, skill: str, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
     """Measures a stratum: decodes what is not known, and compares all methods."""
-    return rows_of(skill, source.examples(source.test[skill]), tuned, encoders)
+    return rows_of(skill, clips.examples(clips.test[skill]), tuned, encoders)
 
 
 def prepare(options: Options, settings: ContextualSettings) -> Work:
@@ -414,24 +427,20 @@ def prepare(options: Options, settings: ContextualSettings) -> Work:
             "the full profile speaks its turns with flite: install it (Debian and Ubuntu: apt install flite)"
         )
     if options.kind == "corpus":
-        source = own_source(options.corpora, settings)
+        clips, training = own_clips(options.corpora, settings)
     else:
-        source = (full_source if options.kind == "full" else quick_source)(settings)
-    encoders = {"neural": train_encoder(source.training, settings.encoder)}
-    encoders[BLIND] = train_encoder(source.training, settings.encoder, blind=True)
-    if options.jobs > 1 and not source.lists:
-        work = (joblib.delayed(source.decoded)(turn) for turn in source.dev)
-        list(joblib.Parallel(n_jobs=options.jobs)(tqdm(work, desc="dev", unit="clip", total=len(source.dev))))
-    tuned = tune(source.examples(source.dev), encoders)
-    ids = {skill: [turn.id for turn in turns] for skill, turns in source.test.items()}
-    common = source.common()
+        clips, training = (full_clips if options.kind == "full" else quick_clips)(settings)
+    encoders = {"neural": train_encoder(training, settings.encoder)}
+    encoders[BLIND] = train_encoder(training, settings.encoder, blind=True)
+    if options.jobs > 1 and clips.dev[-1].id not in clips.lists:
+        work = (joblib.delayed(clips.decoded)(turn) for turn in clips.dev)
+        list(joblib.Parallel(n_jobs=options.jobs)(tqdm(work, desc="dev", unit="clip", total=len(clips.dev))))
+    tuned = tune(clips.examples(clips.dev), encoders)
+    ids = {skill: [turn.id for turn in turns] for skill, turns in clips.test.items()}
     return Work(
-        keys=[(skill, ENTRIES, 0) for skill in source.test],
-        task=lambda key: (measure, (source, key[0], tuned, encoders)),
-        tests={
-            skill: test_of(turns, common, source.corpora[skill], source.topics[skill])
-            for skill, turns in source.test.items()
-        },
-        data=source.data(),
-        tables=lambda rows, known: tables(rows, ids, source.topics, tuned),
+        keys=[(skill, ENTRIES, 0) for skill in clips.test],
+        task=lambda key: (measure, (clips, key[0], tuned, encoders)),
+        tests={skill: test_of(turns, clips.common, clips.topics[skill]) for skill, turns in clips.test.items()},
+        data={name: fingerprint(own) for name, own in {"training": training, "dev": clips.dev, **clips.test}.items()},
+        tables=lambda rows, known: tables(rows, ids, clips.topics, tuned),
     )
