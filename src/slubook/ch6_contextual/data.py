@@ -266,8 +266,9 @@ def _turn(entry: dict, number: int, path: Path) -> Turn:
     if audio and not (path.parent / audio).is_file():
         raise ValueError(f"{audio} is not there")
     id, group = text("id", f"{path.stem}/{number}"), text("group")
+    stratum = text("stratum", context.kind if context.prompt else "first")
     return Turn(
-        id, said, context, text("stratum", context.kind if context.prompt else "first"), group or id, text("split", "test"),
+        id, said, context, stratum, group or id, text("split", "test"),
         audio=str(path.parent / audio) if audio else "",
     )  # fmt: skip
 
