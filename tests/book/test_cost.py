@@ -13,7 +13,8 @@ from slubook.experiments.table import EXPERIMENTS
 
 def test_costs_name_pinned_sources():
     for about in EXPERIMENTS.values():
-        assert about.downloads and set(about.downloads) <= set(sources())
+        assert set(about.downloads) <= set(sources())
+        assert about.downloads or about.name == "engineering", "which draws its traffic"
 
 
 def test_costs_of_the_published_runs():

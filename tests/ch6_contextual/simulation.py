@@ -1,11 +1,11 @@
 """What the tests of the context service share: simulated time, interactions, encoders."""
 
 import asyncio
-import selectors
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from slubook.ch6_contextual import faults
 from slubook.ch6_contextual.dynamo import connect
 from slubook.ch6_contextual.events import Event, Kind
 from slubook.ch6_contextual.items import rotate
@@ -14,37 +14,8 @@ KEYS = rotate({}, "k1")
 START = 1_700_000_000.0
 
 
-class _NoWaiting(selectors.DefaultSelector):
-    """Lets simulated time pass instead of waiting for it."""
-
-    def __init__(self):
-        super().__init__()
-        self.time = 0.0
-
-    def select(self, timeout=None):
-        assert timeout is not None, "everything waits for something that never happens"
-        self.time += timeout
-        return super().select(0)
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when nothing is left to do: no test depends on how fast the machine is."""
-
-    def __init__(self):
-        self.selector = _NoWaiting()
-        super().__init__(self.selector)
-
-    def time(self):
-        return self.selector.time
-
-    def run_in_executor(self, executor, call, *arguments):
-        """Runs a blocking call at once, so that no thread is needed."""
-        done = self.create_future()
-        try:
-            done.set_result(call(*arguments))
-        except Exception as error:
-            done.set_exception(error)
-        return done
+class SimulatedLoop(faults.SimulatedLoop):
+    """An event loop in simulated time that knows when the tests begin."""
 
     def clock(self):
         """Seconds since 1970."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slubook import profiles
 from slubook.ch6_contextual.scoring import INDEL, SUBSTITUTION, align, count, oracle, rates
+from slubook.corpora import download
 
 words = st.lists(st.sampled_from("abcd"), max_size=7)
 
@@ -72,11 +72,10 @@ def test_oracle_is_the_first_of_the_best():
 
 @pytest.mark.public
 @pytest.mark.parametrize("test", ["test-clean", "test-other"])
-def test_published_figures(test):
+def test_published_figures(test, public):
     """Every system of the trie-based deep biasing paper, to the last digit."""
-    folder = (profiles.mirror_dir() or profiles.cache_dir()) / "fbai_deep_bias" / "is21_deep_bias"
-    if not folder.is_dir():
-        pytest.skip("public corpora are not on this machine: set SLUBOOK_MIRROR or run `slubook data fetch`")
+    public("fbai_deep_bias")
+    folder = download.fetch("fbai_deep_bias", progress=False) / "is21_deep_bias"
     rows = [line.split("\t") for line in (folder / "ref" / f"{test}.biasing_100.tsv").read_text("utf-8").splitlines()]
     said = {name: (text, frozenset(json.loads(biased))) for name, text, biased, _ in rows}
     seen = {}  # systems often agree

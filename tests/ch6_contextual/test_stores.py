@@ -54,6 +54,18 @@ def test_items_are_written_once(store, run, sealer):
     assert run(store.items("turn-2", ["utterance 1"])) == [other]
 
 
+def test_items_are_read_and_deleted_whether_none_or_many(store, run, sealer):
+    items = [sealer.seal("turn-1", f"context {n}", 100, b"Meg") for n in range(103)]
+    for item in items:
+        assert run(store.put(item))
+    names = [item.name for item in items]
+    assert run(store.items("turn-1", [])) == []
+    run(store.discard("turn-1", []))
+    assert sorted(run(store.items("turn-1", names)), key=lambda item: names.index(item.name)) == items
+    run(store.discard("turn-1", names))
+    assert run(store.items("turn-1", names)) == []
+
+
 def test_sqlite_commits_in_groups(run, tmp_path):
     """Writes that arrive together share one transaction, and a caller that gave up does not undo it."""
     store, begun = SQLiteStore(tmp_path / "context.db"), []

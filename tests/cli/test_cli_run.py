@@ -101,7 +101,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
         (("skills", "--profile", "slow"), "'slow' is not one of 'quick', 'full'"),
         (("skills", "--backend", "threads"), "'threads' is not one of 'loky', 'dask'"),
         (("transfers",), "experiment 'transfers' is unknown: choose from skills"),
-        (("contextual",), "not part of this version"),
+        (("bootstrapping",), "not part of this version"),
         (("elmol", "--device", "tpu"), "device 'tpu' is unknown: use auto, cpu or cuda"),
         (("elmol", "--device", "cuda"), "torch sees no GPU: use --device cpu"),
         (("skills", "--device", "cuda"), "torch sees no GPU: use --device cpu"),

@@ -10,7 +10,10 @@ from slubook.profiles import ROOT
 #: Characters of code that the column shows.
 COLUMN = 74
 #: The notebooks that keep to it.
-NARROW = ("00_meet_the_data", "01_maxent_crf_vs_dnn", "02_transfer_learning", "03_elmol", "04_self_training")
+NARROW = (
+    "00_meet_the_data", "01_maxent_crf_vs_dnn", "02_transfer_learning", "03_elmol", "04_self_training",
+    "06_contextual_asr",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NARROW)

@@ -37,7 +37,7 @@ CHANGED, POINTS = 0.07, 3.0
 #: What may differ in a table that has no interval, as a share of the published number.
 TABLED = 0.01
 #: Experiments that are measured as a whole, unless some cells are drawn: these say nothing of their tables.
-WHOLE = ("serving",)
+WHOLE = ("serving", "engineering")
 #: Seconds that one table of word vectors takes, by a part of its name; records have those of all else. The embedded
 #: corpora have a sixth of the public requests.
 TABLE_S, SMALLER = {"pool": 120, "general": 420, "mlm": 600}, 6
@@ -164,7 +164,7 @@ def reproduce(published: Results, options: Options, cells: int | None = None, se
 def differences(published: Results, anew: Results) -> list[Difference]:
     """Counts for each method what differs in the cells that were measured anew.
 
-    The error is that of interpretation, or of intents for a method that looks for no slots.
+    The error is the experiment's metric, or that of intents for a method that looks for no slots.
 
     Raises:
         RecordsError: when the two have other methods or other utterances in these cells.
@@ -176,7 +176,8 @@ def differences(published: Results, anew: Results) -> list[Difference]:
     if any(published.tests[name].ids != anew.tests[name].ids for name, _, _ in cells):
         raise RecordsError(f"{published.experiment}: other utterances were measured than what is published has")
     for method in anew.methods:
-        metric = METRICS["icer" if method in EXPERIMENTS[anew.experiment].intent_only else "irer"]
+        about = EXPERIMENTS[anew.experiment]
+        metric = METRICS["icer" if method in about.intent_only else about.metric]
         pairs = [(before[row.key].outcomes, row.outcomes) for row in anew.select([method])]
         unlike = (np.any([was[name] != now[name] for name in was.columns()], axis=0) for was, now in pairs)
         changed = np.concatenate([*unlike])  # [N], of all cells

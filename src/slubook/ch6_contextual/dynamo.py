@@ -18,7 +18,7 @@ from slubook.ch6_contextual.events import Interaction
 from slubook.ch6_contextual.items import Item
 from slubook.ch6_contextual.store import ContextStoreError
 
-_BATCH = 25  # rows that one call may delete
+_BATCH, _READ = 25, 100  # rows that one call may delete, and read
 
 
 def connect(timeout_s: float = 0.5, **options: Any) -> Any:
@@ -74,14 +74,15 @@ class DynamoStore:
 
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]:
         """Returns the items of some names that are there."""
-        keys = [{"interaction": interaction, "name": name} for name in names]
-        answer = await self._call("batch_get_item", RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
-        if answer.get("UnprocessedKeys"):
-            raise ContextStoreError("DynamoDB left some items out: too much is asked of it")
+        keys, rows = [{"interaction": interaction, "name": name} for name in names], []
+        for start in range(0, len(keys), _READ):
+            asked = {"Keys": keys[start : start + _READ], "ConsistentRead": True}
+            answer = await self._call("batch_get_item", RequestItems={self.table: asked})
+            if answer.get("UnprocessedKeys"):
+                raise ContextStoreError("DynamoDB left some items out: too much is asked of it")
+            rows += answer["Responses"][self.table]
         types = {"expires": int, "nonce": bytes, "sealed": bytes}
-        return [
-            Item(**row | {name: of(row[name]) for name, of in types.items()}) for row in answer["Responses"][self.table]
-        ]
+        return [Item(**row | {name: of(row[name]) for name, of in types.items()}) for row in rows]
 
     async def discard(self, interaction: str, names: Sequence[str]) -> None:
         """Deletes items; what DynamoDB leaves undone is asked for once more."""

@@ -11,7 +11,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,7 +95,7 @@ class SQLiteStore:
     async def put(self, item: Item, replaces: bytes | None = None) -> bool:
         """Writes an item once, or in place of another."""
         statement, more = (_PUT, ()) if replaces is None else (_REPLACE, (replaces,))
-        return bool(await self._write(statement, *astuple(item), *more))
+        return bool(await self._write(statement, *vars(item).values(), *more))
 
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]:
         """Returns the items of some names that are there."""

@@ -71,7 +71,7 @@ def load_earlier(out: Path | None, identity: Identity) -> Results | None:
     """
     earlier = Results.load(out) if out is not None and out.is_file() else None
     others = identity.differences(earlier) if earlier else []
-    if others and earlier.rows:
+    if others and (earlier.rows or earlier.tables):
         was = earlier.stamp.get("protocol", 0)
         if earlier.experiment != identity.experiment or was >= identity.protocol:
             raise RecordsError(

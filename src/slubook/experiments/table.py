@@ -29,6 +29,7 @@ class Experiment:
         downloads: the sources that its full profile reads.
         not_corpus: why it cannot be run on a corpus of the user's own, and what can; empty where it can.
         language_model: whether it trains a language model, for which a GPU is worth while.
+        metric: the error that its table shows and compares, in METRICS.
         intent_only: methods that look for no slots, so that SER and IRER say nothing of them.
     """
 
@@ -41,6 +42,7 @@ class Experiment:
     downloads: tuple[str, ...]
     not_corpus: str = ""
     language_model: bool = False
+    metric: str = "irer"
     intent_only: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
@@ -63,6 +65,6 @@ def _experiments() -> Mapping[str, Experiment]:
 #: Every experiment of the book, by name, in the order of the chapters.
 EXPERIMENTS = _experiments()
 #: Experiments of chapters that are not written yet.
-PLANNED = ("bootstrapping", "contextual")
+PLANNED = ("bootstrapping",)
 #: What is tuned, by experiment: where its search is, and what the ``head`` of its record says.
 TUNED = _read("tuning.yml")

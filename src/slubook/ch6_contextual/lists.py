@@ -1,0 +1,146 @@
+"""What decoders A and B make of a turn, under its true context and under those of the controls.
+
+Lists of n-best hypotheses are all that the experiment needs of a clip. Those of the clips that ship are shipped as
+well, so the quick profile decodes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from slubook.ch6_contextual import ngram
+from slubook.ch6_contextual.context import Replies, Weights
+from slubook.ch6_contextual.data import (
+    ANSWERS,
+    DIALOGUES,
+    DISAMBIGUATION,
+    Context,
+    Turn,
+    entries,
+    our_first_turns,
+    our_turns,
+    read_turns,
+)
+from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, general_model
+from slubook.corpora.errors import CorpusError
+from slubook.profiles import cache_dir, stable_hash
+
+OURS = (*DISAMBIGUATION, *ANSWERS)
+TURNS, LISTS = DIALOGUES / "turns.jsonl", DIALOGUES / "lists.json"
+#: Training turns of each kind of ours, for language models and the encoder.
+TRAINING = 400
+#: Decoder A's weight of the domain's language model; the other is the general one's.
+DOMAIN_SHARE = 0.5
+#: Entries of the small and of the large catalogue.
+SMALL, LARGE = 10, 1000
+
+Lists = Mapping[str, Decoded]  # "general", "a", and decoder B's by the context that it had
+
+
+def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Context]:
+    """Returns the contexts that decoder B gets for a turn, by name.
+
+    ``context`` is the true one; a first turn gets that of an interaction which it does not follow. ``shuffled`` is
+    another turn's, of the same kind where there is one, without any entry that was said: of ours, from the lists that
+    no clip is made of. ``stale`` is that of the interaction before: of ours, one of another kind. ``type`` is the kind
+    of the prompt alone.
+    """
+    rng = random.Random(stable_hash("contexts", seed, turn.id))
+    true, said = turn.context, frozenset(turn.text.split())
+    same = [other for other in others if other.split == turn.split and other.group != turn.group]
+    rest = [other.context for other in same if other.context.prompt]
+    if not true.prompt:
+        wrong = rng.choice(rest or [true])
+        return {"empty": Context(), "type": Context(wrong.kind), "context": wrong}
+    stale = turn.stale
+    if true.kind in OURS:
+        shuffled = our_turns(true.kind, 1, "train", stable_hash(turn.id, seed))[0].context
+        before = rng.choice([kind for kind in OURS if kind != true.kind])
+        stale = our_turns(before, 1, "test", stable_hash("stale", turn.id, seed))[0].context
+    else:
+        near = [context for context in rest if context.kind.split(" ")[0] == true.kind.split(" ")[0]]
+        shuffled = rng.choice([context for context in near if not context.words & true.words] or near or rest)
+    found = {"empty": Context(), "type": Context(true.kind), "context": true}
+    found |= {"shuffled": replace(shuffled, kind=true.kind).without(said & true.words), "stale": stale}
+    if true.kind in DISAMBIGUATION:
+        pool = entries(true.kind, training=False)
+        more = rng.sample(pool, min(LARGE, len(pool)))
+        found["small"] = replace(true, catalogue=(*true.named, *true.catalogue[: SMALL - len(true.named)]))
+        found["large"] = replace(true, catalogue=tuple(dict.fromkeys((*true.catalogue, *more)))[:LARGE])
+    return found
+
+
+@dataclass
+class Decoders:
+    """What decodes the turns of an experiment: pocketsphinx without and with the domain, replies, and weights."""
+
+    general: Pocketsphinx
+    domain: Pocketsphinx
+    replies: Replies
+    weights: Weights
+
+    @classmethod
+    def of(cls, name: str, replies: Replies, weights: Weights) -> Self:
+        """Makes them; decoder A's mixed model is kept in the cache under a name, and made once, in a minute."""
+        path = cache_dir() / "contextual" / f"{name}-{_size(replies.domain)}.arpa"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mixed = ngram.mix([general_model(), replies.domain], [1 - DOMAIN_SHARE, DOMAIN_SHARE])
+            mixed.write(path.with_suffix(".part")).replace(path)
+        return cls(Pocketsphinx(), Pocketsphinx(path, replies.domain.words), replies, weights)
+
+    def lists(self, turn: Turn, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Decoded]:
+        """Decodes a turn: by A without and with the domain, and by B in each of the contexts."""
+        heard = {"general": self.general.hear(audio), "a": self.domain.hear(audio)}
+        return heard | {name: self.hear(context, audio) for name, context in found.items()}
+
+    def hear(self, context: Context, audio: np.ndarray) -> Decoded:
+        """Decodes a clip by B with a context."""
+        return self.domain.hear_with(self.replies.model(context, self.weights), audio)
+
+
+def _size(model: ngram.Trigrams) -> int:
+    return stable_hash(*model.words, *(len(grams) for grams in model.grams), *model.p[0].round(12))
+
+
+def our_training() -> list[Turn]:
+    """Draws the training turns of ours, of all kinds, and first turns."""
+    replies = [turn for kind in OURS for turn in our_turns(kind, TRAINING, "train")]
+    return [*replies, *our_first_turns(TRAINING, "train")]
+
+
+@cache
+def shipped() -> tuple[tuple[Turn, ...], Mapping[str, Lists]]:
+    """Reads the turns that ship with the book, and their lists, by turn."""
+    return tuple(read_turns(TURNS)), read_lists(LISTS)
+
+
+def read_lists(path: Path) -> dict[str, dict[str, Decoded]]:
+    """Reads lists by turn and by name."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return {turn: {name: Decoded.from_json(entry) for name, entry in found.items()} for turn, found in told.items()}
+
+
+def samples(path: str | Path) -> np.ndarray:
+    """Reads a clip as 16-bit samples at 16 kHz, [S].
+
+    Raises:
+        CorpusError: when it is no sound file, or of another rate.
+    """
+    import soundfile
+
+    try:
+        audio, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise CorpusError(f"{path}: no sound file ({error}): give a WAV or FLAC file") from error
+    if rate != 16_000:
+        raise CorpusError(f"{path}: {rate} Hz: convert it to 16,000 Hz")
+    return audio[:, 0]

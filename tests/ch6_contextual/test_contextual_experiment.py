@@ -1,0 +1,161 @@
+"""The experiment on the clips that ship: what is chosen on dev, what is measured, and what of it reaches the tables."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from slubook.ch6_contextual import protocol
+from slubook.ch6_contextual.data import Context, Turn, written
+from slubook.ch6_contextual.lists import shipped
+from slubook.ch6_contextual.protocol import Example, Tuned, answers, best, dialogue, reduction, tune
+from slubook.ch6_contextual.recogniser import Decoded
+from slubook.corpora.errors import CorpusError
+from slubook.evaluation.metrics import Counted
+from slubook.experiments import runner
+from slubook.experiments.options import Options
+from slubook.experiments.records import Results, Row
+from slubook.experiments.report import summarise, tabulate
+from slubook.experiments.table import EXPERIMENTS
+
+
+@pytest.fixture(scope="module")
+def settings():
+    made = protocol.settings_of("quick")
+    return replace(made, encoder=replace(made.encoder, updates=20, size=16))
+
+
+@pytest.fixture(scope="module")
+def results(settings, tmp_path_factory):
+    path = tmp_path_factory.mktemp("contextual")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUBOOK_CACHE", str(path))
+        runner.run("contextual", Options(jobs=1, out=path / "contextual.json"), settings)
+    return Results.load(path / "contextual.json")
+
+
+def test_context_helps_and_another_context_does_not(results):
+    found = results.tables
+    assert found["wer_reduction"]["low"] > 0.2
+    assert found["methods"]["shuffled"]["point"] < 0.1 < found["true_over_shuffled"]["low"]
+    assert found["first_turns"]["point"] >= -0.01
+    rates = found["rates"]["follow-ups"]
+    assert rates["context"]["b_wer"] < 0.5 * rates["a"]["b_wer"]
+    assert rates["oracle_both"]["errors"] <= min(rates["oracle_a"]["errors"], rates["context"]["errors"])
+
+
+def test_every_method_is_measured_on_every_turn(results):
+    assert set(results.methods) == set(EXPERIMENTS["contextual"].methods)
+    turns = {turn.id for turn in shipped()[0] if turn.split == "test"}
+    assert {id for test in results.tests.values() for id in test.ids} == turns
+    assert {row.size for row in results.rows} == {10, 100, 1000}
+
+
+def test_the_table_fits_a_terminal(results, capsys):
+    from rich.console import Console
+
+    lines = summarise(results, replicates=50)
+    assert {"wer", "wer_reduction"} <= lines[0].keys() and "irer" not in lines[0]
+    Console(width=80).print(tabulate(lines, EXPERIMENTS["contextual"]))
+    assert "WER %" in capsys.readouterr().out
+
+
+def test_records_hold_no_text(results):
+    held = json.dumps([row.to_json() for row in results.rows])
+    assert not [turn.text for turn in shipped()[0] if len(turn.text) > 6 and turn.text in held]
+
+
+def example(id, text, a, b, stratum="contact"):
+    lists = {"a": a, "general": a, **dict.fromkeys(("empty", "type", "context", "shuffled", "stale"), b)}
+    return Example(
+        Turn(id, text, Context(stratum, "", "who"), stratum, id, "dev"), Context(stratum), lists, frozenset()
+    )
+
+
+def heard(text, path):
+    return Decoded(text, path, ((text, path),))
+
+
+def test_delta_does_no_harm_to_first_turns():
+    """One δ would mend the follow-up and break the first turn; what is left is the largest gain without harm."""
+    mended = example("1", "bauer", heard("power", -100), heard("bauer", -50))
+    harmed = example("2", "stop", heard("stop", -100), heard("bauer", -60), "first")
+    free = tune([mended], {}).delta["context"]
+    assert free == -4000 or select_says(mended, free) == "bauer"
+    careful = tune([mended, harmed], {}).delta["context"]
+    assert select_says(harmed, careful) == "stop"
+    both = [example("1", "bauer", heard("power", -100), heard("bauer", 950)), harmed]
+    chosen = tune(both, {}).delta["context"]
+    assert [select_says(e, chosen) for e in both] == ["bauer", "stop"]
+
+
+def select_says(some, delta):
+    return protocol.select(some.lists["a"], some.lists["context"], delta).text
+
+
+def test_without_the_neural_model_the_list_that_delta_selects_is_taken():
+    features = np.array([[-100.0, 0, 0, -5], [-100, -9, 0, -1], [-80, 0, 1, -7], [-80, -3, 1, -2]])
+    texts = ["a1", "a2", "b1", "b2"]
+    assert best(texts, features, -19, 0, 0.1) == "b1" and best(texts, features, -21, 0, 0.1) == "a1"
+    assert best(texts, features, -19, 1, 0.1) == "b2", "a likelier text may win within its list"
+
+
+def test_a_silent_decoder_breaks_nothing():
+    silent = Decoded("", float("-inf"))
+    one = example("1", "bauer", heard("power", -100), silent)
+    said = answers(one, Tuned(dict.fromkeys(protocol.TUNED, 0), 0, {}), {})
+    assert said["context"] == said["a"] == "power"
+
+
+def rows(a, b, words=10):
+    n = len(a)
+    made = [Counted(np.full(n, words), np.array(errors), np.zeros(n, int), np.zeros(n, int)) for errors in (a, b)]
+    return [Row("s", method, 100, 0, outcomes) for method, outcomes in zip(("a", "context"), made, strict=True)]
+
+
+def test_reductions_pool_words_and_draw_dialogues():
+    found = reduction(
+        rows([2, 2, 0, 4], [1, 1, 0, 2]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
+    )
+    assert found == {"point": 0.5, "low": 0.5, "high": 0.5, "n": 4}
+    spread = reduction(
+        rows([2, 2, 0, 4], [0, 0, 0, 4]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
+    )
+    assert spread["point"] == 0.5 and spread["low"] == 0 and spread["high"] == 1
+    gained = reduction(rows([2, 2], [1, 1]), {"s": ["1", "2"]}, "context", gain=True)
+    assert gained["point"] == pytest.approx(0.1)
+    assert reduction(rows([1], [1]), {"s": ["1"]}, "neural") is None
+
+
+def test_dialogues_of_turns():
+    assert dialogue("sgd/test/1_00003/4") == "sgd/test/1_00003"
+    assert dialogue("contact-test-3") == "contact-test-3"
+
+
+def test_own_turns_are_decoded(tmp_path, monkeypatch, settings):
+    """A turn of the user's own, with a clip that ships; decoder A keeps its general model, which saves a minute."""
+    turns, lists = shipped()
+    turn = next(turn for turn in turns if turn.split == "test" and turn.stratum == "contact")
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(protocol.made.ngram, "mix", lambda models, weights: models[0] if len(models) == 2 and
+                        len(models[0].words) > 50_000 else real(models, weights))  # fmt: skip
+    real = protocol.made.ngram.mix
+    clip, rate = soundfile.read(turn.audio, dtype="int16")
+    soundfile.write(tmp_path / "mine.wav", clip, rate)
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(written([turn], {turn.id: "mine.wav"})), "utf-8")
+    clips, _ = protocol.own_clips([path], settings)
+    (found,) = clips.examples(clips.test["contact"])
+    assert found.lists["context"].text == lists[turn.id]["context"].text
+
+
+def test_own_turns_that_cannot_be_measured_are_refused(tmp_path, settings):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"text": "yes", "prompt": "really"}), "utf-8")
+    with pytest.raises(CorpusError, match="has no audio"):
+        protocol.own_clips([path], settings)
+    path.write_text(json.dumps({"text": "yes", "split": "train"}), "utf-8")
+    with pytest.raises(CorpusError, match="no test turn has a prompt"):
+        protocol.own_clips([path], settings)
