@@ -17,6 +17,7 @@ The quick profile simulates time throughout: its figures are the same on any mac
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import tempfile
 import time
@@ -125,8 +126,11 @@ async def _swept(service: ContextService, traffic: Traffic) -> dict[str, Any]:
             await asyncio.sleep(SWEEP_S)
             await service.sweep()
 
-    sweeping = asyncio.create_task(sweep())
-    found = await drive(service, calls_of(traffic))
+    calls, sweeping = calls_of(traffic), asyncio.create_task(sweep())
+    gc.collect()
+    gc.freeze()  # or collections of garbage go through all calls, and hold the service up for them
+    found = await drive(service, calls)
+    gc.unfreeze()
     sweeping.cancel()
     await service.tables.store.close()
     return {name: counted for name, counted in found.items() if name != "turns"}
