@@ -67,10 +67,11 @@ class TwoTables:
         await self.store.discard(entry.interaction, entry.of(*WITH_ITEM))
 
     async def _write(self, event: Event, expires: int) -> Interaction:
+        place, item = (event.interaction, event.text, expires), None
         if event.kind in WITH_ITEM:
-            await self.store.put(self.sealer.seal(event.interaction, event.text, expires, event.payload))
-        entry = await self.store.append(event.interaction, event.text, expires)
-        if event.kind in WITH_ITEM and entry.expires < expires:
+            item = self.sealer.seal(*place, event.payload)
+        entry = await self.store.append(*place, item)
+        if item and entry.expires < expires:
             for item in await self.store.items(event.interaction, [event.text]):
                 if item.expires > entry.expires:
                     shorter = self.sealer.seal(event.interaction, event.text, entry.expires, event.payload)
