@@ -30,9 +30,9 @@ class TwoTables:
     An entry expires a fixed span after its interaction began. Writers take the earlier of two clocks, the device's and
     their own, readers the later: as long as one of the two is right, no entry lives longer. An event that arrives when
     the entry has been deleted is refused as expired, but not if the device's clock is ahead: then it begins a new entry
-    of its own. An item is written no later than its name in the entry, and expires with it: where the entry, which the write
-    returns, expires earlier, the item is sealed again. If that fails, the item is still not opened for longer, and
-    expires a span after it was written.
+    of its own. An item is written no later than the entry names it, and expires with it: where the entry, which the
+    write returns, expires earlier, the item is sealed again. If that fails, the item is still not opened for longer,
+    and expires a span after it was written.
     """
 
     store: Store
