@@ -53,7 +53,7 @@ published: $(INSTALLED)  ## complete what is missing of the full profile: downlo
 	-$(BIN)/slubook data fetch
 	for name in $$($(BIN)/python -c "from slubook.experiments.table import EXPERIMENTS; print(*EXPERIMENTS)"); do \
 		$(BIN)/slubook run $$name --profile full \
-			$(if $(MINUTES),$$(case $$name in serving|engineering) ;; *) echo --minutes $(MINUTES);; esac)) || exit; done
+			$(if $(MINUTES),$$([ $$name = serving -o $$name = engineering ] || echo --minutes $(MINUTES))) || exit; done
 	$(BIN)/slubook data passports
 	$(BIN)/python tests/ch2_transfer/test_templates.py
 	$(BIN)/python tests/test_readme.py

@@ -1,10 +1,13 @@
 """The engineering experiment at the size of a toy: its tables, and the same figures wherever it runs."""
 
+import functools
+import json
 from dataclasses import replace
 
 import pytest
 
 from slubook.book.claims import load_claims
+from slubook.book.ledger import assess
 from slubook.book.measured import _entry
 from slubook.ch6_contextual import engineering
 from slubook.ch6_contextual.engineering import SCALES, Measures, fault_lines, load_lines
@@ -13,6 +16,7 @@ from slubook.ch6_contextual.load import Traffic
 from slubook.corpora.errors import CorpusError
 from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results
+from slubook.experiments.report import headlines
 from slubook.experiments.runner import run
 
 LOADS = (("two", "FULL", 500), ("two", "NORMAL", 300))
@@ -37,11 +41,11 @@ def results(tmp_path_factory):
     out = tmp_path_factory.mktemp("results") / "engineering.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUBOOK_CACHE", str(tmp_path_factory.mktemp("cache")))
-        run("engineering", Options(out=out), TINY)
+        run("engineering", Options("full", out=out), TINY)
         with pytest.raises(RecordsError, match="other settings"):
-            run("engineering", Options(out=out), replace(TINY, kills=2))
+            run("engineering", Options("full", out=out), replace(TINY, kills=2))
         patch.setattr(engineering, "measure_cell", None)  # a second run measures nothing
-        again = run("engineering", Options(out=out), TINY)
+        again = run("engineering", Options("full", out=out), TINY)
     loaded = Results.load(out)
     assert figures(again) == figures(loaded)
     return loaded
@@ -56,6 +60,29 @@ def test_what_the_ledger_reads_is_there(results):
             assert entry == "" or isinstance(_entry(results, how.table, entry), int | float | dict), entry
 
 
+def test_verdicts_are_by_the_limits(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    claims = [claim for claim in load_claims()[1] if claim.experiment == "engineering"]
+
+    def verdicts(**changes):
+        tables = json.loads(json.dumps(results.tables))
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            functools.reduce(dict.get, parents, tables)[last] = value
+        replace(results, tables=tables).save(tmp_path / "engineering.json")
+        return {row.claim.id.removeprefix("contextual-"): row.verdict for row in assess(claims, tmp_path)}
+
+    good = dict.fromkeys(("deadline", "faults", "two-tables", "control-replica"), "reproduced")
+    assert verdicts() == {**good, "reads": "not reproduced"}, "so few answers prove nothing"
+    assert verdicts(reads__consistent__answers=1000) == {**good, "reads": "reproduced"}
+    assert verdicts(reads__consistent__answers=1000, reads__consistent__stale=1)["reads"] == "not reproduced"
+    for limit, over in {"late_per_million": 1001, "lost": 1, "stale": 1, "failed": 1}.items():
+        assert verdicts(**{f"load__two_FULL_500__{limit}": over})["deadline"] == "not reproduced"
+    assert verdicts(faults__failed=1)["faults"] == verdicts(faults__tried=5)["faults"] == "not reproduced"
+    assert verdicts(encryption_one_over_two=0.9)["two-tables"] == "not reproduced"
+    assert verdicts(stale_from_a_replica={"point": 0, "low": 0, "high": 0.1})["control-replica"] == "inconclusive"
+
+
 def test_the_full_profile_measures_what_is_claimed():
     assert ("two", "FULL", 500) in SCALES["full"].loads and SCALES["full"].seconds == 60
     assert SCALES["full"].kills >= 20 and len(FAULTS) > 6
@@ -63,7 +90,7 @@ def test_the_full_profile_measures_what_is_claimed():
 
 def test_the_figures_are_those_of_any_machine(results, tmp_path, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
-    assert figures(run("engineering", Options(), TINY)) == figures(results)
+    assert figures(run("engineering", Options("full"), TINY)) == figures(results)
 
 
 def test_all_faults_are_tried_and_cost_no_recognition(results):
@@ -102,6 +129,12 @@ def test_real_time(tmp_path, monkeypatch):
 def test_options_without_meaning_are_refused(option, given):
     with pytest.raises(CorpusError, match=f"not .*{option}"):
         run("engineering", Options(**given))
+
+
+def test_the_command_prints_what_matters(results):
+    found = headlines(results)
+    assert found["in_time"][0] == 1 and found["failed_recognitions"] == [0, 0, 0]
+    assert found["encryption_one_over_two"][0] > 3 and found["stale_from_a_replica"][1] > 0
 
 
 def test_lines_of_tables(results):

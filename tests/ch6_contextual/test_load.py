@@ -129,8 +129,8 @@ def test_lost_events_and_items_are_noticed(service, tmp_path):
 def test_stale_answers_are_noticed(service):
     append, first = service.tables.store.append, {}
 
-    async def stale(interaction, event, expires):
-        return first.setdefault(interaction, await append(interaction, event, expires))
+    async def stale(interaction, *arguments):
+        return first.setdefault(interaction, await append(interaction, *arguments))
 
     service.tables.store.append = stale
     found = simulate(drive(service, calls_of(TRAFFIC)))

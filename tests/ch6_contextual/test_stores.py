@@ -40,6 +40,15 @@ def test_writers_at_the_same_time_lose_nothing(store, run):
     assert run(store.entry("turn-1")).events == set(events)
 
 
+def test_an_item_is_written_with_its_event(store, run, sealer):
+    item = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
+    assert run(store.append("turn-1", item.name, 100, item)) == Interaction("turn-1", frozenset({item.name}), 100)
+    assert run(store.items("turn-1", [item.name])) == [item]
+    again = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
+    assert run(store.append("turn-1", item.name, 100, again)) == run(store.entry("turn-1"))
+    assert run(store.items("turn-1", [item.name])) == [item], "once"
+
+
 def test_items_are_written_once(store, run, sealer):
     item = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
     again = sealer.seal("turn-1", "utterance 1", 100, b"call Meg")
@@ -82,6 +91,19 @@ def test_sqlite_commits_in_groups(run, tmp_path):
 
     assert all(run(write()))
     assert len(begun) == 1
+
+
+def test_sqlite_commits_an_item_with_its_event(sqlite_store, run, sealer):
+    """An entry never names an item that is not there, nor is an item there that no entry names."""
+    item, begun = sealer.seal("turn-1", "utterance 1", 100, b"call Meg"), []
+    sqlite_store._writer.set_trace_callback(lambda text: begun.append(text) if "BEGIN" in text else None)
+    run(sqlite_store.append("turn-1", item.name, 100, item))
+    assert len(begun) == 1
+    sqlite_store._writer.execute("DROP TABLE interactions")
+    other = sealer.seal("turn-2", "utterance 1", 100, b"call Meg")
+    with pytest.raises(ContextStoreError, match="interactions"):
+        run(sqlite_store.append("turn-2", other.name, 100, other))
+    assert run(sqlite_store.items("turn-2", [other.name])) == []
 
 
 def test_sqlite_in_threads(tmp_path):

@@ -172,8 +172,8 @@ def _missing(measure: OfComparison | OfTable, results: Results) -> str:
         rows = results.select([measure.baseline, measure.proposed], measure.sizes)
     if lacking:
         return f"the results lack {', '.join(lacking)}"
-    seeds = {row.seed for row in rows}
-    return f"the results have {len(seeds)} seeds: a verdict takes {LEAST_SEEDS}" if len(seeds) < LEAST_SEEDS else ""
+    seeds, least = {row.seed for row in rows}, LEAST_SEEDS if results.rows else 0  # what trains nothing has no rows
+    return f"the results have {len(seeds)} seeds: a verdict takes {least}" if len(seeds) < least else ""
 
 
 def _entry(results: Results, table: str, path: str) -> Any:

@@ -47,8 +47,10 @@ class DynamoStore:
             expiry = {"Enabled": True, "AttributeName": "expires"}
             await self._call("update_time_to_live", TableName=table, TimeToLiveSpecification=expiry)
 
-    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
-        """Adds an event to an entry and returns the entry from the same call."""
+    async def append(self, interaction: str, event: str, expires: int, item: Item | None = None) -> Interaction:
+        """Puts the item, then adds the event to the entry and returns the entry from the same call."""
+        if item:
+            await self.put(item)
         answer = await self._call(
             "update_item",
             TableName=self.interactions,

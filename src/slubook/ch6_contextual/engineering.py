@@ -17,6 +17,7 @@ The quick profile simulates time throughout: its figures are the same on any mac
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import tempfile
 import time
@@ -125,8 +126,11 @@ async def _swept(service: ContextService, traffic: Traffic) -> dict[str, Any]:
             await asyncio.sleep(SWEEP_S)
             await service.sweep()
 
-    sweeping = asyncio.create_task(sweep())
-    found = await drive(service, calls_of(traffic))
+    calls, sweeping = calls_of(traffic), asyncio.create_task(sweep())
+    gc.collect()
+    gc.freeze()  # or collections of garbage go through all calls, and hold the service up for them
+    found = await drive(service, calls)
+    gc.unfreeze()
     sweeping.cancel()
     await service.tables.store.close()
     return {name: counted for name, counted in found.items() if name != "turns"}
@@ -201,6 +205,10 @@ class Engineering(Work):
             tables.setdefault(kind, {})[name.replace(" ", "_" if kind == "load" else " ")] = content["found"]
         failed = sum(found["failed"] + found["slow"] for found in tables["fault"].values())
         tables["faults"] = {"tried": len(FAULTS), "failed": failed + tables["killed"]["-9"]["failed"]}
+        two, one = (tables["layout"][name]["crypto_bytes"] for name in ("two", "one"))
+        tables |= {"encryption_one_over_two": one / two, "failed_recognitions": tables["faults"]["failed"]}
+        tables["in_time"] = next(iter(tables["load"].values()))["in_time"]  # of the load that is claimed
+        tables["stale_from_a_replica"] = tables["reads"]["replica"]["stale_share"]
         tables["cells"] = {"done": len(self.keys), "planned": len(self.keys)}
         tables["origins"] = add_origins((), contents.values())
         memory, spent = max(c["memory_mb"] for c in contents.values()), sum(o["cell_s"] for o in tables["origins"])

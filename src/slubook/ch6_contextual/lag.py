@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 from slubook.ch6_contextual.events import Interaction
+from slubook.ch6_contextual.items import Item
 from slubook.ch6_contextual.store import ContextStoreError, Store
 
 
@@ -24,9 +25,9 @@ class LagStore:
         self.hang_s = 60.0  # how long a call that is never answered takes to fail
         self._writes: dict[str, list[tuple[float, Interaction]]] = defaultdict(list)  # (seen from then on, entry)
 
-    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
+    async def append(self, interaction: str, event: str, expires: int, item: Item | None = None) -> Interaction:
         """Adds an event; the replica sees it later."""
-        entry = await self._faulty(self.store.append, interaction, event, expires)
+        entry = await self._faulty(self.store.append, interaction, event, expires, item)
         delay = self._draw.expovariate(1 / self.replica_s) if self.replica_s else 0.0
         self._writes[interaction].append((asyncio.get_running_loop().time() + delay, entry))
         return entry

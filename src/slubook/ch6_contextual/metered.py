@@ -36,9 +36,11 @@ class Metered:
         """Takes the store behind."""
         self.store, self.used, self.rows = store, Counter(), {}  # rows: (interaction, name) → bytes
 
-    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
-        """Charges for the entry as it is after the write."""
-        entry = await self.store.append(interaction, event, expires)
+    async def append(self, interaction: str, event: str, expires: int, item: Item | None = None) -> Interaction:
+        """Charges for the item, and for the entry as it is after the write."""
+        if item:
+            self._write(item.interaction, item.name, size_of(asdict(item)))
+        entry = await self.store.append(interaction, event, expires, item)
         self._write(interaction, "", size_of(asdict(entry)))
         return entry
 

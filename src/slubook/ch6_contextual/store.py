@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,12 +26,13 @@ class Store(Protocol):
     """Two tables: entries of interactions, and items. Every method may raise :class:`ContextStoreError`.
 
     ``append`` adds one event to an entry and returns the whole of it from the same call; the first event decides the
-    expiry. ``entry`` reads it again; without ``consistent`` it may be an older one. ``put`` writes an item that is not
-    there yet, or in place of the one with the nonce ``replaces``, and says whether it did. ``items`` finds those of
-    some names, read consistently; ``discard`` deletes them. ``sweep`` deletes what has expired.
+    expiry. The event's ``item``, where it has one, is put before the entry names it. ``entry`` reads it again; without
+    ``consistent`` it may be an older one. ``put`` writes an item that is not there yet, or in place of the one with the
+    nonce ``replaces``, and says whether it did. ``items`` finds those of some names, read consistently; ``discard``
+    deletes them. ``sweep`` deletes what has expired.
     """
 
-    async def append(self, interaction: str, event: str, expires: int) -> Interaction: ...
+    async def append(self, interaction: str, event: str, expires: int, item: Item | None = None) -> Interaction: ...
     async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None: ...
     async def put(self, item: Item, replaces: bytes | None = None) -> bool: ...
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]: ...
@@ -83,9 +84,13 @@ class SQLiteStore:
         except sqlite3.Error as error:
             raise ContextStoreError(f"{path}: {error}") from error
 
-    async def append(self, interaction: str, event: str, expires: int) -> Interaction:
-        """Adds an event and returns the entry in one statement, so that no other write falls between."""
-        return _entry(*await self._write(_APPEND, interaction, event, expires))
+    async def append(self, interaction: str, event: str, expires: int, item: Item | None = None) -> Interaction:
+        """Adds an event and returns the entry in one statement, so that no other write falls between.
+
+        The item is written in the same transaction: both are there or neither.
+        """
+        put = [(_PUT, tuple(vars(item).values()))] if item else []
+        return _entry(*await self._write(*put, (_APPEND, (interaction, event, expires))))
 
     async def entry(self, interaction: str, consistent: bool = True) -> Interaction | None:
         """Returns an entry, always the newest."""
@@ -95,7 +100,7 @@ class SQLiteStore:
     async def put(self, item: Item, replaces: bytes | None = None) -> bool:
         """Writes an item once, or in place of another."""
         statement, more = (_PUT, ()) if replaces is None else (_REPLACE, (replaces,))
-        return bool(await self._write(statement, *vars(item).values(), *more))
+        return bool(await self._write((statement, (*vars(item).values(), *more))))
 
     async def items(self, interaction: str, names: Sequence[str]) -> list[Item]:
         """Returns the items of some names that are there."""
@@ -104,7 +109,7 @@ class SQLiteStore:
 
     async def discard(self, interaction: str, names: Sequence[str]) -> None:
         """Deletes items."""
-        await self._write(f"DELETE {_NAMED}", interaction, json.dumps(names))
+        await self._write((f"DELETE {_NAMED}", (interaction, json.dumps(names))))
 
     async def sweep(self, now: float, scrub: bool = False) -> None:
         """Deletes what has expired: its place is overwritten, and the log emptied.
@@ -116,7 +121,7 @@ class SQLiteStore:
             ContextStoreError: also when a reader elsewhere still needs the log: sweep again then.
         """
         for table in ("interactions", "items"):
-            await self._write(f"DELETE FROM {table} WHERE expires <= ?", now)
+            await self._write((f"DELETE FROM {table} WHERE expires <= ?", (now,)))
         if await self._blocking(self._empty_log, scrub):
             raise ContextStoreError("what has expired is deleted, but a reader keeps the log that may still hold it")
 
@@ -127,9 +132,10 @@ class SQLiteStore:
         self._reader.close()
         self._writer.close()
 
-    async def _write(self, statement: str, *parameters: Any) -> list[tuple]:
+    async def _write(self, *statements: tuple[str, Iterable]) -> list[tuple]:
+        """Waits until statements are committed together; returns the rows of the last."""
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((statement, parameters, done))
+        self._waiting.append((statements, done))
         if not self._flushing or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())  # no caller's own, as callers may be cancelled
         return await done
@@ -141,7 +147,7 @@ class SQLiteStore:
                 results = await self._blocking(self._commit, batch)
             except ContextStoreError as error:
                 results = [error] * len(batch)
-            for (_, _, done), result in zip(batch, results, strict=True):
+            for (_, done), result in zip(batch, results, strict=True):
                 if not done.cancelled():
                     done.set_exception(result) if isinstance(result, ContextStoreError) else done.set_result(result)
 
@@ -154,7 +160,7 @@ class SQLiteStore:
     def _commit(self, batch: list[tuple]) -> list[list[tuple]]:
         with self._writing, self._writer as file:  # which commits at the end, or rolls back
             file.execute("BEGIN IMMEDIATE")
-            return [file.execute(statement, parameters).fetchall() for statement, parameters, _ in batch]
+            return [[file.execute(*one).fetchall() for one in statements][-1] for statements, _ in batch]
 
     def _read(self, statement: str, *parameters: Any) -> list[tuple]:
         with self._reading:

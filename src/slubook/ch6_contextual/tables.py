@@ -30,9 +30,9 @@ class TwoTables:
     An entry expires a fixed span after its interaction began. Writers take the earlier of two clocks, the device's and
     their own, readers the later: as long as one of the two is right, no entry lives longer. An event that arrives when
     the entry has been deleted is refused as expired, but not if the device's clock is ahead: then it begins a new entry
-    of its own. An item is written before the entry names it, and expires with it: where the entry, which the write
-    returns, expires earlier, the item is sealed again. If that fails, the item is still not opened for longer, and
-    expires a span after it was written.
+    of its own. An item is written no later than the entry names it, and expires with it: where the entry, which the
+    write returns, expires earlier, the item is sealed again. If that fails, the item is still not opened for longer,
+    and expires a span after it was written.
     """
 
     store: Store
@@ -67,10 +67,11 @@ class TwoTables:
         await self.store.discard(entry.interaction, entry.of(*WITH_ITEM))
 
     async def _write(self, event: Event, expires: int) -> Interaction:
+        place, item = (event.interaction, event.text, expires), None
         if event.kind in WITH_ITEM:
-            await self.store.put(self.sealer.seal(event.interaction, event.text, expires, event.payload))
-        entry = await self.store.append(event.interaction, event.text, expires)
-        if event.kind in WITH_ITEM and entry.expires < expires:
+            item = self.sealer.seal(*place, event.payload)
+        entry = await self.store.append(*place, item)
+        if item and entry.expires < expires:
             for item in await self.store.items(event.interaction, [event.text]):
                 if item.expires > entry.expires:
                     shorter = self.sealer.seal(event.interaction, event.text, entry.expires, event.payload)

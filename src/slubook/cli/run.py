@@ -111,8 +111,9 @@ def run(
     if as_json:
         print_json([*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())])
     else:
-        typer.echo(f"{options.kind} profile, trained: {trained(results)}")
-        Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
+        if lines:
+            typer.echo(f"{options.kind} profile, trained: {trained(results)}")
+            Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
         for name, (point, low, high) in figures.items():
             typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))
     cells = results.tables["cells"]
