@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from scipy.io import wavfile
 from scipy.signal import fftconvolve, resample_poly
 from tqdm import tqdm
 
+from slubook.corpora.parallel import spoken
 from slubook.experiments import kept
 from slubook.experiments.kept import Artefacts, opened
 from slubook.experiments.stamps import config_hash
@@ -46,7 +46,7 @@ TEST_VOICES = ("m7", "f4", "steph", "Denis", FESTIVAL)
 _SCHEME = """(voice_hindi_NSK_diphone) (Parameter.set 'Int_Method 'Simple) (Parameter.set 'Duration_Stretch {stretch})
 (set! int_simple_params '((f0_mean {pitch}) (f0_std 20)))
 (utt.save.wave (utt.synth (Utterance Text "{text}")) "{out}" 'riff)"""
-_MARKS = re.compile(r"[\u0964\u0965|?!.,;:\"'“”‘’()\-–—…]+")
+_DEVANAGARI = re.compile(r"[\u0900-\u0963\u0970-\u097f]+")
 
 
 class NoVoice(KeptError):
@@ -54,14 +54,13 @@ class NoVoice(KeptError):
 
 
 def speakable(text: str) -> str:
-    """Returns a text as recognisers write it: words of Devanagari between single spaces, without marks.
+    """Returns the words of a text as recognisers write them, between single spaces.
 
     It is empty where some word cannot be spoken for certain: a Hindi voice reads Latin script as English, and digits
     in one of many ways.
     """
-    plain = _MARKS.sub(" ", unicodedata.normalize("NFC", text).replace("\u200d", "").replace("\u200c", ""))
-    words = plain.split()
-    return " ".join(words) if all(re.fullmatch(r"[\u0900-\u0963\u0970-\u097f]+", word) for word in words) else ""
+    words = spoken(text)
+    return " ".join(words) if all(_DEVANAGARI.fullmatch(word) for word in words) else ""
 
 
 def synthesisers(voices: Sequence[str]) -> dict[str, str]:
