@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slubook.ch5_bootstrapping.decoder import Decoder, DecoderSettings, Trie
+from slubook.ch5_bootstrapping.decoder import BeamDecoder, DecoderSettings, Trie
 from slubook.ch5_bootstrapping.ngram import Vocabulary, train
 
 ALPHABET = ("", " ", "a", "b")
@@ -46,17 +46,17 @@ def all_hypotheses(log_probs, settings):
 def test_with_a_wide_beam_all_word_sequences_are_found(frames, seed, weight, bonus):
     log_probs, settings = outputs(frames, seed), DecoderSettings(weight=weight, bonus=bonus, **WIDE)
     expected = all_hypotheses(log_probs, settings)
-    found = {h.words: h.score for h in Decoder(MODEL, ALPHABET, settings).decode(log_probs, 10_000)}
+    found = {h.words: h.score for h in BeamDecoder(MODEL, ALPHABET, settings).decode(log_probs, 10_000)}
     assert found.keys() == expected.keys()
     assert all(found[words] == pytest.approx(expected[words], abs=1e-9) for words in expected)
-    best = Decoder(MODEL, ALPHABET, settings).decode(log_probs)[0]
+    best = BeamDecoder(MODEL, ALPHABET, settings).decode(log_probs)[0]
     assert best.score == pytest.approx(max(expected.values()), abs=1e-9)
     assert best.score == pytest.approx(best.acoustic + weight * best.language + bonus * len(best.words))
 
 
 def test_a_narrow_beam_finds_most_of_the_best():
     wide, narrow = DecoderSettings(**WIDE), DecoderSettings()
-    decoders = [Decoder(MODEL, ALPHABET, settings) for settings in (wide, narrow)]
+    decoders = [BeamDecoder(MODEL, ALPHABET, settings) for settings in (wide, narrow)]
     pairs = [[d.decode(outputs(8, seed))[0] for d in decoders] for seed in range(40)]
     assert all(a.score >= b.score - 1e-9 for a, b in pairs)
     assert sum(a.words == b.words for a, b in pairs) >= 36
@@ -70,24 +70,24 @@ def sharp(text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("heard", ["aba", "a ba", "ab a", "-ab-a-"])
 def test_spaces_may_be_missing_or_misplaced(heard):
-    assert Decoder(MODEL, ALPHABET).decode(sharp(heard))[0].words == ("ab", "a")
+    assert BeamDecoder(MODEL, ALPHABET).decode(sharp(heard))[0].words == ("ab", "a")
 
 
 def test_a_doubled_character_needs_a_blank():
-    assert Decoder(MODEL, ALPHABET).decode(sharp("b-b"))[0].words == ("bb",)
-    assert "".join(Decoder(MODEL, ALPHABET, DecoderSettings(weight=0.0)).decode(sharp("bb"))[0].words) == "b"
+    assert BeamDecoder(MODEL, ALPHABET).decode(sharp("b-b"))[0].words == ("bb",)
+    assert "".join(BeamDecoder(MODEL, ALPHABET, DecoderSettings(weight=0.0)).decode(sharp("bb"))[0].words) == "b"
 
 
 def test_silence_is_no_word_and_half_a_word_is_dropped():
-    assert Decoder(MODEL, ALPHABET).decode(sharp("----"))[0].words == ()
+    assert BeamDecoder(MODEL, ALPHABET).decode(sharp("----"))[0].words == ()
     text = [["aba"]]
-    half = Decoder(train(text, Vocabulary.of(text), 2), ALPHABET, DecoderSettings(beam=1))
+    half = BeamDecoder(train(text, Vocabulary.of(text), 2), ALPHABET, DecoderSettings(beam=1))
     assert half.decode(sharp("ab"))[0].words == ()
     assert half.decode(np.zeros((0, 4)))[0].words == ()
 
 
 def test_long_speech_does_not_vanish():
-    decoder = Decoder(MODEL, ALPHABET)
+    decoder = BeamDecoder(MODEL, ALPHABET)
     found = decoder.decode(sharp("ab-" * 150))[0]
     assert set(found.words) == {"ab"} or "".join(found.words) == "ab" * 150
     assert math.isfinite(found.score)
@@ -97,4 +97,4 @@ def test_words_that_cannot_be_spelled_are_named():
     trie = Trie(("<unk>", "<s>", "</s>", "ab", "xy"), ALPHABET)
     assert trie.left_out == ["xy"]
     with pytest.raises(ValueError, match="blank"):
-        Decoder(MODEL, ("a", "b"))
+        BeamDecoder(MODEL, ("a", "b"))

@@ -82,7 +82,7 @@ class Trie:
         return [0.0, *found[1:]]
 
 
-class Decoder:
+class BeamDecoder:
     """Finds the best word sequences for CTC outputs under a language model, whose vocabulary is the lexicon."""
 
     def __init__(self, model: NGram, alphabet: Sequence[str], settings: DecoderSettings | None = None) -> None:
