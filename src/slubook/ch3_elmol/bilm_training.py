@@ -143,7 +143,7 @@ def device_name(device: str) -> str:
 class TrainingState:
     """A training without its text, to be kept and restored; ``devices`` lists what it ran on, in order."""
 
-    model: LanguageModel
+    model: nn.Module
     optimizer: torch.optim.Optimizer
     device: str
     done: int = 0

@@ -151,6 +151,12 @@ class Clips:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def of(self, voice: str) -> Clips:
+        """Returns the clips of one voice."""
+        rows = [k for k, name in enumerate(self.voices) if name == voice]
+        some = (tuple(column[k] for k in rows) for column in (self.texts, self.voices, self.features))
+        return Clips(*some, f"{self.key} {voice}")
+
     @property
     def seconds(self) -> float:
         """Returns how long they are together."""

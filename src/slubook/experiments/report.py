@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Column, Table
 
 from slubook.evaluation.intervals import Comparison, Interval, compare, mean_error
+from slubook.evaluation.metrics import Counted
 from slubook.experiments.records import Results
 from slubook.experiments.table import EXPERIMENTS, Experiment
 
@@ -16,7 +17,8 @@ from slubook.experiments.table import EXPERIMENTS, Experiment
 def summarise(results: Results, replicates: int = 2000) -> list[dict]:
     """Returns one object a method and size: errors, reduction of IRER against the baseline, seconds, bytes, latency.
 
-    The bootstrap draws sources before the skills in them.
+    Where words are recognised, ``wer`` stands for the three error rates, and ``wer_reduction`` for that of IRER. The
+    bootstrap draws sources before the skills in them.
 
     Returns:
         ``[point, low, high]`` for each figure with an interval. ``ser``, ``irer``, ``irer_reduction`` and ``wins`` are
@@ -24,16 +26,20 @@ def summarise(results: Results, replicates: int = 2000) -> list[dict]:
     """
     about = EXPERIMENTS[results.experiment]
     baseline, lines, how = about.baseline, [], {"groups": results.groups(), "replicates": replicates}
-    has_slots = any(row.outcomes.gold.any() for row in results.rows)
+    rates = ("wer",) if any(isinstance(row.outcomes, Counted) for row in results.rows) else ("icer", "ser", "irer")
+    judge, has_slots = rates[-1], len(rates) > 1 and any(row.outcomes.gold.any() for row in results.rows)
     for size, method in product(results.sizes, results.methods):
         if rows := results.select([method], [size]):
             whole = not (has_slots and method in about.intent_only)
-            errors = {m: mean_error(rows, m, method, size, **how) for m in ("icer", "ser", "irer")}
+            errors = {m: mean_error(rows, m, method, size, **how) for m in rates}
             pair = results.select([method, baseline], [size])
-            better = compare(pair, "irer", baseline, method, size, **how) if whole and method != baseline else None
+            better = compare(pair, judge, baseline, method, size, **how) if whole and method != baseline else None
             line = {"method": method, "size": size}
             line |= {m: _numbers(error) if whole or m == "icer" else None for m, error in errors.items()}
-            line |= {"irer_reduction": better and _numbers(better), "wins": better and [better.wins, better.n_skills]}
+            line |= {
+                f"{judge}_reduction": better and _numbers(better),
+                "wins": better and [better.wins, better.n_skills],
+            }
             costs = ("train_s", "bytes", "predict_ms")
             lines.append(line | {cost: float(np.mean([getattr(row, cost) for row in rows])) for cost in costs})
     return lines
@@ -55,16 +61,17 @@ def tabulate(lines: Sequence[dict], about: Experiment, wide: bool = False) -> Ta
 
     A ``wide`` table has decimals, ICER, SER and costs as well, for which 80 columns are too few.
     """
-    before, after = (("ICER %", "SER %"), ("train s", "MB", "ms")) if wide else ((), ())
-    heads = ("utterances", *before, "IRER %", "reduction %", "wins", *after)
+    rates = [name for name in ("icer", "ser", "irer", "wer") if not lines or name in lines[0]]
+    shown, after = (rates, ("train s", "MB", "ms")) if wide else (rates[-1:], ())
+    heads = ("utterances", *(f"{name.upper()} %" for name in shown), "reduction %", "wins", *after)
     numbers = (Column(head, justify="right", no_wrap=True) for head in heads)
     base, more = about.methods[about.baseline], "" if wide else "; more with --wide"
     said = f"reduction against {base}; [95 % interval]{more}"
     table = Table("method", *numbers, box=None, padding=(0, 2, 0, 0), caption=said, caption_justify="left")
     form = ".1f" if wide else ".0f"
     for line in lines:
-        errors = [_percent(line[name], form) for name in (("icer", "ser", "irer") if wide else ("irer",))]
-        reduction = "baseline" if line["method"] == about.baseline else _percent(line["irer_reduction"], form)
+        errors = [_percent(line[name], form) for name in shown]
+        reduction = "baseline" if line["method"] == about.baseline else _percent(line[f"{rates[-1]}_reduction"], form)
         wins = "/".join(map(str, line["wins"])) if line["wins"] else ""
         cost = f"{line['train_s']:.1f}", f"{line['bytes'] / 1e6:.1f}", f"{line['predict_ms']:.1f}"
         name = about.methods.get(line["method"], line["method"])

@@ -59,4 +59,4 @@ def _read() -> Mapping[str, Experiment]:
 #: Every experiment of the book, by name, in the order of the chapters.
 EXPERIMENTS = _read()
 #: Experiments of chapters that are not written yet.
-PLANNED = ("selftraining", "bootstrapping", "contextual")
+PLANNED = ("selftraining", "contextual")
