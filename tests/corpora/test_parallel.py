@@ -45,8 +45,8 @@ def test_joshua_pairs_each_translation_with_its_sentence(tmp_path):
 def test_pairs_without_a_word_are_left_out(tmp_path):
     write(tmp_path / "hin.txt", "\ufeffGo!\tजाओ!\tsomebody\n...\tजाओ!\tsomebody\n")
     assert parallel.read(tmp_path, "tatoeba_manythings") == [Pair("Go!", "जाओ!")]
-    tmx = "<tmx><body><tu><prop>x</prop><tuv><seg>no <b>pain</b></seg></tuv><tuv><seg>दर्द नहीं</seg></tuv></tu></body></tmx>"
-    write(tmp_path / "data/TM/all.en-hi.tmx", tmx)
+    unit = "<tu><prop>x</prop><tuv><seg>no <b>pain</b></seg></tuv><tuv><seg>दर्द नहीं</seg></tuv></tu>"
+    write(tmp_path / "data/TM/all.en-hi.tmx", f"<tmx><body>{unit}</body></tmx>")
     assert parallel.read(tmp_path, "tico19") == [Pair("no pain", "दर्द नहीं")]
 
 
