@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from slubook.ch5_bootstrapping.acoustic import Recogniser, edits, train_recogniser
-from slubook.ch5_bootstrapping.protocol import SHIPPED, shipped
+from slubook.ch5_bootstrapping.acoustic import train_recogniser
+from slubook.ch5_bootstrapping.protocol import SHIPPED
 from slubook.ch5_bootstrapping.speech import TEST_VOICES, TRAINING_VOICES, say_all, speakable
 from slubook.corpora.assistant import sample
 from slubook.corpora.parallel import embedded

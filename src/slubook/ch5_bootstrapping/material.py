@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slubook.ch5_bootstrapping.speech import TEST_VOICES, Clips, say_all, speakable
+from slubook.ch5_bootstrapping.speech import DEV_VOICES, TEST_VOICES, Clips, say_all, speakable
 from slubook.corpora import parallel, restaurants
 from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
@@ -20,8 +20,8 @@ from slubook.corpora.parallel import Pair, spoken
 
 #: The recogniser and the clips of the quick profile.
 SHIPPED = Path(__file__).parent / "shipped"
-#: Test dialogues of each voice.
-PER_VOICE = 30
+#: Test dialogues of each voice, and turns of dev dialogues.
+PER_VOICE, DEV = 30, 120
 
 Words = Sequence[str]
 
@@ -37,6 +37,7 @@ class Material:
         human: human translations of some of them.
         prompts, general: sentence pairs.
         tests: for each voice, its clips and the dialogue that each belongs to.
+        dev: clips to choose the decoder's settings on; none in the quick profile.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Material:
     prompts: Sequence[Pair]
     general: Sequence[Pair]
     tests: Mapping[str, tuple[Clips, Sequence[str]]]
+    dev: Clips | None = None
 
     def draw(self, size: int, seed: int) -> tuple[list[Words], list[Words]]:
         """Draws dialogues until they have ``size`` turns: these turns, and all others.
@@ -91,12 +93,13 @@ def _full() -> Material:
     english = list(dict.fromkeys(turn for d in pool for turn in d.user if spoken(turn)))
     human = [spoken(pair.hindi) for pair in restaurants.turn_pairs(matched)]
     general = [pair for source in parallel.GENERAL for pair in parallel.read(fetch(source), source)]
-    tests = {}
-    held_out = [d for d in hdrs if d.split == "test"]
-    order = np.random.default_rng(0).permutation(len(held_out))
+    held_out = {split: [d for d in hdrs if d.split == split] for split in ("dev", "test")}
+    order, tests = np.random.default_rng(0).permutation(len(held_out["test"])), {}
     for k, voice in enumerate(TEST_VOICES):
-        some = [held_out[i] for i in order[k * PER_VOICE : (k + 1) * PER_VOICE]]
+        some = [held_out["test"][i] for i in order[k * PER_VOICE : (k + 1) * PER_VOICE]]
         turns = [(text, d.id) for d in some for turn in d.user if (text := speakable(turn))]
         texts, units = zip(*turns, strict=True)
         tests[voice] = say_all(f"test-{voice}", texts, [voice] * len(texts), seed=1), units
-    return Material("full", hindi, english, human, restaurants.turn_pairs(matched, "system"), general, tests)
+    texts = [text for d in held_out["dev"] for turn in d.user if (text := speakable(turn))][:DEV]
+    dev = say_all("dev", texts, [DEV_VOICES[k % len(DEV_VOICES)] for k in range(len(texts))], seed=2)
+    return Material("full", hindi, english, human, restaurants.turn_pairs(matched, "system"), general, tests, dev)

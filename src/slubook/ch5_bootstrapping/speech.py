@@ -39,8 +39,9 @@ WINDOW, HOP, BANDS = 400, 160, 40
 #: Decibels of speech over noise, drawn evenly; share of clips with echo.
 SNR, ECHO = (0.0, 15.0), 0.35
 ESPEAK, FESTIVAL = "espeak-ng", "festival"
-#: espeak-ng's variants of its Hindi voice that train recognisers, and voices that only test them.
+#: Variants of espeak-ng's Hindi voice that train recognisers, that choose settings, and voices that only test.
 TRAINING_VOICES = ("m1", "m2", "m3", "m4", "m6", "f1", "f2", "f3", "klatt2", "Andy", "anika")
+DEV_VOICES = ("m5", "f5")
 TEST_VOICES = ("m7", "f4", "steph", "Denis", FESTIVAL)
 #: Festival's Hindi voice names no method for its melody; this completes it.
 _SCHEME = """(voice_hindi_NSK_diphone) (Parameter.set 'Int_Method 'Simple) (Parameter.set 'Duration_Stretch {stretch})

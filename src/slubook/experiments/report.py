@@ -17,8 +17,7 @@ from slubook.experiments.table import EXPERIMENTS, Experiment
 def summarise(results: Results, replicates: int = 2000) -> list[dict]:
     """Returns one object a method and size: errors, reduction of IRER against the baseline, seconds, bytes, latency.
 
-    Where words are recognised, ``wer`` stands for the three error rates, and ``wer_reduction`` for that of IRER. The
-    bootstrap draws sources before the skills in them.
+    Of recognisers it has ``wer`` and ``wer_reduction``. The bootstrap draws sources before the skills in them.
 
     Returns:
         ``[point, low, high]`` for each figure with an interval. ``ser``, ``irer``, ``irer_reduction`` and ``wins`` are
