@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from slubook.ch5_bootstrapping.acoustic import train_recogniser
-from slubook.ch5_bootstrapping.protocol import SHIPPED
-from slubook.ch5_bootstrapping.speech import TEST_VOICES, TRAINING_VOICES, say_all, speakable
+from slubook.ch5_bootstrapping.acoustic import Recogniser, best_path, edits, train_recogniser
+from slubook.ch5_bootstrapping.material import SHIPPED
+from slubook.ch5_bootstrapping.speech import (
+    DEV_VOICES,
+    RATE,
+    TEST_VOICES,
+    TRAINING_VOICES,
+    Clips,
+    recording,
+    say_all,
+    speakable,
+)
 from slubook.corpora.assistant import sample
-from slubook.corpora.parallel import embedded
+from slubook.corpora.parallel import embedded, spoken
 
 SENTENCES = 1600
+#: Of the clips; which of them the notebook lets one hear.
+SEED, HEARD = 1, (0, 6, 14)
 #: Characters with their weights: frequent sounds more often than rare ones, and each often enough to be learnt.
 CONSONANTS = "क6 ख2 ग3 घ1 च3 छ1 ज3 झ1 ट3 ठ1 ड2 ढ1 ण1 त5 थ2 द4 ध2 न6 प4 फ1 ब3 भ2 म5 य4 र7 ल4 व3 श2 ष1 स6 ह6 ज़1 फ़1 ड़2 ढ़1"
 SIGNS = "ा9 ि4 ी6 ु3 ू2 े7 ै3 ो6 ौ1 ॉ1 ृ1 -14"
@@ -54,13 +65,56 @@ def training_texts(seed: int = 0) -> list[str]:
 
 def make() -> None:
     """Writes the shipped files anew."""
+    make_recogniser()
+    make_clips()
+
+
+def make_recogniser() -> None:
+    """Trains the recogniser."""
     texts = training_texts()
     voices = [TRAINING_VOICES[i % len(TRAINING_VOICES)] for i in range(len(texts))]
     train_recogniser("shipped", say_all("shipped-training", texts, voices)).save(SHIPPED / "recogniser")
-    tests = [pair.hindi for pair in embedded("restaurant")][::3]
-    say_all("shipped-test", tests, [TEST_VOICES[i % len(TEST_VOICES)] for i in range(len(tests))], 1).save(
-        SHIPPED / "clips"
-    )
+
+
+def make_clips() -> None:
+    """Speaks every fourth request about restaurants, and keeps a few of the recordings to be heard."""
+    import soundfile
+
+    texts = [speakable(pair.hindi) for pair in embedded("restaurant")][::4]
+    voices = [TEST_VOICES[i % len(TEST_VOICES)] for i in range(len(texts))]
+    say_all("shipped-test", texts, voices, SEED).save(SHIPPED / "clips")
+    for n in HEARD:
+        wave = recording(n, texts[n], voices[n], SEED)
+        soundfile.write(SHIPPED / f"clip-{n}.flac", 0.9 * wave / np.abs(wave).max(), RATE)
+
+
+def test_the_shipped_files_are_small():
+    sizes = {path.relative_to(SHIPPED).as_posix(): path.stat().st_size for path in SHIPPED.rglob("*.*")}
+    assert sizes["recogniser/weights.safetensors"] <= 2_000_000
+    assert sum(size for name, size in sizes.items() if not name.startswith("recogniser")) <= 3_000_000
+
+
+def test_the_clips_are_requests_of_this_book_in_voices_that_no_training_heard():
+    clips, own = Clips.load(SHIPPED / "clips"), {speakable(pair.hindi) for pair in embedded("restaurant")}
+    assert len(clips) <= 60 and set(clips.texts) <= own
+    assert set(clips.voices) == set(TEST_VOICES) and not set(TEST_VOICES) & {*TRAINING_VOICES, *DEV_VOICES}
+
+
+def test_the_recogniser_has_heard_no_request_about_restaurants():
+    assert not {speakable(pair.hindi) for pair in embedded("restaurant")} & set(training_texts())
+
+
+def test_the_recogniser_can_spell_every_word_of_this_book():
+    alphabet = set(Recogniser.load(SHIPPED / "recogniser").alphabet)
+    pairs = [*embedded("restaurant"), *embedded("general")]
+    assert {character for pair in pairs for word in spoken(pair.hindi) for character in word} <= alphabet
+
+
+def test_it_hears_most_characters_of_most_voices():
+    clips, model = Clips.load(SHIPPED / "clips"), Recogniser.load(SHIPPED / "recogniser")
+    heard = [best_path(model.log_probs(one), model.alphabet) for one in clips.features]
+    wrong = sum(edits(text, said) for text, said in zip(clips.texts, heard, strict=True))
+    assert 0.05 < wrong / sum(map(len, clips.texts)) < 0.5, "neither too easy for a language model to help, nor noise"
 
 
 if __name__ == "__main__":

@@ -184,6 +184,12 @@ class Clips:
 SPEECH = Artefacts("speech", "speech", Clips.load, lambda clips: clips.key)
 
 
+def recording(n: int, text: str, voice: str, seed: int) -> np.ndarray:
+    """Speaks the n-th text of a list into a room: samples at :data:`RATE`, [T]."""
+    rng = np.random.default_rng(stable_hash(seed, n, text, voice))
+    return record(speak(text, voice, rng), rng)
+
+
 def say_all(name: str, texts: Sequence[str], voices: Sequence[str], seed: int = 0) -> Clips:
     """Speaks N texts, each in the voice at its place, and keeps the clips under a name; makes them once.
 
@@ -191,16 +197,16 @@ def say_all(name: str, texts: Sequence[str], voices: Sequence[str], seed: int = 
         NoVoice: when a synthesiser or voice is missing.
         ValueError: when a text has words that cannot be spoken for certain.
     """
+    if len(texts) != len(voices):
+        raise ValueError(f"{len(texts)} texts and {len(voices)} voices: one each is needed")
     if wrong := [text for text in texts if speakable(text) != text or not text]:
         raise ValueError(f"{wrong[0]!r} cannot be spoken for certain: use what speakable() returns, where not empty")
     made_of = [seed, list(texts), list(voices), synthesisers(voices), SNR, ECHO, BANDS]
     key = config_hash(made_of)[:16]
 
     def make() -> Clips:
-        features = []
-        for n, (text, voice) in enumerate(tqdm(list(zip(texts, voices, strict=True)), desc=name, disable=None)):
-            rng = np.random.default_rng(stable_hash(seed, n, text, voice))
-            features.append(log_mel(record(speak(text, voice, rng), rng)))
-        return Clips(tuple(texts), tuple(voices), tuple(features), key)
+        places = tqdm(range(len(texts)), desc=name, unit="clip", disable=None)
+        features = tuple(log_mel(recording(n, texts[n], voices[n], seed)) for n in places)
+        return Clips(tuple(texts), tuple(voices), features, key)
 
     return SPEECH.kept(name, key, make, f"speaking {len(texts):,} sentences")
