@@ -114,7 +114,7 @@ class Transformer(nn.Module):
         return self.decoder(target + self.places[1, :length], memory, later, memory_key_padding_mask=~mask)
 
 
-class Network(nn.Module):
+class TranslationNetwork(nn.Module):
     """A table of sub-word vectors, which is the output layer as well, around a body."""
 
     def __init__(self, config: TranslatorConfig, pieces: int) -> None:
@@ -148,7 +148,7 @@ class Translator:
         about: what it was trained on and how, for people and stamps.
     """
 
-    def __init__(self, network: Network, pieces: bytes, config: TranslatorConfig, about: dict) -> None:
+    def __init__(self, network: TranslationNetwork, pieces: bytes, config: TranslatorConfig, about: dict) -> None:
         self.network, self.config, self.about, self.serialized = network, config, about, pieces
         self.pieces = sentencepiece.SentencePieceProcessor(model_proto=pieces)
 
@@ -177,7 +177,7 @@ class Translator:
         with opened(folder, WHAT, "train it with `slubook run bootstrapping`") as (facts, weights):
             config = TranslatorConfig(**facts["config"])
             serialized = weights.pop("pieces").numpy().tobytes()
-            network = Network(config, len(weights["network.bias"]))
+            network = TranslationNetwork(config, len(weights["network.bias"]))
             network.load_state_dict({name.removeprefix("network."): values for name, values in weights.items()})
             return cls(network.eval(), serialized, config, facts["about"])
 
@@ -234,7 +234,7 @@ def train_translator(
     seed_everything(seed, threads=1)
     serialized = start.serialized if start else learn_pieces([*(t for pair in pairs for t in pair), *also], c.pieces)
     pieces = sentencepiece.SentencePieceProcessor(model_proto=serialized)
-    network = Network(c, pieces.get_piece_size())
+    network = TranslationNetwork(c, pieces.get_piece_size())
     translator = Translator(network, serialized, c, {})
     if start:
         network.load_state_dict(start.network.state_dict())
@@ -349,7 +349,7 @@ def translate(
     return found
 
 
-def _search(networks: Sequence[Network], source: Tensor, beam: int) -> tuple[Tensor, Tensor]:
+def _search(networks: Sequence[TranslationNetwork], source: Tensor, beam: int) -> tuple[Tensor, Tensor]:
     """Searches the best beginnings step by step: [B, S] → sub-words [B, beam, T] and their ln P [B, beam]."""
     rows, device = len(source), source.device
     source = source.repeat_interleave(beam, 0)
