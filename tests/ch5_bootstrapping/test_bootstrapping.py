@@ -14,7 +14,6 @@ from slubook.ch5_bootstrapping.methods import MethodSettings
 from slubook.ch5_bootstrapping.ngram import Vocabulary, train
 from slubook.ch5_bootstrapping.protocol import (
     by_unit,
-    language_model,
     log_probs,
     measure_cell,
     rare_over_common,
@@ -31,19 +30,8 @@ from slubook.experiments.runner import run
 from slubook.experiments.table import EXPERIMENTS
 
 OWN = [["a", "b"], ["a", "c"], ["b", "c"], ["a", "b", "c"], ["c"], ["a"]]
-MORE = [["d", "b"], ["d", "c"], ["d"]]
 #: A translator that learns next to nothing, in no time.
 BRIEF = replace(settings_of("quick"), methods=MethodSettings(replace(protocol.BRIEF, updates=2), updates=1, selected=5))
-
-
-def test_a_text_that_is_added_gets_a_weight_and_nothing_added_changes_nothing():
-    vocabulary = Vocabulary.of(OWN, MORE)
-    plain, mixed = language_model(OWN, [], vocabulary, 3), language_model(OWN, [MORE], vocabulary, 3)
-    assert (plain.row([1]) == train(OWN, vocabulary, 3).row([1])).all()
-    d = vocabulary.index["d"]
-    assert mixed.row([1])[d] > plain.row([1])[d]
-    assert np.exp(mixed.row([1])).sum() == pytest.approx(1.0)
-    assert (language_model(OWN, [[]], vocabulary, 3).row([1]) == plain.row([1])).all()
 
 
 def test_counts_are_added_up_by_dialogue():

@@ -1,4 +1,4 @@
-"""The techniques on made-up lists: re-scoring, filtering, pooling; what a translator is taught; selection by draws."""
+"""What a translator is taught of its own lists, the weak model of them, and how requests are drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slubook.ch5_bootstrapping.material import Material
-from slubook.ch5_bootstrapping.methods import MethodSettings, pooled, probable, ranked, rescored, taught, weak_model
+from slubook.ch5_bootstrapping.methods import taught, weak_model
 from slubook.ch5_bootstrapping.translator import Translation
 from slubook.corpora.errors import CorpusError
 
@@ -24,27 +24,11 @@ def material(dialogues: int = 6) -> Material:
     return Material("test", hindi, ["one", "two", "three", "four"], (), (), (), {})
 
 
-def test_rescoring_prefers_what_the_requests_say_and_what_the_translator_is_sure_of():
-    found = rescored(LISTS, weak_model(OWN, LISTS))
-    assert found[0][0].text == "मुझे पता चाहिए", "its words stand in the order of the requests"
-    assert found[3][0].text == "खाना क्या है", "the translator finds the other one far less likely"
-    assert [sorted(some) for some in found] == [sorted(some) for some in LISTS]
-
-
-def test_the_filter_empties_the_least_likely_lists():
-    model = weak_model(OWN, LISTS)
-    left = probable(LISTS, model, 0.5)
-    assert sum(map(bool, left)) <= 2 and not left[1], "no request has its words"
-    assert all(some in ([], before) for some, before in zip(left, LISTS, strict=True))
-    assert probable(LISTS, model, 1.0) == LISTS
-
-
-def test_texts_of_lists():
-    assert ranked(LISTS, 0) == [["चाहिए", "मुझे", "पता"], ["नदी", "पहाड़", "सागर"], ["खाना", "चाहिए"]]
-    assert ranked(LISTS, 1) == [["मुझे", "पता", "चाहिए"], ["खाना", "क्या", "है"]]
-    assert pooled(LISTS, MethodSettings(best=2)) == ranked(LISTS, 0) + ranked(LISTS, 1)
-    pairs = taught(material(), LISTS)
+def test_a_translator_is_taught_by_its_own_first_translations_that_are_left():
+    english = material().english
+    pairs = taught(english, LISTS)
     assert [pair.english for pair in pairs] == ["one", "two", "four"] and pairs[2].hindi == "खाना चाहिए"
+    assert [pair.english for pair in taught(english, LISTS, [LISTS[3]])] == ["four"]
 
 
 def test_whole_dialogues_are_drawn_and_the_rest_is_left():

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
 from slubook.ch5_bootstrapping.floors import dictionary, gloss
 from slubook.ch5_bootstrapping.material import Material, Words
 from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, train
 from slubook.ch5_bootstrapping.selection import at_random, centroid_distances, nearest, sentence_vectors, vectors_of
+from slubook.ch5_bootstrapping.techniques import Lists, drawn, filtered, first, pooled, rescored
 from slubook.ch5_bootstrapping.translator import (
     Translation,
     Translator,
@@ -33,7 +32,6 @@ from slubook.experiments.stamps import config_hash
 from slubook.profiles import cache_dir
 
 Texts = list[Sequence[Words]]
-Lists = Sequence[Sequence[Translation]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class MethodSettings:
         updates, rate: how it is tuned from there, each time.
         selected: general pairs that are near enough.
         best: translations of a sentence in a list.
+        weight: of the weak model's logarithms beside the translator's, in re-scoring.
         keep: the share of translations that the filter leaves.
     """
 
@@ -53,6 +52,7 @@ class MethodSettings:
     rate: float = 5e-4
     selected: int = 4000
     best: int = 4
+    weight: float = 1.0
     keep: float = 0.6
 
 
@@ -61,28 +61,28 @@ def added_texts(
 ) -> dict[str, Texts]:
     """Returns what each method adds to the requests ``own``: nothing, a text, or several; ``rest`` are the others."""
     base = kept_translator(f"{material.name}-general", material.general, settings.translator)
-    lists, words = _translations(material, base, [], settings, 0), dictionary(material.general)
+    lists = _translations(material, base, [], settings, 0)
     weak = weak_model(own, lists)
     tune = partial(_translations, material, base, settings=settings, seed=seed)
     near = selected_pairs(material, own, settings)
     found: dict[str, Texts] = {
         "in_domain": [],
         "general": [[spoken(pair.hindi) for pair in material.general]],
-        "dictionary": [[gloss(text, words).split() for text in material.english]],
-        "translated": [ranked(lists, 0)],
-        "random": [ranked(tune([material.general[k] for k in at_random(material.general, len(near), seed)]), 0)],
-        "selected": [ranked(tune(near), 0)],
-        "finetuned": [ranked(tune(taught(material, lists)), 0)],
-        "rescored": [ranked(rescored(lists, weak), 0)],
-        "filtered": [ranked(probable(lists, weak, settings.keep), 0)],
-        "pooled": [pooled(lists, settings)],
-        "weighted": [ranked(lists, k) for k in range(settings.best)],
+        "dictionary": [_glossed(material)],
+        "translated": [first(lists)],
+        "random": [first(tune([material.general[k] for k in at_random(material.general, len(near), seed)]))],
+        "selected": [first(tune(near))],
+        "finetuned": [first(tune(taught(material.english, lists)))],
+        "rescored": [first(rescored(lists, weak, settings.weight))],
+        "filtered": [first(filtered(lists, weak, settings.keep))],
+        "pooled": [pooled(lists)],
+        "drawn": [drawn(lists, settings.best, seed)],
         "all": [all_four(material, base, own, near, settings, seed)],
     }
     if material.prompts:
         also = kept_translator(f"{material.name}-prompts", [*material.general, *material.prompts], settings.translator)
         found["prompts"] = [[spoken(pair.hindi) for pair in material.prompts]]
-        found["prompts_pooled"] = [pooled(_translations(material, also, [], settings, 0), settings)]
+        found["prompts_pooled"] = [pooled(_translations(material, also, [], settings, 0))]
         found["prompts_all"] = [all_four(material, also, own, near, settings, seed)]
     return found | {"human": [material.human], "rest": [rest]}
 
@@ -97,11 +97,16 @@ def all_four(
 ) -> list[Words]:
     """Returns the translations of a translator tuned on near pairs, then on what the weak model left of its own."""
     lists = _translations(material, base, near, settings, seed)
+    chosen, left = _chosen(own, lists, settings)
+    pairs = [*near, *taught(material.english, chosen, left)]
+    return first(_chosen(own, _translations(material, base, pairs, settings, seed), settings)[1])
+
+
+def _chosen(own: Sequence[Words], lists: Lists, settings: MethodSettings) -> tuple[Lists, Lists]:
+    """Re-scores lists by a weak model of the requests, and filters them by it: all, and those that are left."""
     weak = weak_model(own, lists)
-    pairs = [*near, *taught(material, probable(rescored(lists, weak), weak, settings.keep))]
-    lists = _translations(material, base, pairs, settings, seed)
-    weak = weak_model(own, lists)
-    return ranked(probable(rescored(lists, weak), weak, settings.keep), 0)
+    chosen = rescored(lists, weak, settings.weight)
+    return chosen, filtered(chosen, weak, settings.keep)
 
 
 def _translations(
@@ -117,6 +122,15 @@ def _translations(
     return [[Translation(*one) for one in some] for some in store.get(name)]
 
 
+def _glossed(material: Material) -> list[Words]:
+    """Translates the English requests word by word; keeps them in the cache."""
+    store = CellStore(cache_dir() / "translations", config_hash([list(material.english), list(material.general)]))
+    if not store.has(name := (material.name, "dictionary")):
+        words = dictionary(material.general)
+        store.put(name, [gloss(text, words).split() for text in material.english])
+    return store.get(name)
+
+
 def selected_pairs(material: Material, own: Sequence[Words], settings: MethodSettings) -> list[Pair]:
     """Returns the general pairs whose Hindi is nearest to the centroid of the requests."""
     pool = [spoken(pair.hindi) for pair in material.general]
@@ -128,43 +142,11 @@ def selected_pairs(material: Material, own: Sequence[Words], settings: MethodSet
 
 def weak_model(own: Sequence[Words], lists: Lists) -> NGram:
     """Estimates a bigram model of the requests over all words of the translations, too."""
-    return train(own, Vocabulary.of(own, [said(one) for some in lists for one in some]), 2)
+    return train(own, Vocabulary.of(own, pooled(lists)), 2)
 
 
-def rescored(lists: Lists, model: NGram) -> list[list[Translation]]:
-    """Sorts each list by the translator's and the model's ln P together, each a word."""
-    found = []
-    for some in lists:
-        scores = model.sentence_scores([said(one) for one in some])
-        totals = [(one.log_prob + p) / (len(said(one)) + 1) for one, p in zip(some, scores, strict=True)]
-        found.append([some[k] for k in np.argsort(-np.array(totals), kind="stable")])
-    return found
-
-
-def probable(lists: Lists, model: NGram, share: float) -> list[Sequence[Translation]]:
-    """Empties the lists but the ``share`` of them whose first translation a model finds likeliest, a word."""
-    first = [said(some[0]) if some else [] for some in lists]
-    scores = model.sentence_scores(first) / np.array([len(words) + 1 for words in first])
-    left = set(np.argsort(-scores, kind="stable")[: round(share * len(lists))].tolist())
-    return [some if k in left else [] for k, some in enumerate(lists)]
-
-
-def said(one: Translation) -> list[str]:
-    """Returns the words of a translation."""
-    return spoken(one.text)
-
-
-def ranked(lists: Lists, rank: int) -> list[Words]:
-    """Returns the words of the translation at a rank of each list that has one, where it has words."""
-    return [words for some in lists if len(some) > rank and (words := said(some[rank]))]
-
-
-def pooled(lists: Lists, settings: MethodSettings) -> list[Words]:
-    """Returns all translations of all lists as one text."""
-    return [words for rank in range(settings.best) for words in ranked(lists, rank)]
-
-
-def taught(material: Material, lists: Lists) -> list[Pair]:
-    """Pairs the English requests with their first translations, where there are some."""
-    pairs = zip(material.english, lists, strict=True)
-    return [Pair(english, some[0].text) for english, some in pairs if some and said(some[0])]
+def taught(english: Sequence[str], lists: Lists, only: Lists | None = None) -> list[Pair]:
+    """Pairs English requests with their first translations that have words, and are first in ``only``, if given."""
+    left = {best[0].text for best in (lists if only is None else only) if best}
+    pairs = ((one, best[0].text) for one, best in zip(english, lists, strict=True) if best)
+    return [Pair(one, text) for one, text in pairs if text in left and spoken(text)]

@@ -6,12 +6,13 @@ Protocol (decided before any test figure was looked at; raise its number in the 
   training part until they have N turns. They are all the Hindi of the domain that a method may read: to estimate the
   language model, to weigh what else it reads, to choose pairs, to re-score and to filter.
 - *English*: user turns of WOZ 2.0, without every dialogue whose labels match an HDRS dev or test dialogue.
-- *Translator*: trained on general pairs alone, once a seed. What a technique adds is trained on from there, for
-  ``tuned`` updates. ``translated`` is the translator as it is; ``selected`` goes on with general pairs near the N
+- *Translator*: trained on general pairs alone, once for all seeds. What a technique adds is trained on from there, for
+  ``updates`` updates. ``translated`` is the translator as it is; ``selected`` goes on with general pairs near the N
   requests, ``random`` with as many others; ``finetuned`` with its own translations of the English requests;
   ``rescored`` takes the best of a list by the language model of the N; ``filtered`` drops the improbable ones;
-  ``all`` does the four together. ``pooled`` takes the whole list. ``prompts_all`` is ``all`` on a translator that has
-  also read the system's prompts in both languages, which the article does not have.
+  ``all`` does the four together. ``pooled`` takes whole lists, ``drawn`` as many sentences, drawn by how probable the
+  translator finds them. ``prompts_all`` and ``prompts_pooled`` are these on a translator that has also read the system's
+  prompts in both languages, which the article does not have.
 - *Controls*: general Hindi, prompts and a word-by-word dictionary as text; human translations; the rest of HDRS.
 - *Language model*: a trigram of the N requests, mixed with one of what a method adds. The mixture's weights are
   estimated on a fifth of the N that the first model is then trained without; it is trained again on all. The
@@ -40,8 +41,9 @@ from slubook.ch5_bootstrapping.acoustic import AcousticConfig, Recogniser, edits
 from slubook.ch5_bootstrapping.decoder import BeamDecoder, DecoderSettings
 from slubook.ch5_bootstrapping.material import SHIPPED, Words, material_of
 from slubook.ch5_bootstrapping.methods import MethodSettings, added_texts
-from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, interpolate, mixture_weights, train
+from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, train
 from slubook.ch5_bootstrapping.speech import TRAINING_VOICES, Clips, say_all, speakable
+from slubook.ch5_bootstrapping.techniques import adapt
 from slubook.ch5_bootstrapping.translator import TranslatorConfig
 from slubook.evaluation.intervals import Interval, ends
 from slubook.evaluation.metrics import Counted
@@ -159,18 +161,6 @@ def recogniser_of(kind: str, settings: BootstrapSettings) -> Recogniser:
     return train_recogniser("general", say_all("general", drawn, voices), settings.acoustic)
 
 
-def language_model(own: Sequence[Words], added: Sequence[Sequence[Words]], vocabulary: Vocabulary, order: int) -> NGram:
-    """Estimates a model of the requests at hand, mixed with one of each text that is added.
-
-    A fifth of the requests weighs them, by models that have not read it.
-    """
-    if not (more := [train(text, vocabulary, order) for text in added if text]):
-        return train(own, vocabulary, order)
-    cut = max(1, len(own) // 5)
-    weights = mixture_weights([train(own[cut:], vocabulary, order), *more], own[:cut])
-    return interpolate([train(own, vocabulary, order), *more], weights)
-
-
 def measure_cell(kind: str, voice: str, size: int, seed: int, settings: BootstrapSettings) -> list[Row]:
     """Measures one cell, in a worker: the word errors of every method's language model on one voice's dialogues."""
     material, recogniser = material_of(kind), recogniser_of(kind, settings)
@@ -183,11 +173,11 @@ def measure_cell(kind: str, voice: str, size: int, seed: int, settings: Bootstra
     rows = []
     for method, added in texts.items():
         start = time.perf_counter()
-        model = language_model(own, added, Vocabulary.of(own, *added), settings.order)
+        model = adapt(own, added, Vocabulary.of(own, *added), settings.order).model
         trained = time.perf_counter()
         errors = word_errors(BeamDecoder(model, recogniser.alphabet, decoder), outputs, clips.texts)
         each_ms = 1000 * (time.perf_counter() - trained) / len(said)
-        scored = language_model(own, added, shared, settings.order)
+        scored = adapt(own, added, shared, settings.order).model
         nbytes = sum(level.keys.nbytes + level.prob.nbytes + level.backoff.nbytes for level in model.levels)
         unknown = sum(word not in model.vocabulary.index for text in said for word in text)
         figures = {"lexicon": len(model.vocabulary), "oov": unknown / sum(map(len, said))}
