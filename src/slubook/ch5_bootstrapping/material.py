@@ -50,7 +50,7 @@ class Material:
     dev: Clips | None = None
 
     def draw(self, size: int, seed: int) -> tuple[list[Words], list[Words]]:
-        """Draws dialogues until they have ``size`` turns: these turns, and all others.
+        """Draws dialogues in some order, and splits their turns: the first ``size``, and all others.
 
         Raises:
             CorpusError: when there are not so many.

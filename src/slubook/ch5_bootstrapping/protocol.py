@@ -2,17 +2,17 @@
 
 Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
 
-- *Requests*: user turns of HDRS, restaurants in Hindi. For each size N and seed, whole dialogues are drawn from its
-  training part until they have N turns. They are all the Hindi of the domain that a method may read: to estimate the
-  language model, to weigh what else it reads, to choose pairs, to re-score and to filter.
+- *Requests*: user turns of HDRS, restaurants in Hindi. For each size N and seed, dialogues are drawn from its
+  training part, and their first N turns taken. They are all the Hindi of the domain that a method may read: to
+  estimate the language model, to weigh what else it reads, to choose pairs, to re-score and to filter.
 - *English*: user turns of WOZ 2.0, without every dialogue whose labels match an HDRS dev or test dialogue.
 - *Translator*: trained on general pairs alone, once for all seeds. What a technique adds is trained on from there, for
   ``updates`` updates. ``translated`` is the translator as it is; ``selected`` goes on with general pairs near the N
   requests, ``random`` with as many others; ``finetuned`` with its own translations of the English requests;
   ``rescored`` takes the best of a list by the language model of the N; ``filtered`` drops the improbable ones;
   ``all`` does the four together. ``pooled`` takes whole lists, ``drawn`` as many sentences, drawn by how probable the
-  translator finds them. ``prompts_all`` and ``prompts_pooled`` are these on a translator that has also read the system's
-  prompts in both languages, which the article does not have.
+  translator finds them. ``prompts_all`` and ``prompts_pooled`` are these on a translator that has also read the
+  system's prompts in both languages, which the article does not have.
 - *Controls*: general Hindi, prompts and a word-by-word dictionary as text; human translations; the rest of HDRS.
 - *Language model*: a trigram of the N requests, mixed with one of what a method adds. The mixture's weights are
   estimated on a fifth of the N that the first model is then trained without; it is trained again on all. The
