@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
 
@@ -112,16 +113,23 @@ class BeamDecoder:
         probs[:, self.blank] += probs[:, self.space]
         probs[:, self.space] = 0.0
         language = {(): 0.0}  # ln P of the complete words of each hypothesis
+        fused = {(): 0.0}  # the same with weight and bonus
         beam = {((), ROOT): (1.0, 0.0)}  # complete words, node → P of all alignments that end in a blank, that do not
-        scale = 0.0  # ln of what all of them were divided by, lest they vanish
+        scale, look = 0.0, self._look  # scale: ln of what all of them were divided by, lest they vanish
         for frame in probs:
             grown = self._grow(beam, frame)
             for words, _ in grown:
                 if words not in language:
                     language[words] = language[words[:-1]] + self._log_prob(words[:-1], words[-1])
-            kept = sorted(grown, key=lambda key: -self._promise(key, grown[key], language))[: self.settings.beam]
-            most = max((sum(grown[key]) for key in kept), default=0.0) or 1.0
-            beam = {key: (grown[key][0] / most, grown[key][1] / most) for key in kept if sum(grown[key]) > 0}
+                    fused[words] = self._fused(words, language[words])
+            scored = [  # a hypothesis with the best word that its beginning can become
+                (math.log(both) + fused[words] + look[node], (words, node), ends)
+                for (words, node), ends in grown.items()
+                if (both := ends[0] + ends[1]) > 0
+            ]
+            kept = sorted(scored, key=itemgetter(0), reverse=True)[: self.settings.beam]
+            most = max((sum(ends) for _, _, ends in kept), default=1.0)
+            beam = {key: (ends[0] / most, ends[1] / most) for _, key, ends in kept}
             scale += math.log(most)
         ended = [h for key, both in beam.items() if (h := self._ended(key, sum(both), scale, language, whole=True))]
         if not ended:
@@ -133,21 +141,20 @@ class BeamDecoder:
 
     def _grow(self, beam: dict, frame: np.ndarray) -> dict:
         """Lets every hypothesis stay or grow by one character."""
-        symbols = np.flatnonzero(frame > self.settings.least)
-        tried = [(c, p) for c, p in zip(symbols.tolist(), frame[symbols].tolist(), strict=True) if c != self.blank]
-        blank, trie = float(frame[self.blank]), self.trie
+        probs, least, trie = frame.tolist(), self.settings.least, self.trie
+        blank = probs[self.blank]
         grown: dict = {}
         for (words, node), (ends_blank, ends_not) in beam.items():
             both, last = ends_blank + ends_not, trie.symbol[node]
-            stays = (both * blank, ends_not * float(frame[last]) if node else 0.0)
+            stays = (both * blank, ends_not * probs[last] if node else 0.0)
             old = grown.get((words, node), (0.0, 0.0))
             grown[words, node] = (old[0] + stays[0], old[1] + stays[1])
             starts = [(words, trie.children[node])]
             if trie.word[node]:  # the next word may begin
                 starts.append(((*words, trie.word[node]), trie.children[ROOT]))
             for said, children in starts:
-                for c, p in tried:
-                    if (child := children.get(c)) is not None:
+                for c, child in children.items():
+                    if (p := probs[c]) > least:
                         gain = p * (ends_blank if c == last else both)  # a character twice needs a blank between
                         old = grown.get((said, child), (0.0, 0.0))
                         grown[said, child] = (old[0], old[1] + gain)
@@ -156,13 +163,8 @@ class BeamDecoder:
     def _log_prob(self, words: tuple[int, ...], word: int) -> float:
         return float(self._row((START, *words)[1 - self.model.order :] if self.model.order > 1 else ())[word])
 
-    def _total(self, words: tuple[int, ...], language: float) -> float:
+    def _fused(self, words: tuple[int, ...], language: float) -> float:
         return self.settings.weight * language + self.settings.bonus * len(words)
-
-    def _promise(self, key: tuple, both: tuple[float, float], language: dict) -> float:
-        """The score of a hypothesis with the best word that its beginning can become."""
-        (words, node), prob = key, sum(both)
-        return math.log(prob) + self._total(words, language[words]) + self._look[node] if prob > 0 else -math.inf
 
     def _ended(self, key: tuple, prob: float, scale: float, language: dict, whole: bool) -> Hypothesis | None:
         """The hypothesis with its last word and the end mark; none if a ``whole`` word is wanted and does not end."""
@@ -174,4 +176,4 @@ class BeamDecoder:
         so_far += self._log_prob(words, END)
         acoustic = math.log(prob) + scale
         spelled = tuple(self.model.vocabulary.words[w] for w in words)
-        return Hypothesis(spelled, acoustic + self._total(words, so_far), acoustic, so_far)
+        return Hypothesis(spelled, acoustic + self._fused(words, so_far), acoustic, so_far)
