@@ -31,7 +31,8 @@ from slubook.experiments.table import EXPERIMENTS
 
 OWN = [["a", "b"], ["a", "c"], ["b", "c"], ["a", "b", "c"], ["c"], ["a"]]
 #: A translator that learns next to nothing, in no time.
-BRIEF = replace(settings_of("quick"), methods=MethodSettings(replace(protocol.BRIEF, updates=60), updates=1, selected=5))
+BRIEF = MethodSettings(replace(protocol.BRIEF, updates=60), updates=1, selected=5)
+BRIEF = replace(settings_of("quick"), methods=BRIEF)
 
 
 def test_counts_are_added_up_by_dialogue():

@@ -118,6 +118,11 @@ def test_clips_are_the_same_each_time(tmp_path, monkeypatch):
     assert say_all("other", texts, voices, seed=1).key != first.key
 
 
+@pytest.mark.skipif(not shutil.which("festival"), reason="festival, which speaks, is not installed")
+def test_festival_speaks_dotted_characters():
+    assert len(speak(speakable("ज़रूर फ़ोन"), "festival", np.random.default_rng(0))) > 0.5 * RATE
+
+
 @needs_espeak
 def test_voices_differ():
     waves = [speak("नमस्ते", voice, np.random.default_rng(0)) for voice in TRAINING_VOICES]

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ TEST_VOICES = ("m7", "f4", "steph", "Denis", FESTIVAL)
 _SCHEME = """(voice_hindi_NSK_diphone) (Parameter.set 'Int_Method 'Simple) (Parameter.set 'Duration_Stretch {stretch})
 (set! int_simple_params '((f0_mean {pitch}) (f0_std 20)))
 (utt.save.wave (utt.synth (Utterance Text "{text}")) "{out}" 'riff)"""
+_DOTTED = [chr(code) for code in range(0x958, 0x960)]
 _DEVANAGARI = re.compile(r"[\u0900-\u0963\u0970-\u097f]+")
 
 
@@ -98,12 +100,14 @@ def speak(text: str, voice: str, rng: np.random.Generator) -> np.ndarray:
         command = [ESPEAK, "-v", f"hi+{voice}", "-p", str(pitch), "-s", str(speed), "-w", str(out), text]
         if voice == FESTIVAL:
             stretch = round(170 / speed, 2)
+            for dotted in _DOTTED:  # festival does not know the dot as a character of its own
+                text = text.replace(unicodedata.normalize("NFD", dotted), dotted)
             script.write_text(_SCHEME.format(stretch=stretch, pitch=70 + pitch, text=text, out=out), "utf-8")
             command = [FESTIVAL, "-b", str(script)]
         done = subprocess.run(command, capture_output=True)
         if not out.is_file():
             error = done.stderr.decode(errors="replace").strip()
-            raise NoVoice(f"{command[0]} says nothing of {text!r} ({error}): install its Hindi voice (festvox-hi-nsk)")
+            raise NoVoice(f"{command[0]} says nothing of {text!r} ({error}): install its Hindi voice")
         rate, samples = wavfile.read(out)
     wave = resample_poly(samples.astype(np.float64), RATE, rate)
     return wave / max(1e-9, np.abs(wave).max())
