@@ -12,7 +12,7 @@ COLUMN = 74
 #: The notebooks that keep to it.
 NARROW = (
     "00_meet_the_data", "01_maxent_crf_vs_dnn", "02_transfer_learning", "03_elmol", "04_self_training",
-    "06_contextual_asr",
+    "05_nmt_bootstrapping", "06_contextual_asr",
 )  # fmt: skip
 
 

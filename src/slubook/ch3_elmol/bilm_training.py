@@ -95,7 +95,7 @@ def train_bilm(
     optimizer = torch.optim.AdamW(
         model.parameters(), c.rate, weight_decay=c.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    state, key = _TrainingState(model, optimizer, device), text_key(sentences, (c, seed))
+    state, key = TrainingState(model, optimizer, device), text_key(sentences, (c, seed))
     if keep is not None and keep.is_file():
         state.restore(keep, key)
     order = batches([len(s) for s in text.sentences], TrainingConfig(batch=c.batch, updates=updates), seed)
@@ -140,10 +140,10 @@ def device_name(device: str) -> str:
 
 
 @dataclass
-class _TrainingState:
+class TrainingState:
     """A training without its text, to be kept and restored; ``devices`` lists what it ran on, in order."""
 
-    model: LanguageModel
+    model: nn.Module
     optimizer: torch.optim.Optimizer
     device: str
     done: int = 0

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from slubook.cli.bootstrap import own_text
 from slubook.cli.shared import JsonFlag, print_json
 from slubook.corpora.errors import CorpusError
 from slubook.experiments.table import EXPERIMENTS, PLANNED
@@ -73,13 +74,22 @@ def run(
         float | None, typer.Option(min=0, help="Begin no cell after that long; run again to resume.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Decimals, ICER, SER and costs as well: 150 columns.")] = False,
+    in_domain: Annotated[
+        Path | None, typer.Option(help="bootstrapping: your requests in Hindi, one a line; with --english.")
+    ] = None,
+    english: Annotated[Path | None, typer.Option(help="bootstrapping: your requests in English.")] = None,
+    parallel: Annotated[
+        Path | None, typer.Option(help="bootstrapping: your sentence pairs, English, tab, Hindi.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment by its protocol and print its table; a run that was stopped resumes.
 
     The full profile writes into results/, everything else into work/, unless --out says otherwise. Exits with 1 while
-    cells are missing.
+    cells are missing. With text of your own, bootstrapping writes a language model, bootstrapped.arpa.
     """
+    if in_domain or english or parallel:
+        return own_text(experiment, in_domain, english, parallel, profile, device, out, as_json)
     from rich.console import Console
 
     from slubook.book.measured import published as results_of

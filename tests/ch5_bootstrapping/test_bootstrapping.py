@@ -1,0 +1,115 @@
+"""The experiment: models and counts on made-up text, the quick profile end to end, and what it may not depend on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slubook.ch5_bootstrapping import protocol
+from slubook.ch5_bootstrapping.material import Material, material_of
+from slubook.ch5_bootstrapping.methods import MethodSettings
+from slubook.ch5_bootstrapping.ngram import Vocabulary, train
+from slubook.ch5_bootstrapping.protocol import (
+    by_unit,
+    log_probs,
+    measure_cell,
+    rare_over_common,
+    settings_of,
+    truth,
+)
+from slubook.ch5_bootstrapping.speech import TEST_VOICES
+from slubook.evaluation.intervals import mean_error
+from slubook.evaluation.metrics import Counted
+from slubook.experiments.options import Options
+from slubook.experiments.records import Results, Row
+from slubook.experiments.report import summarise, tabulate
+from slubook.experiments.runner import run
+from slubook.experiments.table import EXPERIMENTS
+
+OWN = [["a", "b"], ["a", "c"], ["b", "c"], ["a", "b", "c"], ["c"], ["a"]]
+#: A translator that learns next to nothing, in no time.
+BRIEF = MethodSettings(replace(protocol.BRIEF, updates=60), updates=1, selected=5)
+BRIEF = replace(settings_of("quick"), methods=BRIEF)
+
+
+def test_counts_are_added_up_by_dialogue():
+    assert by_unit([1, 2, 3, 4], ["x", "y", "x", "z"]).tolist() == [4, 2, 4]
+    said, units = [["a", "b"], ["c"], ["a", "unheard"]], ["x", "y", "x"]
+    assert {name: column.tolist() for name, column in truth(said, units).items()} == {"words": [4, 1], "tokens": [6, 2]}
+    model = train(OWN, Vocabulary.of(OWN), 3)
+    found = log_probs(model, said, units)
+    assert found["oov"].tolist() == [1, 0]
+    assert found["log_probability"][1] == pytest.approx(model.sentence_scores([["c"]])[0])
+    counted = Counted(errors=np.zeros(2, int), **truth(said, units), **found)
+    ours = mean_error([Row("v", "m", 1, 0, counted)], "perplexity", "m", replicates=10).point
+    assert ours == pytest.approx(model.perplexity(said).value)
+
+
+def test_the_gain_at_few_requests_less_that_at_many():
+    def row(method: str, size: int, errors: int) -> Row:
+        return Row("v", method, size, 0, Counted(words=np.full(30, 10), errors=np.full(30, errors)))
+
+    rows = [row("in_domain", 100, 5), row("all", 100, 4), row("in_domain", 1000, 4), row("all", 1000, 4)]
+    figure = rare_over_common(rows, (100, 250, 1000, 2000))["rare_over_common"]
+    assert figure["point"] == pytest.approx(0.2) == pytest.approx(figure["low"])
+    assert rare_over_common(rows[:2], (100, 250, 1000, 2000)) == {}
+
+
+def test_the_quick_material_keeps_the_test_out_of_all_that_is_read():
+    material = material_of("quick")
+    tests = {text for clips, _ in material.tests.values() for text in clips.texts}
+    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {" ".join(t) for t in material.human}
+    assert list(material.tests) == list(TEST_VOICES) and len(tests) == sum(len(c) for c, _ in material.tests.values())
+    assert tests and read and not tests & read
+    assert len(material.english) == len(material.human)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> Results:
+    """The quick profile, at the smaller size and on two voices."""
+    folder, patch = tmp_path_factory.mktemp("quick"), pytest.MonkeyPatch()
+    patch.setenv("SLUBOOK_CACHE", str(folder))
+    patch.setitem(protocol.SIZES, "quick", (20,))
+    whole = material_of("quick")
+    some: Material = replace(whole, tests={voice: whole.tests[voice] for voice in TEST_VOICES[:2]})
+    patch.setattr(protocol, "material_of", lambda kind: some)
+    yield run("bootstrapping", Options(jobs=1, out=folder / "bootstrapping.json"), BRIEF)
+    patch.undo()
+
+
+def test_the_quick_profile_measures_every_method_that_needs_no_public_text(quick):
+    methods = EXPERIMENTS["bootstrapping"].methods
+    assert set(quick.methods) == {name for name in methods if not name.startswith("prompts")}
+    assert quick.skills == list(TEST_VOICES[:2]) and quick.sizes == [20]
+    for row in quick.rows:
+        assert row.outcomes.errors.sum() > 0 and row.outcomes.words.sum() > 40
+        assert 0 <= row.figures["oov"] < 1 and row.bytes > 0
+
+
+def test_more_requests_are_recognised_better_and_the_words_of_the_test_are_what_is_missing(quick):
+    rate = {m: mean_error(quick.rows, "wer", m, replicates=10).point for m in ("in_domain", "human", "rest")}
+    assert 0.1 < rate["human"] < rate["in_domain"] < 1.0
+    oov = {m: np.mean([row.figures["oov"] for row in quick.select([m])]) for m in rate}
+    assert oov["human"] < oov["in_domain"]
+
+
+def test_one_vocabulary_for_every_perplexity(quick):
+    for voice in quick.skills:
+        assert len({row.outcomes.oov.tobytes() for row in quick.select(skills=[voice])}) == 1
+
+
+def test_records_can_be_resampled_and_tabulated(quick, tmp_path):
+    quick.save(tmp_path / "again.json")
+    lines = summarise(Results.load(tmp_path / "again.json"), replicates=20)
+    assert all(math.isfinite(line["wer"][0]) for line in lines)
+    assert tabulate(lines, EXPERIMENTS["bootstrapping"]).row_count == len(lines)
+
+
+def test_a_cell_is_measured_the_same_again(quick, monkeypatch, tmp_path):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF)}
+    for row in quick.select(skills=[TEST_VOICES[0]]):
+        assert (row.outcomes.errors == again[row.method].errors).all(), row.method
