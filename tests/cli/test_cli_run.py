@@ -20,7 +20,7 @@ from slubook.cli.main import app
 from slubook.corpora.errors import CorpusError
 from slubook.experiments.options import Options
 from slubook.experiments.records import Results
-from slubook.experiments.table import EXPERIMENTS, PLANNED
+from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
 
 SMALL = SkillsSettings(
@@ -101,7 +101,6 @@ def test_a_damaged_file_is_one_clear_line(tmp_path):
         (("skills", "--profile", "slow"), "'slow' is not one of 'quick', 'full'"),
         (("skills", "--backend", "threads"), "'threads' is not one of 'loky', 'dask'"),
         (("transfers",), "experiment 'transfers' is unknown: choose from skills"),
-        (("bootstrapping",), "not part of this version"),
         (("elmol", "--device", "tpu"), "device 'tpu' is unknown: use auto, cpu or cuda"),
         (("elmol", "--device", "cuda"), "torch sees no GPU: use --device cpu"),
         (("skills", "--device", "cuda"), "torch sees no GPU: use --device cpu"),
@@ -162,8 +161,4 @@ def test_any_other_error_of_the_system_is_a_bug_and_shows_where_it_is(monkeypatc
 
 def test_the_help_names_every_experiment():
     asked = " ".join(run("--help").stdout.replace("│", " ").split())
-    assert all(name in asked for name in (*EXPERIMENTS, *PLANNED))
-
-
-def test_an_experiment_that_stands_is_not_planned():
-    assert not set(EXPERIMENTS) & set(PLANNED)
+    assert all(name in asked for name in EXPERIMENTS)

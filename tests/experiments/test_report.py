@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from rich.console import Console
 from slubook.evaluation.intervals import Interval, compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
-from slubook.experiments.report import headlines, summarise, tabulate, trained
+from slubook.experiments.report import headlines, summarise, tabulate
 from slubook.experiments.table import EXPERIMENTS
 
 SKILLS = EXPERIMENTS["skills"]
@@ -61,25 +60,6 @@ def test_of_a_method_that_looks_for_no_slots_only_intents_are_judged(lines):
     assert row.split()[-2:] == ["–", "–"]
     [line] = [line for line in summarise(measured(slots=False), 50) if line["method"] == "fasttext"]
     assert line["irer"] == line["icer"], "where there are no slots, it does all there is to do"
-
-
-@pytest.mark.parametrize("name", [name for name, about in EXPERIMENTS.items() if not about.not_corpus])
-def test_a_stamp_s_settings_are_those_in_force_and_said_in_words(name):
-    module, said = EXPERIMENTS[name].load(), {}
-    for kind in ("quick", "corpus", "full"):
-        config = json.loads(json.dumps(module.config_of(kind, module.settings_of(kind))))
-        said[kind] = trained(Results(name, {"config": config}))
-    chapter = EXPERIMENTS[name].chapter
-    pretraining = {1: "masked lm 2 epochs", 2: "pretraining 1,000 updates of 32", 3: "pretraining 400 updates of 32"}
-    in_full = {1: "masked lm 4 epochs", 2: "pretraining 8,000 updates of 64", 3: "pretraining 4,000 updates of 64"}
-    assert pretraining[chapter] in said["quick"] and in_full[chapter] in said["corpus"]
-    assert (in_full[chapter] in said["full"]) == (chapter > 1), "published stamps have the key of the vectors instead"
-    if name == "elmol":
-        assert "bilm 2 epochs" in said["corpus"] and "table pool 15 epochs" in said["corpus"]
-        assert "bilm 5 epochs" in said["full"] and "table pool 45 epochs" in said["full"]
-    if name == "convergence":
-        assert said["quick"].startswith("networks 200 updates") and "400" not in said["corpus"]
-    assert not set("{}[]'_") & set("".join(said.values()))
 
 
 def test_sources_are_drawn_before_skills(lines):

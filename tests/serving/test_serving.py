@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from slubook.book.claims import OfComparison, OfTable, load_claims
-from slubook.book.reproduction import differences, reproduce, tabled
 from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.skillsets import make_skill
@@ -21,6 +20,7 @@ from slubook.experiments.records import RecordsError, Results
 from slubook.experiments.runner import run
 from slubook.experiments.table import EXPERIMENTS
 from slubook.files import KeptError
+from slubook.reproduction import differences, reproduce, tabled
 from slubook.serving import protocol as serving
 from slubook.serving.packed import PackedSkill
 from slubook.serving.packing import copy_of, pack

@@ -38,9 +38,9 @@ def reproduce(
     Exits with 1 when a tolerance is exceeded.
     """
     from slubook.book.measured import published
-    from slubook.book.reproduction import CHANGED, POINTS, differences, report, tabled, to_json
-    from slubook.book.reproduction import reproduce as measure
     from slubook.experiments.options import Options
+    from slubook.reproduction import CHANGED, POINTS, differences, report, tabled, to_json
+    from slubook.reproduction import reproduce as measure
 
     before = published(experiment) if experiment in EXPERIMENTS else None
     if before is None:

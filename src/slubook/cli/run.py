@@ -18,7 +18,7 @@ import typer
 from slubook.cli.bootstrap import own_text
 from slubook.cli.shared import JsonFlag, print_json
 from slubook.corpora.errors import CorpusError
-from slubook.experiments.table import EXPERIMENTS, PLANNED
+from slubook.experiments.table import EXPERIMENTS
 
 #: Experiments that a user's own file is nothing for, and those for which a GPU is worth while.
 NOT_CORPUS = [name for name, about in EXPERIMENTS.items() if about.not_corpus]
@@ -49,7 +49,7 @@ def device_for(experiment: str, device: str) -> str:
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help=f"{chapters()} Not written yet: {', '.join(PLANNED)}.")],
+    experiment: Annotated[str, typer.Argument(help=chapters())],
     profile: Annotated[
         Literal["quick", "full"], typer.Option(help="quick: embedded corpora, minutes; full: public corpora, hours.")
     ] = "quick",
@@ -93,16 +93,14 @@ def run(
     from rich.console import Console
 
     from slubook.book.measured import published as results_of
-    from slubook.book.reproduction import expecting
     from slubook.experiments import runner
     from slubook.experiments.options import Options
-    from slubook.experiments.report import headlines, summarise, tabulate, trained
+    from slubook.experiments.report import headlines, summarise, tabulate
     from slubook.profiles import RESULTS, ROOT
+    from slubook.reproduction import expecting, trained
 
     if experiment not in EXPERIMENTS:
-        known = f"is unknown: choose from {', '.join(EXPERIMENTS)}"
-        why = "is not part of this version of the book yet" if experiment in PLANNED else known
-        raise typer.BadParameter(f"experiment {experiment!r} {why}")
+        raise typer.BadParameter(f"experiment {experiment!r} is unknown: choose from {', '.join(EXPERIMENTS)}")
     if scheduler and backend != "dask":
         raise typer.BadParameter("--scheduler is the address of a Dask cluster: add --backend dask")
     if pool or target or (experiment == "selftraining" and corpus):

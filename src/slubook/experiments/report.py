@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 from rich.table import Column, Table
@@ -41,26 +40,6 @@ def summarise(results: Results, replicates: int = 2000) -> list[dict]:
             costs = ("train_s", "bytes", "predict_ms")
             lines.append(line | {cost: float(np.mean([getattr(row, cost) for row in rows])) for cost in costs})
     return lines
-
-
-def trained(results: Results) -> str:
-    """Says by a run's stamp how long it trained what, such as ``pretraining 8,000 updates of 64; spacy 24 epochs``."""
-    config, found = results.stamp["config"], dict[str, list[str]]()
-
-    def read(part: Mapping[str, Any], name: str) -> None:
-        lengths = [f"{part[unit]:,} {unit}" for unit in ("updates", "epochs") if isinstance(part.get(unit), int)]
-        if lengths and not ("updates" in config and name in EXPERIMENTS[results.experiment].methods):
-            batch = part.get("batch", ())
-            said = " ".join(lengths) + (f" of {batch}" if isinstance(batch, int) else "")
-            found.setdefault(said, []).append(name.replace("_", " "))
-        for key, value in part.items():
-            if isinstance(value, Mapping) and not (key in ("small", "fasttext") and "small" in config):
-                read(value, name if key in ("training", "model") else key)
-            elif key != "epochs" and name == "epochs":
-                found.setdefault(f"{value} epochs", []).append(f"table {key}")
-
-    read(config, "networks" if "updates" in config or "training" in config else "networks at least")
-    return "; ".join(f"{', '.join(dict.fromkeys(of))} {said}" for said, of in found.items())
 
 
 def headlines(results: Results) -> dict[str, list[float]]:

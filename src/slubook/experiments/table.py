@@ -64,7 +64,5 @@ def _experiments() -> Mapping[str, Experiment]:
 
 #: Every experiment of the book, by name, in the order of the chapters.
 EXPERIMENTS = _experiments()
-#: Experiments of chapters that are not written yet.
-PLANNED = ()
 #: What is tuned, by experiment: where its search is, and what the ``head`` of its record says.
 TUNED = _read("tuning.yml")

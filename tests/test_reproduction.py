@@ -9,18 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from slubook.book import reproduction
-from slubook.book.reproduction import (
-    CHANGED,
-    POINTS,
-    TABLE_S,
-    Difference,
-    differences,
-    drawn,
-    expecting,
-    reproduce,
-    tabled,
-)
+from slubook import reproduction
 from slubook.ch1_skills import protocol
 from slubook.ch2_transfer.plan import PretrainingSource
 from slubook.cli.main import app
@@ -30,6 +19,18 @@ from slubook.experiments.options import Options
 from slubook.experiments.records import RecordsError, Results, Row, Test
 from slubook.experiments.runner import Work
 from slubook.experiments.table import EXPERIMENTS
+from slubook.reproduction import (
+    CHANGED,
+    POINTS,
+    TABLE_S,
+    Difference,
+    differences,
+    drawn,
+    expecting,
+    reproduce,
+    tabled,
+    trained,
+)
 
 N, SEEDS = 20, 3
 GOLD = np.ones(N, dtype=int)
@@ -293,3 +294,24 @@ def test_the_help_states_the_tolerance_and_why():
 
 def test_what_is_measured_as_a_whole_is_an_experiment():
     assert set(reproduction.WHOLE) <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, about in EXPERIMENTS.items() if about.chapter < 4 and not about.not_corpus]
+)
+def test_a_stamp_s_settings_are_those_in_force_and_said_in_words(name):
+    module, said = EXPERIMENTS[name].load(), {}
+    for kind in ("quick", "corpus", "full"):
+        config = json.loads(json.dumps(module.config_of(kind, module.settings_of(kind))))
+        said[kind] = trained(Results(name, {"config": config}))
+    chapter = EXPERIMENTS[name].chapter
+    pretraining = {1: "masked lm 2 epochs", 2: "pretraining 1,000 updates of 32", 3: "pretraining 400 updates of 32"}
+    in_full = {1: "masked lm 4 epochs", 2: "pretraining 8,000 updates of 64", 3: "pretraining 4,000 updates of 64"}
+    assert pretraining[chapter] in said["quick"] and in_full[chapter] in said["corpus"]
+    assert (in_full[chapter] in said["full"]) == (chapter > 1), "published stamps have the key of the vectors instead"
+    if name == "elmol":
+        assert "bilm 2 epochs" in said["corpus"] and "table pool 15 epochs" in said["corpus"]
+        assert "bilm 5 epochs" in said["full"] and "table pool 45 epochs" in said["full"]
+    if name == "convergence":
+        assert said["quick"].startswith("networks 200 updates") and "400" not in said["corpus"]
+    assert not set("{}[]'_") & set("".join(said.values()))
