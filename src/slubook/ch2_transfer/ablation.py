@@ -100,8 +100,7 @@ USED = {"full": tuple(VARIANTS), "quick": ("shuffled", "tenth"), "corpus": ("shu
 
 def settings_of(kind: str) -> TransferSettings:
     """Returns the tuned settings; the quick profile trains half as long."""
-    usual = transfer.settings_of(kind)
-    return usual.lasting(lambda updates: updates // 2) if kind == "quick" else usual
+    return transfer.settings_of(kind).lasting(lambda updates: updates // (2 if kind == "quick" else 1))
 
 
 def prepare(options: Options, settings: TransferSettings) -> Work:

@@ -147,8 +147,8 @@ class TransferPlan:
 
     def keys(self) -> list[Key]:
         """Returns every cell, one seed for all skills before the next: a stopped run is balanced."""
-        every = [(s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills]
-        return every if self.cells is None else list(self.cells)
+        every = ((s.name, size, seed) for seed in self.seeds for s, size in self.chosen.skills)
+        return list(every if self.cells is None else self.cells)
 
     def cell(self, key: Key) -> Cell:
         """Returns the draw of one cell."""
@@ -249,7 +249,7 @@ def make_plan(
     usual = [source for source in sources if source.name in names.values()]
     sources = usual + [replace(make(s), name=f"{s.name}-{kind}") for kind, make in made.items() for s in usual]
     found = joblib.Parallel(min(jobs, len(sources)), batch_size=1)(joblib.delayed(s.about)() for s in sources)
-    about = {source.name: seen for source, seen in zip(sources, found, strict=True)}
+    about = {s.name: seen for s, seen in zip(sources, found, strict=True)}
     return TransferPlan(chosen.only(names), names, about, range(seeds), cells)
 
 

@@ -48,8 +48,7 @@ MOVED: dict[str, tuple[str, ...]] = {"scratch": (), "transfer": LOWER_LAYERS, "t
 NETWORK = Recipe().network
 #: Every so many-th cell of the first draw is also trained by the plain loop.
 TIMED = 40
-#: Pretraining of the quick profile.
-QUICK_PRETRAINING = PretrainingConfig(updates=1000, batch=32)
+QUICK_PRETRAINING = PretrainingConfig(updates=1000, batch=32)  # of the quick profile
 #: Updates made both ways, after a few that warm the process up: the first network of a process is slow.
 UPDATES, WARM_UP = 60, 10
 TOGETHER, ALONE = "side_by_side_s", "one_at_a_time_s"
