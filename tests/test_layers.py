@@ -20,7 +20,8 @@ MODULES = {
 }
 #: The rooms, lower ones first, and the lines of code that each may have. A module may import from its own room and
 #: from those before it. Chapters 1 to 3 may exceed theirs by a fifth until their second edition. Chapters 4 to 6 are
-#: first drafts, planned at 900, 1,500 and 1,500 lines; they are to be made smaller.
+#: first drafts, planned at 900, 1,500 and 1,500 lines; they are to be made smaller. ``cli``, planned at 550, has three
+#: doors more: what is measured anew, a user's log, a user's text.
 BUDGETS = {
     "profiles": 100,
     "files": 100,
@@ -37,7 +38,7 @@ BUDGETS = {
     "serving": 1100,
     "own": 850,
     "reproduction": 250,
-    "cli": 700,
+    "cli": 550 + 3 * 55,
 }
 #: Of what stands without the drafts.
 TOTAL = 17_000

@@ -17,7 +17,7 @@ from slubook.ch2_transfer import tuning as tuning_transfer
 from slubook.ch3_elmol import tuning as tuning_elmol
 from slubook.cli.main import app
 from slubook.experiments.records import RecordsError
-from slubook.experiments.tuning import SEED, Search, Trial
+from slubook.experiments.tuning import SEED, Search, Trial, changed
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ class TestThePublishedRecord:
     def test_the_linear_models_go_on_from_what_their_first_rounds_found(self, record):
         trials = record["methods"]["maxent_crf"]["trials"]
         standing = choice([t for t in trials if t["round"] <= 2])["changes"]
-        assert SEARCH.configured("maxent_crf", standing) == START["maxent_crf_clusters"].maxent
+        assert changed(SEARCH.start["maxent_crf"], standing) == START["maxent_crf_clusters"].maxent
 
     def test_the_defaults_are_what_tuning_chose(self, record):
         now = asdict(SkillsSettings())

@@ -10,7 +10,7 @@ from slubook.ch2_transfer.protocol import MOVED, TransferSettings, choose
 from slubook.ch2_transfer.tuning import HEAD, LATE, LONG, SEARCH, SKILLS, START, best
 from slubook.experiments.records import RecordsError
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.tuning import SEED, Trial
+from slubook.experiments.tuning import SEED, Trial, changed
 from slubook.profiles import cache_dir
 
 
@@ -41,7 +41,7 @@ class TestThePublishedRecord:
 
     def test_every_method_got_as_many_trials_and_one_of_them_twice_as_long(self, record):
         for method, found in record["methods"].items():
-            recipes = [SEARCH.configured(method, t["changes"]) for t in found["trials"]]
+            recipes = [changed(SEARCH.start[method], t["changes"]) for t in found["trials"]]
             assert len(recipes) == 13 == found["settings"] and 2 * START.training.updates == LONG
             usual = START.training.updates
             assert [r.training.updates for r in recipes] == [*[usual] * 9, LONG, *[usual] * 3]

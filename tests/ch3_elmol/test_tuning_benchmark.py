@@ -10,7 +10,7 @@ from slubook.ch3_elmol.embeddings import Read
 from slubook.ch3_elmol.tuning import BENCHMARK_HEAD, BENCHMARK_SEARCH
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.tuning import SEED, Trial, draw_hash
+from slubook.experiments.tuning import SEED, Trial, changed, draw_hash
 
 
 class Silent:
@@ -53,7 +53,7 @@ def test_the_published_record_has_ten_trials_that_differ_for_either_network():
     assert {name: record[name] for name in BENCHMARK_HEAD} == BENCHMARK_HEAD
     assert list(record["methods"]) == list(BENCHMARK_SEARCH.start)
     for method, found in record["methods"].items():
-        configs = [BENCHMARK_SEARCH.configured(method, t["changes"]) for t in found["trials"]]
+        configs = [changed(BENCHMARK_SEARCH.start[method], t["changes"]) for t in found["trials"]]
         assert len({json.dumps(asdict(c)) for c in configs}) == found["settings"] == 10
         assert {seed for t in found["trials"] for seed in t["seeds"]} == {SEED}
         start = BENCHMARK_SEARCH.start[method]

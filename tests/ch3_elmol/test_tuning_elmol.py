@@ -17,7 +17,7 @@ from slubook.ch3_elmol.protocol import AS, GROUPS, HOW, METHODS, START, ElmolSet
 from slubook.ch3_elmol.tuning import HEAD, OTHERWISE, SEARCH, TRIED, ground, trial_errors
 from slubook.corpora.utterance import Prediction
 from slubook.experiments.table import EXPERIMENTS
-from slubook.experiments.tuning import SEED, Ground, Trial
+from slubook.experiments.tuning import SEED, Ground, Trial, changed
 
 
 def test_fewer_requests_are_read_by_the_recipe_of_all():
@@ -131,7 +131,7 @@ def test_every_method_got_nine_trials_that_differ_and_every_other_input_three(re
     assert set(TRIED) - set(OTHERWISE) == set(METHODS) - set(AS) == set(ElmolSettings().recipes)
     for method, found in record["methods"].items():
         trials = found["trials"]
-        recipes = [SEARCH.configured(method, t["changes"]) for t in trials]
+        recipes = [changed(SEARCH.start[method], t["changes"]) for t in trials]
         count = 3 if method in OTHERWISE else 9
         assert len(trials) == found["settings"] == len({json.dumps(asdict(r)) for r in recipes}) == count
         assert {tuple(t["seeds"]) for t in trials} == {(SEED, SEED + 1)}

@@ -14,7 +14,7 @@ from slubook.evaluation.intervals import compare
 from slubook.evaluation.metrics import METRICS, Counted, Outcomes, irer
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
-from slubook.experiments.records import RecordsError, Results, Row, Test, stale, with_slices
+from slubook.experiments.records import RecordsError, Results, Row, Test, with_slices
 from slubook.experiments.stamps import code, commit_of, config_hash, stamp
 
 GOLD = np.array([0, 1, 2])
@@ -162,11 +162,6 @@ def test_select(results):
     assert results.select(sizes=[500]) == []
     assert results.methods == ["maxent_crf", "dnn_mlm"] and results.sizes == [100, 300]
     assert set(results.groups()) == {"music"}
-
-
-def test_stale(results):
-    assert not stale(results, 3)
-    assert stale(results, 4)
 
 
 def test_stamp_says_what_matters(results):

@@ -64,22 +64,14 @@ class OfSlices(OfComparison):
 
 
 class OfTable(_Strict):
-    """A figure in the experiment's own tables: ``{point, low, high, n}``, or a bare number.
-
-    Attributes:
-        table: its name.
-        entry: path of the figure in it, such as ``total.shared``; without one, the table itself is the figure.
-        over: path of the figure to divide by.
-        most: for the rule ``feasible``, the upper limits of entries of the table.
-        counts: what ``n`` of the figure counts.
-    """
+    """A figure in the experiment's own tables: ``{point, low, high, n}``, or a bare number."""
 
     kind: Literal["table"]
-    table: str
-    entry: str = ""
-    over: str = ""
-    most: dict[str, float] = Field(default_factory=dict)
-    counts: str = "skills"
+    table: str  # its name
+    entry: str = ""  # path of the figure in it, such as ``total.shared``; without one, the table itself is the figure
+    over: str = ""  # path of the figure to divide by
+    most: dict[str, float] = Field(default_factory=dict)  # for ``feasible``, the upper limits of entries of the table
+    counts: str = "skills"  # what ``n`` of the figure counts
 
 
 class Claim(_Strict):

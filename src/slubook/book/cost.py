@@ -34,9 +34,9 @@ def costs(folder: Path = RESULTS) -> list[dict]:
             "profile": run.stamp["config"]["profile"],
             "seeds": len(run.stamp["seeds"]),
             "cells": len({(r.skill, r.size, r.seed) for r in run.rows}) or run.tables["cells"]["done"],
-            # the hybrid trains nothing itself; where nothing has rows, the minutes are those of all cells
+            # the hybrid trains nothing itself; without rows, the minutes are those of all cells
             "training_minutes": round(
-                (sum(r.train_s for r in run.rows if r.method != "hybrid") if run.rows else run.stamp["cell_s"]) / 60, 1
+                (sum(r.train_s for r in run.rows if r.method != "hybrid") or run.stamp["cell_s"]) / 60, 1
             ),
             "peak_memory_mb": run.stamp["peak_memory_mb"],
             "download_mb": round(sum(sources()[source].bytes for source in EXPERIMENTS[name].downloads) / 1e6),

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from slubook.ch5_bootstrapping import restaurants
 from slubook.ch5_bootstrapping.speech import DEV_VOICES, TEST_VOICES, Clips, say_all, speakable
-from slubook.corpora import parallel, restaurants
+from slubook.corpora import parallel
 from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.parallel import Pair, spoken

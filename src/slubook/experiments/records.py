@@ -220,11 +220,6 @@ def with_slices(results: Results, folder: Path) -> Results:
     return replace(results, rows=[replace(row, slices=slices(row)) for row in results.rows]) if cells else results
 
 
-def stale(results: Results, protocol_now: int) -> bool:
-    """Tells whether the results were measured under another protocol number than today's."""
-    return results.stamp.get("protocol") != protocol_now
-
-
 def _move_slices(rows: Sequence[dict[str, Any]], tests: Mapping[str, Test]) -> list[dict[str, Any]]:
     """Takes the slices out of the rows: one entry a (skill, size, seed) that has any beside those of its test."""
     masks: dict[tuple[str, int, int], dict[str, str]] = {}

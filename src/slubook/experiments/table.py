@@ -17,33 +17,19 @@ import yaml
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment.
+    """One experiment, as the table has it."""
 
-    Attributes:
-        name: on the command line, and of its results file.
-        chapter: of the book.
-        module: that has its protocol.
-        protocol: its protocol number.
-        baseline: the method that the others are compared with.
-        methods: how tables call each method, in the order in which they show them.
-        downloads: the sources that its full profile reads.
-        not_corpus: why it cannot be run on a corpus of the user's own, and what can; empty where it can.
-        language_model: whether it trains a language model, for which a GPU is worth while.
-        metric: the error that its table shows and compares, in METRICS.
-        intent_only: methods that look for no slots, so that SER and IRER say nothing of them.
-    """
-
-    name: str
-    chapter: int
-    module: str
-    protocol: int
-    baseline: str
-    methods: Mapping[str, str]
-    downloads: tuple[str, ...]
-    not_corpus: str = ""
-    language_model: bool = False
-    metric: str = "irer"
-    intent_only: tuple[str, ...] = ()
+    name: str  # on the command line, and of its results file
+    chapter: int  # of the book
+    module: str  # that has its protocol
+    protocol: int  # its protocol number
+    baseline: str  # the method that the others are compared with
+    methods: Mapping[str, str]  # how tables call each method, in the order in which they show them
+    downloads: tuple[str, ...]  # the sources that its full profile reads
+    not_corpus: str = ""  # why it cannot be run on a corpus of the user's own, and what can; empty where it can
+    language_model: bool = False  # whether it trains a language model, for which a GPU is worth while
+    metric: str = "irer"  # the error that its table shows and compares, in METRICS
+    intent_only: tuple[str, ...] = ()  # methods that look for no slots, so that SER and IRER say nothing of them
 
     def load(self) -> ModuleType:
         """Imports the module that has the protocol."""

@@ -111,10 +111,6 @@ class Search:
         """Returns where the published record is."""
         return RESULTS / f"{self.experiment}_tuning.json"
 
-    def configured(self, method: str, changes: Changes) -> Any:
-        """Returns the configuration that a method starts from, with ``changes``, or raises one of :data:`WRONG`."""
-        return changed(self.start[method], changes)
-
     def replay(self, methods: Sequence[str]) -> list[Trial]:
         """Returns the trials of these methods that the published record lists, or raises RecordsError."""
         kept = self.load()["methods"] if self.record.is_file() else {}
@@ -132,7 +128,7 @@ class Search:
                 where = f"trial {number}"
                 if trial.method not in self.start:
                     raise ValueError(f"method {trial.method!r} is unknown: choose from {', '.join(self.start)}")
-                self.configured(trial.method, trial.changes)
+                changed(self.start[trial.method], trial.changes)
         except WRONG as error:
             said = "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors()) if hasattr(error, "errors") else error
             raise RecordsError(f"{path}: {where}: {said}") from error
@@ -149,7 +145,7 @@ class Search:
             "first_error": trials[0]["dev_error"],
             "chosen_error": best["dev_error"],
             "chosen": best["changes"],
-            "config": asdict(self.configured(method, best["changes"])),
+            "config": asdict(changed(self.start[method], best["changes"])),
         }
         return json.loads(json.dumps(found))  # as a reader of the file finds it: lists
 
@@ -197,7 +193,7 @@ class Search:
         self._measure([cell for own in cells.values() for row in own for cell in row], ground, jobs)
         for m, own in cells.items():
             inputs, every = ground.inputs[m], [cell for row in own for cell in row]
-            config = {"method": m, "sizes": [n for _, n in ground.skills], "start": asdict(self.configured(m, {}))}
+            config = {"method": m, "sizes": [n for _, n in ground.skills], "start": asdict(self.start[m])}
             data = {f"{c.skill.name}, draw {c.seed}": draw_hash(c.skill, c.size, c.seed) for c in every}
             found, seeds = [cell.found for cell in every], sorted({cell.seed for cell in every})
             costs = jobs, max(f["memory_mb"] for f in found), sum(f["wall_s"] for f in found)
@@ -210,7 +206,7 @@ class Search:
 
     def cells(self, trial: Trial, ground: Ground) -> list[TrialCell]:
         """Returns the cells of a trial, all draws of one skill after the other."""
-        config = self.configured(trial.method, trial.changes)
+        config = changed(self.start[trial.method], trial.changes)
         return [TrialCell(trial, config, skill, n, seed) for skill, n in ground.skills for seed in trial.seeds]
 
     def key(self, bank: Sequence[TrialCell], ground: Ground) -> Key:

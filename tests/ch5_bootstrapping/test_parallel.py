@@ -7,7 +7,8 @@ import zipfile
 
 import pytest
 
-from slubook.corpora import parallel, restaurants
+from slubook.ch5_bootstrapping import restaurants
+from slubook.corpora import parallel
 from slubook.corpora.parallel import Pair, spoken
 
 
