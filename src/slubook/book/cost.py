@@ -22,27 +22,32 @@ LABELS = {
 
 
 def costs(folder: Path = RESULTS) -> list[dict]:
-    """Returns one object a results file: minutes of training, peak memory in MiB, MB to download, processor, commit.
+    """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor,
+    commit.
 
     Raises:
         RecordsError: when a results file is damaged.
     """
-    runs = {name: results for name in EXPERIMENTS if (results := published(name, folder))}
-    return [
-        {
-            "experiment": name,
-            "profile": run.stamp["config"]["profile"],
-            "seeds": len(run.stamp["seeds"]),
-            "cells": len({(r.skill, r.size, r.seed) for r in run.rows}),
-            # the hybrid trains nothing itself
-            "training_minutes": round(sum(r.train_s for r in run.rows if r.method != "hybrid") / 60, 1),
-            "peak_memory_mb": run.stamp["peak_memory_mb"],
-            "download_mb": round(sum(sources()[source].bytes for source in EXPERIMENTS[name].downloads) / 1e6),
-            "processor": run.stamp["hardware"]["processor"],
-            "commit": commit_of(run.stamp),
-        }
-        for name, run in runs.items()
-    ]
+    found = []
+    for name, about in EXPERIMENTS.items():
+        if (results := published(name, folder)) is None:
+            continue
+        seconds = sum(row.train_s for row in results.rows if row.method != "hybrid")  # the hybrid trains nothing itself
+        megabytes = sum(sources()[source].bytes for source in about.downloads) / 1e6
+        found.append(
+            {
+                "experiment": name,
+                "profile": results.stamp["config"]["profile"],
+                "seeds": len(results.stamp["seeds"]),
+                "cells": len({(r.skill, r.size, r.seed) for r in results.rows}),
+                "training_minutes": round(seconds / 60, 1),
+                "peak_memory_mb": results.stamp["peak_memory_mb"],
+                "download_mb": round(megabytes),
+                "processor": results.stamp["hardware"]["processor"],
+                "commit": commit_of(results.stamp),
+            }
+        )
+    return found
 
 
 def blocks(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
