@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from slubook.evaluation.intervals import STATISTICS
 from slubook.evaluation.metrics import METRICS
@@ -17,11 +17,7 @@ class LedgerError(ValueError):
     """The claims file is malformed; the message names the file, the line and the remedy."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Article(_Strict):
+class Article(BaseModel, extra="forbid", frozen=True):
     """An article; ``cite`` and ``paper`` are keys of the bibliography."""
 
     title: str
@@ -30,7 +26,7 @@ class Article(_Strict):
     paper: str | None = None
 
 
-class Claimed(_Strict):
+class Claimed(BaseModel, extra="forbid", frozen=True):
     """The figure that an article states: ``value``, or a range up to ``upper``; ``None`` where there is none."""
 
     value: float | None
@@ -39,7 +35,7 @@ class Claimed(_Strict):
     note: str = ""
 
 
-class OfComparison(_Strict):
+class OfComparison(BaseModel, extra="forbid", frozen=True):
     """A comparison of two methods over records; see :func:`slubook.evaluation.intervals.compare`.
 
     Skills of one source share its style, and skills of one domain share utterances. So the bootstrap draws sources and
@@ -63,7 +59,7 @@ class OfSlices(OfComparison):
     against: str
 
 
-class OfTable(_Strict):
+class OfTable(BaseModel, extra="forbid", frozen=True):
     """A figure in the experiment's own tables: ``{point, low, high, n}``, or a bare number."""
 
     kind: Literal["table"]
@@ -74,7 +70,7 @@ class OfTable(_Strict):
     counts: str = "skills"  # what ``n`` of the figure counts
 
 
-class Claim(_Strict):
+class Claim(BaseModel, extra="forbid", frozen=True):
     """One claim; the fields are explained at the head of ``book/claims.yml``."""
 
     id: str

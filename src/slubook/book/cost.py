@@ -22,7 +22,8 @@ LABELS = {
 
 
 def costs(folder: Path = RESULTS) -> list[dict]:
-    """Returns one object a results file: minutes of training, peak memory in MiB, MB to download, processor, commit.
+    """Returns one object a results file: training minutes of all cells, peak memory in MiB, download in MB, processor,
+    commit.
 
     Raises:
         RecordsError: when a results file is damaged.

@@ -140,10 +140,9 @@ def fitted(figure: go.Figure) -> go.Figure:
 
 def legend_rows(figure: go.Figure, width: int) -> int:
     """Counts the rows of the legend at ``width`` pixels: in equal columns, or as they come where there are groups."""
-    if figure.layout.showlegend is False:
-        return 0
     names = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
-    if len(names) < 2 and not figure.layout.showlegend:
+    wanted = len(names) > 1 if figure.layout.showlegend is None else figure.layout.showlegend
+    if not wanted:
         return 0
     widths = [_SYMBOL + _CHARACTER * len(name) for name in names]
     if not any(trace.legendgroup for trace in figure.data):

@@ -91,8 +91,8 @@ class Measurements:
         path = self.folder / f"{claim.experiment}.json"
         if not path.is_file():
             return Found("there are no published results of this experiment")
-        kept = CellStore(cache_dir() / "ledger", f"{self._digest(path)} {_code()}")
-        key = (claim.metric, claim.measure.model_dump_json(), claim.headline, self.replicates)
+        kept, asked = CellStore(cache_dir() / "ledger"), (claim.metric, claim.measure.model_dump_json(), claim.headline)
+        key = (claim.experiment, self._digest(path), _code(), *asked, self.replicates)
         if content := kept.get(key):
             return _FOUND.validate_python(content)
         results = self._load(claim.experiment)

@@ -36,19 +36,19 @@ class Experiment:
         return import_module(f"slubook.{self.module}")
 
 
-def _read(name: str) -> dict[str, Any]:
+def _table(name: str) -> dict[str, Any]:
     return yaml.safe_load(resources.files("slubook.experiments").joinpath(name).read_text("utf-8"))
 
 
-def _experiments() -> Mapping[str, Experiment]:
+def _read() -> Mapping[str, Experiment]:
     found = {}
-    for row in _read("experiments.yml")["experiments"]:
+    for row in _table("experiments.yml")["experiments"]:
         row["downloads"] = tuple(s for some in row["downloads"] for s in ([some] if isinstance(some, str) else some))
         found[row["name"]] = Experiment(**row)
     return MappingProxyType(found)
 
 
-#: Every experiment of the book, by name, in the order of the chapters.
-EXPERIMENTS = _experiments()
 #: What is tuned, by experiment: where its search is, and what the ``head`` of its record says.
-TUNED = _read("tuning.yml")
+TUNED = _table("tuning.yml")
+#: Every experiment of the book, by name, in the order of the chapters.
+EXPERIMENTS = _read()
