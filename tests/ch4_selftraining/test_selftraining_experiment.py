@@ -16,7 +16,7 @@ from slubook.ch4_selftraining.data import Cut, Target, quick_data
 from slubook.ch4_selftraining.protocol import SelfTrainingSettings, settings_of
 from slubook.ch4_selftraining.recogniser import FALSE_ALARMS, threshold
 from slubook.ch4_selftraining.teachers import TeacherConfig
-from slubook.ch4_selftraining.trial import Shared, IntentTrial, prevalence_f1
+from slubook.ch4_selftraining.trial import IntentTrial, Shared, prevalence_f1
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import semer
 from slubook.experiments.options import Options

@@ -55,7 +55,7 @@ from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch4_selftraining.data import KEPT, SMALL, Data, Target, full_data, quick_data
 from slubook.ch4_selftraining.paraphrase import Detector, train_detector
 from slubook.ch4_selftraining.teachers import TeacherConfig
-from slubook.ch4_selftraining.trial import SelfTrainingSettings, Shared, IntentTrial, prevalence_f1
+from slubook.ch4_selftraining.trial import IntentTrial, SelfTrainingSettings, Shared, prevalence_f1
 from slubook.corpora.utterance import words
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.kept import write_weights
