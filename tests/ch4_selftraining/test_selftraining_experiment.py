@@ -16,7 +16,7 @@ from slubook.ch4_selftraining.data import Cut, Target, quick_data
 from slubook.ch4_selftraining.protocol import SelfTrainingSettings, settings_of
 from slubook.ch4_selftraining.recogniser import FALSE_ALARMS, threshold
 from slubook.ch4_selftraining.teachers import TeacherConfig
-from slubook.ch4_selftraining.trial import Shared, Trial, prevalence_f1
+from slubook.ch4_selftraining.trial import IntentTrial, Shared, prevalence_f1
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import semer
 from slubook.experiments.options import Options
@@ -44,14 +44,14 @@ def shared() -> Shared:
     return Shared(data, table, {w: [len(w) % 5] for t in data.pool for w in words(t)})
 
 
-def cell(shared: Shared, target: Target) -> Trial:
-    trial = Trial(shared, target, 20, 3, SETTINGS)
+def cell(shared: Shared, target: Target) -> IntentTrial:
+    trial = IntentTrial(shared, target, 20, 3, SETTINGS)
     trial.run(None)
     return trial
 
 
 @pytest.fixture(scope="module")
-def trial(shared) -> Trial:
+def trial(shared) -> IntentTrial:
     return cell(shared, shared.data.targets[NAME])
 
 

@@ -37,7 +37,7 @@ no test, by draws that no published seed uses; raise the number in the table whe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,10 @@ from slubook.ch1_skills.skill_vectors import clusters
 from slubook.ch1_skills.tables import kept_table, table_folder, text_key
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch4_selftraining.data import KEPT, SMALL, Cut, Data, Target, full_data, quick_data
+from slubook.ch4_selftraining.data import KEPT, SMALL, Data, Target, full_data, quick_data
 from slubook.ch4_selftraining.paraphrase import Detector, train_detector
-from slubook.ch4_selftraining.recogniser import RecogniserConfig
 from slubook.ch4_selftraining.teachers import TeacherConfig
-from slubook.ch4_selftraining.trial import Shared, Trial, prevalence_f1
+from slubook.ch4_selftraining.trial import IntentTrial, SelfTrainingSettings, Shared, prevalence_f1
 from slubook.corpora.utterance import words
 from slubook.experiments.cells import Key, Measured, Task
 from slubook.experiments.kept import write_weights
@@ -68,31 +67,6 @@ from slubook.profiles import cache_dir, seed_everything
 
 #: Annotated utterances; selection is compared at the first.
 SIZES = (50, 200)
-
-
-@dataclass(frozen=True)
-class SelfTrainingSettings:
-    """The settings of a run.
-
-    Attributes:
-        cut: sizes of what corpora are cut into.
-        recogniser, teacher, fasttext: of the models.
-        filtered: requests of the pool that are labelled.
-        curve: their numbers along the curve.
-        weight: of annotated utterances, for the control.
-        grains: of the clusters, for the control.
-        pairs: that the paraphrase detector learns from.
-    """
-
-    cut: Cut = field(default_factory=Cut)
-    recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
-    filtered: int = 1600
-    curve: tuple[int, ...] = (100, 200, 400, 800, 3200)
-    weight: float = 8.0
-    grains: tuple[int, ...] = (100, 1000)
-    pairs: int = 20_000
 
 
 def settings_of(kind: str) -> SelfTrainingSettings:
@@ -169,5 +143,5 @@ def measure_cell(
     target = all_.data.targets[name]
     detector = detector_of(all_.data, target.topics, settings.pairs) if size == SIZES[0] else None
     seed_everything(seed, threads=1)  # the training of a detector, or none, has drawn numbers
-    rows = Trial(all_, target, size, seed, settings).run(detector)
+    rows = IntentTrial(all_, target, size, seed, settings).run(detector)
     return Measured(rows, {all_.table.name: all_.table.stamp})

@@ -7,26 +7,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
+from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.maxent import Clusters
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch4_selftraining.data import Data, Heard, Target
+from slubook.ch4_selftraining.data import Cut, Data, Heard, Target
 from slubook.ch4_selftraining.paraphrase import Detector
-from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, features, reject, threshold, train
+from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, RecogniserConfig, features, reject, threshold, train
 from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, relevant
-from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, labelled, slot_errors, train_ensemble
+from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, TeacherConfig, labelled, slot_errors, train_ensemble
 from slubook.corpora.dedupe import normalise
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.records import Row
 from slubook.profiles import stable_hash
-
-if TYPE_CHECKING:
-    from slubook.ch4_selftraining.protocol import SelfTrainingSettings
 
 #: Requests of others that networks are asked about: those with the highest p(intent) of the linear recogniser. The
 #: product of both cannot be high for any other.
@@ -34,6 +31,31 @@ ASKED = 600
 _JUDGED = ("development", "background")
 #: Selections that are made with true labels, too.
 ORACLES = ("bad_paraphrases_half", "random_half")
+
+
+@dataclass(frozen=True)
+class SelfTrainingSettings:
+    """The settings of a run.
+
+    Attributes:
+        cut: sizes of what corpora are cut into.
+        recogniser, teacher, fasttext: of the models.
+        filtered: requests of the pool that are labelled.
+        curve: their numbers along the curve.
+        weight: of annotated utterances, for the control.
+        grains: of the clusters, for the control.
+        pairs: that the paraphrase detector learns from.
+    """
+
+    cut: Cut = field(default_factory=Cut)
+    recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    filtered: int = 1600
+    curve: tuple[int, ...] = (100, 200, 400, 800, 3200)
+    weight: float = 8.0
+    grains: tuple[int, ...] = (100, 1000)
+    pairs: int = 20_000
 
 
 @dataclass
@@ -65,7 +87,7 @@ class Shared:
         return [every[i] for i in admitted], self._heard[part, clustered][admitted]
 
 
-class Trial:
+class IntentTrial:
     """One draw of one new intent."""
 
     def __init__(self, shared: Shared, target: Target, size: int, seed: int, settings: SelfTrainingSettings) -> None:
