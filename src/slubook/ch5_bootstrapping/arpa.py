@@ -47,7 +47,7 @@ def read(path: Path) -> NGram:
         OSError: when the file cannot be opened.
     """
     try:
-        lines = [(i, line) for i, line in enumerate(path.read_text("utf-8").splitlines(), 1) if line.strip()]
+        lines = [(i, line) for i, line in enumerate(path.read_text("utf-8").split("\n"), 1) if line.strip()]
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: is not UTF-8 text ({error.reason}): convert it") from error
     heads = [n for n, (_, line) in enumerate(lines) if _SECTION.match(line.strip())]

@@ -101,7 +101,7 @@ class Transformer(nn.Module):
         encoder, decoder = nn.TransformerEncoderLayer(**shape, **extra), nn.TransformerDecoderLayer(**shape, **extra)
         self.encoder = nn.TransformerEncoder(encoder, c.layers, norms[0], enable_nested_tensor=False)
         self.decoder = nn.TransformerDecoder(decoder, c.layers, norms[1])
-        self.places = nn.Parameter(torch.randn(2, 4 * c.longest, c.width) * 0.1)
+        self.places = nn.Parameter(torch.randn(2, 2 * c.longest + 10, c.width) * 0.1)
 
     def encode(self, source: Tensor, mask: Tensor) -> Tensor:
         """Returns the states of source vectors, as :meth:`Recurrent.encode` does."""
