@@ -36,13 +36,13 @@ Texts = list[Sequence[Words]]
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What the techniques depend on; all chosen on development data.
+    """What the techniques depend on; decided beforehand, and the same at every size.
 
     Attributes:
         translator: how the translator is trained on general pairs.
         updates, rate: how it is tuned from there, each time.
         selected: general pairs that are near enough.
-        best: translations of a sentence in a list.
+        best: translations of a sentence in a list, and the width of the beam.
         weight: of the weak model's logarithms beside the translator's, in re-scoring.
         keep: the share of translations that the filter leaves.
     """
@@ -118,7 +118,7 @@ def _translations(
     store = CellStore(cache_dir() / "translations", config_hash([key, list(material.english), settings.best]))
     if not store.has(name := (material.name, key)):
         tuned = train_translator(pairs, config, seed, start=base) if pairs else base
-        store.put(name, translate([tuned], material.english, n=settings.best))
+        store.put(name, translate([tuned], material.english, settings.best, settings.best))
     return [[Translation(*one) for one in some] for some in store.get(name)]
 
 
