@@ -113,6 +113,15 @@ def test_only_a_replica_is_stale(results):
     assert reads["replica"]["served"] < reads["consistent"]["served"]
 
 
+def test_context_fades_as_the_encoder_slows(tmp_path, monkeypatch):
+    """Gracefully: fewer and fewer vectors are in time, and no recognition fails."""
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    found = [engineering.played("two", Traffic(5, 8, (1, 1)), encoder_s=s) for s in (0.1, 1.0, 3.0, 9.0)]
+    assert found[0]["served"] == 40 > found[1]["served"] > found[2]["served"] > found[3]["served"]
+    assert [one["late"] for one in found][2:] == [40, 40], "longer than the window"
+    assert {one["failed"] + one["slow"] + one["lost"] for one in found} == {0}
+
+
 def test_real_time(tmp_path, monkeypatch):
     """The same in real time, on a file that is synchronised, one second long: no figure of time is looked at."""
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))

@@ -91,7 +91,14 @@ class AuditedReplica(Audited):
 TABLES = {"two": Audited, "one": AuditedInOne, "consistent": Audited, "replica": AuditedReplica}
 
 
-def played(name: str, traffic: Traffic, durability: str = "OFF", before: Any = None, simulated: bool = True) -> dict:
+def played(
+    name: str,
+    traffic: Traffic,
+    durability: str = "OFF",
+    before: Any = None,
+    simulated: bool = True,
+    encoder_s: float = ENCODER_S,
+) -> dict[str, Any]:
     """Plays traffic to a service and returns what was counted.
 
     Two tables are opened again then, and searched for what was acknowledged.
@@ -102,12 +109,13 @@ def played(name: str, traffic: Traffic, durability: str = "OFF", before: Any = N
         durability: of the file.
         before: makes of the store one that stands before it.
         simulated: whether time is.
+        encoder_s: what the encoder takes for a vector.
     """
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         path, cpu = Path(folder) / "context.db", time.process_time()
         store = before(SQLiteStore(path, durability)) if before else SQLiteStore(path, durability)
         tables = TABLES[name](store, Sealer(rotate({}, "k1")))
-        service = ContextService(tables, HashingEncoder(ENCODER_S))
+        service = ContextService(tables, HashingEncoder(encoder_s))
         found = simulate(_swept(service, traffic), SimulatedLoop if simulated else asyncio.new_event_loop)
         found["cpu_s"], work = time.process_time() - cpu, asdict(tables.sealer.work)
         if name != "one":
