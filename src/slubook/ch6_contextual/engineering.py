@@ -65,17 +65,11 @@ class Measures:
     simulated: bool = False
 
 
-_LOADS = (
-    ("two", "FULL", 500),
-    ("two", "NORMAL", 500),
-    ("one", "FULL", 500),
-    *(("two", "FULL", r) for r in (250, 1000)),
-)
+_LOADS = [(layout, durability, 500) for layout in ("two", "one") for durability in ("FULL", "NORMAL")]
+_LOADS += [("two", "FULL", 250), ("two", "FULL", 1000)]
 SCALES = {
     "quick": Measures((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
-    "full": Measures(
-        (*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(10, 120, (0.05, 0.2)), kills=20
-    ),
+    "full": Measures(tuple(_LOADS), 60, Traffic(10, 120, (0.05, 0.2)), kills=20),
 }
 
 
