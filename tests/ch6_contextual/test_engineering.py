@@ -84,7 +84,8 @@ def test_verdicts_are_by_the_limits(results, tmp_path, monkeypatch):
 
 
 def test_the_full_profile_measures_what_is_claimed():
-    assert ("two", "FULL", 500) in SCALES["full"].loads and SCALES["full"].seconds == 60
+    loads = SCALES["full"].loads
+    assert loads[0] == ("two", "FULL", 500) and SCALES["full"].seconds == 60 and len(loads) == len({*loads}) == 6
     assert SCALES["full"].kills >= 20 and len(FAULTS) > 6
 
 
@@ -111,6 +112,15 @@ def test_only_a_replica_is_stale(results):
     reads = results.tables["reads"]
     assert reads["consistent"]["stale"] == 0 < reads["replica"]["stale_share"]["low"]
     assert reads["replica"]["served"] < reads["consistent"]["served"]
+
+
+def test_context_fades_as_the_encoder_slows(tmp_path, monkeypatch):
+    """Gracefully: fewer and fewer vectors are in time, and no recognition fails."""
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    found = [engineering.played("two", Traffic(5, 8, (1, 1)), encoder_s=s) for s in (0.1, 1.0, 3.0, 9.0)]
+    assert found[0]["served"] == 40 > found[1]["served"] > found[2]["served"] > found[3]["served"]
+    assert [one["late"] for one in found][2:] == [40, 40], "longer than the window"
+    assert {one["failed"] + one["slow"] + one["lost"] for one in found} == {0}
 
 
 def test_real_time(tmp_path, monkeypatch):

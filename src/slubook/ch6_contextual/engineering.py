@@ -65,17 +65,11 @@ class Measures:
     simulated: bool = False
 
 
-_LOADS = (
-    ("two", "FULL", 500),
-    ("two", "NORMAL", 500),
-    ("one", "FULL", 500),
-    *(("two", "FULL", r) for r in (250, 1000)),
-)
+_LOADS = [(layout, durability, 500) for layout in ("two", "one") for durability in ("FULL", "NORMAL")]
+_LOADS += [("two", "FULL", 250), ("two", "FULL", 1000)]
 SCALES = {
     "quick": Measures((("two", "NORMAL", 50),), 10, Traffic(10, 12, (0.5, 0.5)), kills=1, simulated=True),
-    "full": Measures(
-        (*_LOADS, ("two", "FULL", 250), ("two", "FULL", 1000)), 60, Traffic(10, 120, (0.05, 0.2)), kills=20
-    ),
+    "full": Measures(tuple(_LOADS), 60, Traffic(10, 120, (0.05, 0.2)), kills=20),
 }
 
 
@@ -91,7 +85,14 @@ class AuditedReplica(Audited):
 TABLES = {"two": Audited, "one": AuditedInOne, "consistent": Audited, "replica": AuditedReplica}
 
 
-def played(name: str, traffic: Traffic, durability: str = "OFF", before: Any = None, simulated: bool = True) -> dict:
+def played(
+    name: str,
+    traffic: Traffic,
+    durability: str = "OFF",
+    before: Any = None,
+    simulated: bool = True,
+    encoder_s: float = ENCODER_S,
+) -> dict[str, Any]:
     """Plays traffic to a service and returns what was counted.
 
     Two tables are opened again then, and searched for what was acknowledged.
@@ -102,12 +103,13 @@ def played(name: str, traffic: Traffic, durability: str = "OFF", before: Any = N
         durability: of the file.
         before: makes of the store one that stands before it.
         simulated: whether time is.
+        encoder_s: what the encoder takes for a vector.
     """
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         path, cpu = Path(folder) / "context.db", time.process_time()
         store = before(SQLiteStore(path, durability)) if before else SQLiteStore(path, durability)
         tables = TABLES[name](store, Sealer(rotate({}, "k1")))
-        service = ContextService(tables, HashingEncoder(ENCODER_S))
+        service = ContextService(tables, HashingEncoder(encoder_s))
         found = simulate(_swept(service, traffic), SimulatedLoop if simulated else asyncio.new_event_loop)
         found["cpu_s"], work = time.process_time() - cpu, asdict(tables.sealer.work)
         if name != "one":
