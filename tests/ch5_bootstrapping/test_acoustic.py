@@ -12,13 +12,13 @@ from slubook.ch5_bootstrapping import acoustic
 from slubook.ch5_bootstrapping.acoustic import (
     RECOGNISERS,
     AcousticConfig,
-    Recogniser,
+    AcousticModel,
     best_path,
     edits,
     masked,
     train_recogniser,
 )
-from slubook.ch5_bootstrapping.speech import BANDS, Clips
+from slubook.ch5_bootstrapping.speech import BANDS, SpokenClips
 
 TINY = AcousticConfig(width=24, epochs=25, batch=8, rate=1e-2, dropout=0.0, mask=(0, 0))
 
@@ -28,7 +28,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
 
 
-def tones(n: int, seed: int = 0) -> Clips:
+def tones(n: int, seed: int = 0) -> SpokenClips:
     """Made-up speech: each of three characters is a tone of its own for twelve frames, between pauses."""
     rng, texts, features = np.random.default_rng(seed), [], []
     for _ in range(n):
@@ -39,21 +39,21 @@ def tones(n: int, seed: int = 0) -> Clips:
             frames[4 + 16 * place : 16 + 16 * place, band : band + 6] += 3
         texts.append(text)
         features.append(frames.astype(np.float32))
-    return Clips(tuple(texts), ("tone",) * n, tuple(features), f"tones-{n}-{seed}")
+    return SpokenClips(tuple(texts), ("tone",) * n, tuple(features), f"tones-{n}-{seed}")
 
 
 def test_it_has_a_row_for_four_frames_and_a_probability_for_each_character():
-    model = Recogniser(["", " ", "क", "ख"])
+    model = AcousticModel(["", " ", "क", "ख"])
     for frames in (4, 5, 37, 100):
         found = model.log_probs(np.random.default_rng(0).standard_normal((frames, BANDS)).astype(np.float32))
         assert found.shape == (-(-frames // 4), 4)
         np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-5)
-    assert 0.9e6 < sum(p.numel() for p in Recogniser(["c"] * 70).parameters()) < 1e6
+    assert 0.9e6 < sum(p.numel() for p in AcousticModel(["c"] * 70).parameters()) < 1e6
 
 
 def test_an_utterance_is_read_alike_alone_and_in_a_batch():
     torch.manual_seed(0)
-    model = Recogniser(["", " ", "क"], TINY).eval()
+    model = AcousticModel(["", " ", "क"], TINY).eval()
     some = [torch.randn(n, BANDS) for n in (9, 30, 17)]
     together, lengths = model(some)
     for one, found, length in zip(some, together, lengths, strict=True):

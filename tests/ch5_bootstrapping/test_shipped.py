@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from slubook.ch5_bootstrapping.acoustic import Recogniser, best_path, edits, train_recogniser
+from slubook.ch5_bootstrapping.acoustic import AcousticModel, best_path, edits, train_recogniser
 from slubook.ch5_bootstrapping.material import SHIPPED
 from slubook.ch5_bootstrapping.speech import (
     DEV_VOICES,
     RATE,
     TEST_VOICES,
     TRAINING_VOICES,
-    Clips,
+    SpokenClips,
     recording,
     say_all,
     speakable,
@@ -95,7 +95,7 @@ def test_the_shipped_files_are_small():
 
 
 def test_the_clips_are_requests_of_this_book_in_voices_that_no_training_heard():
-    clips, own = Clips.load(SHIPPED / "clips"), {speakable(pair.hindi) for pair in embedded("restaurant")}
+    clips, own = SpokenClips.load(SHIPPED / "clips"), {speakable(pair.hindi) for pair in embedded("restaurant")}
     assert len(clips) <= 60 and set(clips.texts) <= own
     assert set(clips.voices) == set(TEST_VOICES) and not set(TEST_VOICES) & {*TRAINING_VOICES, *DEV_VOICES}
 
@@ -105,13 +105,13 @@ def test_the_recogniser_has_heard_no_request_about_restaurants():
 
 
 def test_the_recogniser_can_spell_every_word_of_this_book():
-    alphabet = set(Recogniser.load(SHIPPED / "recogniser").alphabet)
+    alphabet = set(AcousticModel.load(SHIPPED / "recogniser").alphabet)
     pairs = [*embedded("restaurant"), *embedded("general")]
     assert {character for pair in pairs for word in spoken(pair.hindi) for character in word} <= alphabet
 
 
 def test_it_hears_most_characters_of_most_voices():
-    clips, model = Clips.load(SHIPPED / "clips"), Recogniser.load(SHIPPED / "recogniser")
+    clips, model = SpokenClips.load(SHIPPED / "clips"), AcousticModel.load(SHIPPED / "recogniser")
     heard = [best_path(model.log_probs(one), model.alphabet) for one in clips.features]
     wrong = sum(edits(text, said) for text, said in zip(clips.texts, heard, strict=True))
     assert 0.05 < wrong / sum(map(len, clips.texts)) < 0.5, "neither too easy for a language model to help, nor noise"

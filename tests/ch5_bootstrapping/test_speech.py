@@ -13,8 +13,8 @@ from slubook.ch5_bootstrapping.speech import (
     HOP,
     RATE,
     TRAINING_VOICES,
-    Clips,
     NoVoice,
+    SpokenClips,
     log_mel,
     mel_filters,
     record,
@@ -76,15 +76,15 @@ def test_noise_has_the_level_that_was_drawn(seed, monkeypatch):
 def test_clips_are_kept_whole(tmp_path):
     rng = np.random.default_rng(0)
     features = tuple(rng.standard_normal((n, BANDS)).astype(np.float32) for n in (7, 12))
-    Clips(("एक", "दो"), ("m1", "f1"), features, "key").save(tmp_path / "clips")
-    found = Clips.load(tmp_path / "clips")
+    SpokenClips(("एक", "दो"), ("m1", "f1"), features, "key").save(tmp_path / "clips")
+    found = SpokenClips.load(tmp_path / "clips")
     assert (found.texts, found.voices, found.key) == (("एक", "दो"), ("m1", "f1"), "key")
     assert found.seconds == pytest.approx(0.19)
     for one, other in zip(found.features, features, strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3)
     (tmp_path / "clips" / "weights.safetensors").write_bytes(b"half")
     with pytest.raises(KeptError, match="delete the folder"):
-        Clips.load(tmp_path / "clips")
+        SpokenClips.load(tmp_path / "clips")
 
 
 def test_a_missing_synthesiser_is_named_with_its_package(monkeypatch):

@@ -32,7 +32,7 @@ BUCKETS, BATCH, PAIRS, EPOCHS = 2**15, 128, 20_000, 2
 TRIES = 20
 
 
-class Pair(NamedTuple):
+class ComparedPair(NamedTuple):
     """Two requests, whether they mean the same, how they were made, and the domain of the first."""
 
     first: str
@@ -58,7 +58,7 @@ def fill(utterance: Utterance, values: Sequence[tuple[str, str]]) -> str:
     return pieces[0] + "".join(left[s.type].pop(0) + p for s, p in zip(utterance.slots, pieces[1:], strict=True))
 
 
-def pairs(utterances: Sequence[Utterance], seed: int, most: int = PAIRS) -> list[Pair]:
+def pairs(utterances: Sequence[Utterance], seed: int, most: int = PAIRS) -> list[ComparedPair]:
     """Makes labelled pairs, up to four around one utterance, which has another of its intent and slot types.
 
     * ``paraphrase``: another template of the same intent and slot types, with the same values;
@@ -84,22 +84,22 @@ def pairs(utterances: Sequence[Utterance], seed: int, most: int = PAIRS) -> list
     def find(some: Sequence[Utterance], wanted: Callable[[Utterance], bool]) -> Utterance | None:
         return next((o for o in (draw(some) for _ in range(TRIES)) if wanted(o)), None)
 
-    def around(u: Utterance) -> Iterator[Pair]:
+    def around(u: Utterance) -> Iterator[ComparedPair]:
         own, types = [(s.type, u.text[s.start : s.end]) for s in u.slots], _types(u)
         if not (o := find(alike[u.domain, u.intent, types], lambda o: template(o)[0] != template(u)[0])):
             return
-        yield Pair(u.text, fill(o, own), True, "paraphrase", u.domain)
+        yield ComparedPair(u.text, fill(o, own), True, "paraphrase", u.domain)
         changed = [(kind, draw(values[u.domain, kind])) for kind, _ in own]
         if changed != own:
-            yield Pair(u.text, fill(u, changed), False, "value", u.domain)
+            yield ComparedPair(u.text, fill(u, changed), False, "value", u.domain)
         if o := find(formed[u.domain, types], lambda o: o.intent != u.intent):
-            yield Pair(u.text, fill(o, own), False, "intent", u.domain)
+            yield ComparedPair(u.text, fill(o, own), False, "intent", u.domain)
         elif o := find(domains[u.domain], lambda o: o.intent != u.intent):
-            yield Pair(u.text, o.text, False, "intent", u.domain)
+            yield ComparedPair(u.text, o.text, False, "intent", u.domain)
         if o := find(utterances, lambda o: o.domain != u.domain):
-            yield Pair(u.text, o.text, False, "domain", u.domain)
+            yield ComparedPair(u.text, o.text, False, "domain", u.domain)
 
-    made: list[Pair] = []
+    made: list[ComparedPair] = []
     for n in rng.permutation(len(utterances)):
         if len(made) < most:
             made += around(utterances[n])
@@ -208,7 +208,7 @@ def train_detector(utterances: Sequence[Utterance], seed: int = 0, most: int = P
     return detector.eval()
 
 
-def judge(detector: Detector, labelled: Sequence[Pair]) -> dict[str, float]:
+def judge(detector: Detector, labelled: Sequence[ComparedPair]) -> dict[str, float]:
     """Returns the average precision of the detector and of two measures of word overlap, and the share of paraphrases.
 
     ``jaccard`` is the overlap of word sets, ``tfidf`` the cosine of TF-IDF vectors weighted on the pairs' own texts.

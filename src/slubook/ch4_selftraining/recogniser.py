@@ -51,7 +51,7 @@ def features(texts: Sequence[str], clusters: Clusters | None = None) -> csr_matr
 
 
 @dataclass
-class Recogniser:
+class IntentRecogniser:
     """A trained recogniser of one intent.
 
     Attributes:
@@ -73,7 +73,7 @@ class Recogniser:
         """Computes p(intent) of requests by their features, [N]."""
         return 1 / (1 + np.exp(-(rows @ self.weights + self.bias)))
 
-    def at(self, others: np.ndarray, rate: float = FALSE_ALARMS) -> Recogniser:
+    def at(self, others: np.ndarray, rate: float = FALSE_ALARMS) -> IntentRecogniser:
         """Returns the recogniser with the threshold at which a ``rate`` of other requests is a false alarm.
 
         Args:
@@ -112,7 +112,7 @@ def train(
     config: RecogniserConfig,
     clusters: Clusters | None = None,
     weight: float = 1.0,
-) -> Recogniser:
+) -> IntentRecogniser:
     """Trains a recogniser.
 
     Args:
@@ -136,4 +136,4 @@ def train(
     weights = np.zeros(BUCKETS)
     weights[columns] = model.coef_[0]
     tagger = MaxEntCRF(config.crf, clusters).fit(positives, [])
-    return Recogniser(positives[0].intent, weights, float(model.intercept_[0]), tagger, clusters)
+    return IntentRecogniser(positives[0].intent, weights, float(model.intercept_[0]), tagger, clusters)

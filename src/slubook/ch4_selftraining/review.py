@@ -23,7 +23,7 @@ from slubook.ch4_selftraining.paraphrase import train_detector
 from slubook.ch4_selftraining.recogniser import (
     ARGMAX,
     FALSE_ALARMS,
-    Recogniser,
+    IntentRecogniser,
     RecogniserConfig,
     features,
     reject,
@@ -165,10 +165,10 @@ class _Setting:
         known = {w for u in self.others for w in words(u.text)}
         return float(np.mean([w in known for text in self.log for w in words(text)]))
 
-    def linear(self, annotated: Sequence[Utterance]) -> Recogniser:
+    def linear(self, annotated: Sequence[Utterance]) -> IntentRecogniser:
         return train(annotated, self.negatives, RecogniserConfig())
 
-    def networks(self, annotated: Sequence[Utterance], linear: Recogniser) -> Ensemble:
+    def networks(self, annotated: Sequence[Utterance], linear: IntentRecogniser) -> Ensemble:
         return train_ensemble(annotated, self.others, linear, self.table, TEACHER, self.seed)
 
     def asked(self, teacher: Ensemble) -> np.ndarray:

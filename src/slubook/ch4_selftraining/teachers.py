@@ -16,7 +16,7 @@ from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch4_selftraining.recogniser import Recogniser, features, reject
+from slubook.ch4_selftraining.recogniser import IntentRecogniser, features, reject
 from slubook.corpora.utterance import Prediction, Slot, Utterance
 from slubook.evaluation.crossval import deal
 from slubook.evaluation.metrics import outcomes, ser
@@ -52,7 +52,7 @@ class Ensemble:
 
     intent: str
     networks: Sequence[DNN]
-    linear: Recogniser
+    linear: IntentRecogniser
 
     def label(self, texts: Sequence[str]) -> tuple[list[Prediction], np.ndarray]:
         """Returns slots for each text, as if it asked for the intent, and p(intent), [N].
@@ -75,7 +75,7 @@ def vote(slots: Sequence[Sequence[Slot]]) -> tuple[Slot, ...]:
 def train_ensemble(
     annotated: Sequence[Utterance],
     others: Sequence[Utterance],
-    linear: Recogniser,
+    linear: IntentRecogniser,
     table: VectorTable | None,
     config: TeacherConfig,
     seed: int,

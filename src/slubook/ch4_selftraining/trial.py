@@ -16,7 +16,15 @@ from slubook.ch1_skills.maxent import Clusters
 from slubook.ch1_skills.vectors import VectorTable
 from slubook.ch4_selftraining.data import Cut, Data, Heard, Target
 from slubook.ch4_selftraining.paraphrase import Detector
-from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, RecogniserConfig, features, reject, threshold, train
+from slubook.ch4_selftraining.recogniser import (
+    ARGMAX,
+    IntentRecogniser,
+    RecogniserConfig,
+    features,
+    reject,
+    threshold,
+    train,
+)
 from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, relevant
 from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, TeacherConfig, labelled, slot_errors, train_ensemble
 from slubook.corpora.dedupe import normalise
@@ -130,7 +138,7 @@ class IntentTrial:
         clustered: bool = False,
         weight: float = 1.0,
         **figures: float,
-    ) -> Recogniser:
+    ) -> IntentRecogniser:
         """Trains the student on what is annotated and on what a teacher ``added``, and judges it."""
         start, groups = time.perf_counter(), self.shared.clusters if clustered else None
         new = [u for u in added if u is not None]
@@ -145,7 +153,7 @@ class IntentTrial:
         return model
 
     def learn_networks(
-        self, method: str, added: Sequence[Utterance | None], linear: Recogniser, members: int
+        self, method: str, added: Sequence[Utterance | None], linear: IntentRecogniser, members: int
     ) -> Ensemble:
         """Trains networks, and judges them together with the ``linear`` recogniser."""
         start, known = time.perf_counter(), [*self.annotated, *(u for u in added if u is not None)]
@@ -164,14 +172,14 @@ class IntentTrial:
             p[use][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
         self.judge(method, tagged, p, seconds)
 
-    def filtered(self, model: Recogniser, limit: int) -> np.ndarray:
+    def filtered(self, model: IntentRecogniser, limit: int) -> np.ndarray:
         """Returns the places in the pool of its most relevant requests, without those that are annotated."""
         p = model.probability(self.shared.pool)
         p[self.known] = -1.0
         return relevant(p, limit)
 
     def labels(
-        self, texts: Sequence[str], model: Recogniser, ensemble: Ensemble | None = None, voted: bool = True
+        self, texts: Sequence[str], model: IntentRecogniser, ensemble: Ensemble | None = None, voted: bool = True
     ) -> list[Utterance | None]:
         """Labels texts by the model itself or by an ensemble, with the model's slots unless these are ``voted``."""
         p = model.probability(features(texts, model.clusters))
@@ -181,7 +189,7 @@ class IntentTrial:
             tagged = said if tagged is None else tagged
         return labelled(texts, tagged, p, self.intent, self.settings.teacher.accepts)
 
-    def voting_helps(self, model: Recogniser) -> bool:
+    def voting_helps(self, model: IntentRecogniser) -> bool:
         """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than a CRF."""
         folds, negatives = self.settings.teacher.folds, self.shared.heard("mature", self.target, False)[1][:1000]
 
@@ -231,7 +239,7 @@ class IntentTrial:
         return self.rows
 
     def selections(
-        self, texts: Sequence[str], places: np.ndarray, base: Recogniser, detector: Detector
+        self, texts: Sequence[str], places: np.ndarray, base: IntentRecogniser, detector: Detector
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yields a name and what it chooses of the labelled requests: halves and quarters by each strategy."""
         rows = self.shared.pool[places]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from slubook.ch1_skills.training import TrainingConfig, batches
 from slubook.ch3_elmol.bilm_training import TrainingState, warm_cosine
-from slubook.ch5_bootstrapping.speech import BANDS, Clips
+from slubook.ch5_bootstrapping.speech import BANDS, SpokenClips
 from slubook.experiments import kept
 from slubook.experiments.kept import Artefacts, opened, state_of
 from slubook.experiments.stamps import config_hash
@@ -45,7 +45,7 @@ class AcousticConfig:
     mask: tuple[int, int] = (6, 20)
 
 
-class Recogniser(nn.Module):
+class AcousticModel(nn.Module):
     """Features to the logarithms of the characters' probabilities, one row for every four frames."""
 
     def __init__(self, alphabet: Sequence[str], config: AcousticConfig | None = None, key: str = "") -> None:
@@ -99,10 +99,12 @@ class Recogniser(nn.Module):
 
 
 #: Every recogniser that is kept.
-RECOGNISERS = Artefacts("recogniser", "recognisers", Recogniser.load, lambda recogniser: recogniser.key)
+RECOGNISERS = Artefacts("recogniser", "recognisers", AcousticModel.load, lambda recogniser: recogniser.key)
 
 
-def train_recogniser(name: str, clips: Clips, config: AcousticConfig | None = None, seed: int = 0) -> Recogniser:
+def train_recogniser(
+    name: str, clips: SpokenClips, config: AcousticConfig | None = None, seed: int = 0
+) -> AcousticModel:
     """Trains on clips, or returns the recogniser that is kept of the same clips and settings; stopped, it resumes.
 
     Its alphabet are the characters of the clips' texts. Each state is kept at the end of an epoch.
@@ -114,9 +116,9 @@ def train_recogniser(name: str, clips: Clips, config: AcousticConfig | None = No
     return RECOGNISERS.kept(name, key, lambda: _train(name, clips, c, seed, key, keep), how)
 
 
-def _train(name: str, clips: Clips, c: AcousticConfig, seed: int, key: str, keep: Path) -> Recogniser:
+def _train(name: str, clips: SpokenClips, c: AcousticConfig, seed: int, key: str, keep: Path) -> AcousticModel:
     rng = seed_everything(seed, threads=1)
-    model = Recogniser([BLANK, SPACE, *sorted({ch for t in clips.texts for ch in t} - {SPACE})], c, key).train()
+    model = AcousticModel([BLANK, SPACE, *sorted({ch for t in clips.texts for ch in t} - {SPACE})], c, key).train()
     number = {character: i for i, character in enumerate(model.alphabet)}
     targets = [torch.tensor([number[character] for character in text]) for text in clips.texts]
     features = [torch.from_numpy(one) for one in clips.features]

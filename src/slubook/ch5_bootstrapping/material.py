@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from slubook.ch5_bootstrapping import restaurants
-from slubook.ch5_bootstrapping.speech import DEV_VOICES, TEST_VOICES, Clips, say_all, speakable
+from slubook.ch5_bootstrapping.speech import DEV_VOICES, TEST_VOICES, SpokenClips, say_all, speakable
 from slubook.corpora import parallel
 from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
@@ -47,8 +47,8 @@ class Material:
     human: Sequence[Words]
     prompts: Sequence[Pair]
     general: Sequence[Pair]
-    tests: Mapping[str, tuple[Clips, Sequence[str]]]
-    dev: Clips | None = None
+    tests: Mapping[str, tuple[SpokenClips, Sequence[str]]]
+    dev: SpokenClips | None = None
 
     def draw(self, size: int, seed: int) -> tuple[list[Words], list[Words]]:
         """Draws dialogues in some order, and splits their turns: the first ``size``, and all others.
@@ -75,7 +75,7 @@ def material_of(kind: str) -> Material:
 
 
 def _quick() -> Material:
-    clips = Clips.load(SHIPPED / "clips")
+    clips = SpokenClips.load(SHIPPED / "clips")
     pairs = [pair for pair in parallel.embedded("restaurant") if speakable(pair.hindi) not in clips.texts]
     hindi, human = ([spoken(pair.hindi) for pair in pairs[k::2]] for k in (0, 1))
     tests = {voice: clips.of(voice) for voice in TEST_VOICES}

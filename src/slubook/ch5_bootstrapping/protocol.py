@@ -37,12 +37,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from slubook.ch5_bootstrapping.acoustic import AcousticConfig, Recogniser, edits, train_recogniser
+from slubook.ch5_bootstrapping.acoustic import AcousticConfig, AcousticModel, edits, train_recogniser
 from slubook.ch5_bootstrapping.decoder import BeamDecoder, DecoderSettings
 from slubook.ch5_bootstrapping.material import SHIPPED, Words, material_of
 from slubook.ch5_bootstrapping.methods import MethodSettings, added_texts
 from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, train
-from slubook.ch5_bootstrapping.speech import TRAINING_VOICES, Clips, say_all, speakable
+from slubook.ch5_bootstrapping.speech import TRAINING_VOICES, SpokenClips, say_all, speakable
 from slubook.ch5_bootstrapping.techniques import adapt
 from slubook.ch5_bootstrapping.translator import TranslatorConfig
 from slubook.evaluation.intervals import Interval, ends
@@ -150,10 +150,10 @@ def rare_over_common(rows: Sequence[Row], sizes: Sequence[int]) -> dict[str, Any
 
 
 @cache
-def recogniser_of(kind: str, settings: BootstrapSettings) -> Recogniser:
+def recogniser_of(kind: str, settings: BootstrapSettings) -> AcousticModel:
     """Returns the shipped recogniser, or the one that is trained on general Hindi, if need be now."""
     if kind == "quick":
-        return Recogniser.load(SHIPPED / "recogniser")
+        return AcousticModel.load(SHIPPED / "recogniser")
     texts = [text for pair in material_of(kind).general if (text := speakable(pair.hindi))]
     texts = [text for text in dict.fromkeys(texts) if 3 <= len(text.split()) <= 12 and len(text) <= 70]
     drawn = [texts[k] for k in np.random.default_rng(0).permutation(len(texts))[:SPOKEN]]
@@ -211,7 +211,7 @@ def log_probs(model: NGram, said: Sequence[Words], units: Sequence[str]) -> dict
     }
 
 
-def _test(kind: str, voice: str, clips: Clips, units: Sequence[str]) -> Test:
+def _test(kind: str, voice: str, clips: SpokenClips, units: Sequence[str]) -> Test:
     corpus = "own" if kind == "quick" else "hdrs"
     columns = truth([text.split() for text in clips.texts], units)
     return Test(corpus, "restaurants", tuple(dict.fromkeys(units)), truth=columns)

@@ -145,7 +145,7 @@ def log_mel(wave: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Clips:
+class SpokenClips:
     """Spoken sentences, N of them: ``texts``, ``voices``, and ``features``, [frames, bands] each."""
 
     texts: tuple[str, ...]
@@ -156,11 +156,11 @@ class Clips:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def of(self, voice: str) -> Clips:
+    def of(self, voice: str) -> SpokenClips:
         """Returns the clips of one voice."""
         rows = [k for k, name in enumerate(self.voices) if name == voice]
         some = (tuple(column[k] for k in rows) for column in (self.texts, self.voices, self.features))
-        return Clips(*some, f"{self.key} {voice}")
+        return SpokenClips(*some, f"{self.key} {voice}")
 
     @property
     def seconds(self) -> float:
@@ -185,7 +185,7 @@ class Clips:
 
 
 #: All speech that is kept.
-SPEECH = Artefacts("speech", "speech", Clips.load, lambda clips: clips.key)
+SPEECH = Artefacts("speech", "speech", SpokenClips.load, lambda clips: clips.key)
 
 
 def recording(n: int, text: str, voice: str, seed: int) -> np.ndarray:
@@ -194,7 +194,7 @@ def recording(n: int, text: str, voice: str, seed: int) -> np.ndarray:
     return record(speak(text, voice, rng), rng)
 
 
-def say_all(name: str, texts: Sequence[str], voices: Sequence[str], seed: int = 0) -> Clips:
+def say_all(name: str, texts: Sequence[str], voices: Sequence[str], seed: int = 0) -> SpokenClips:
     """Speaks N texts, each in the voice at its place, and keeps the clips under a name; makes them once.
 
     Raises:
@@ -208,9 +208,9 @@ def say_all(name: str, texts: Sequence[str], voices: Sequence[str], seed: int = 
     made_of = [seed, list(texts), list(voices), synthesisers(voices), SNR, ECHO, BANDS]
     key = config_hash(made_of)[:16]
 
-    def make() -> Clips:
+    def make() -> SpokenClips:
         places = tqdm(range(len(texts)), desc=name, unit="clip", disable=None)
         features = tuple(log_mel(recording(n, texts[n], voices[n], seed)) for n in places)
-        return Clips(tuple(texts), tuple(voices), features, key)
+        return SpokenClips(tuple(texts), tuple(voices), features, key)
 
     return SPEECH.kept(name, key, make, f"speaking {len(texts):,} sentences")
