@@ -40,7 +40,7 @@ TABLED = 0.01
 WHOLE = ("serving", "engineering")
 #: Seconds that one table of word vectors takes, by a part of its name; records have those of all else. The embedded
 #: corpora have a sixth of the public requests.
-TABLE_S, SMALLER = {"pool": 120, "general": 420, "mlm": 600}, 6
+TABLE_S, SMALLER = {"pool": 60, "general": 480, "mlm": 300}, 6
 #: Figures of tables that depend on the machine and its hour.
 TIMED = re.compile(r"_ms|_s$|second|speed|memory|resident|disk|cache|origins|paid_back")
 

@@ -277,6 +277,9 @@ def test_slices_beside_the_results_are_measured_and_figures_of_older_ones_are_no
         pair = (rows, "irer", "old", "new", [100])
         assert found[-1] == compare(*pair, slice="later", groups=made.groups(), replicates=100)
     assert found[0] != found[1]
+    (tmp_path / SLICES).unlink()
+    [row] = judge_all(asked, tmp_path)
+    assert row.verdict == ledger.NOT_RUN and row.reason == "the results lack slice later"
 
 
 def test_a_damaged_or_unwritable_cache_is_no_obstacle(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ Such cells are tagged ``published``. The records here are made up, and stand in 
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from slubook.ch2_transfer import ablation, arriving, convergence
 from slubook.ch2_transfer.plan import Chosen, TransferPlan
 from slubook.ch2_transfer.tuning import SEARCH
 from slubook.evaluation.metrics import Outcomes
-from slubook.experiments.records import Results, Row, Test
+from slubook.experiments.records import SLICES, Results, Row, Test
 from slubook.experiments.table import EXPERIMENTS
 
 SKILLS = {f"{corpus}/s{k}": corpus for corpus, k in zip(("sgd", "hwu64") * 2, range(4), strict=True)}
@@ -68,6 +69,7 @@ def published(folder: Path, done: int) -> None:
     """The four results files, as if ``done`` of five cells were measured, and the record of tuning as it is."""
     shutil.copy(SEARCH.record, folder)
     tests = {s: Test(c, "music", tuple(f"{s}-{k}" for k in range(N)), np.ones(N, dtype=int)) for s, c in SKILLS.items()}
+    slices = {}
     for name, (some, tables) in measured().items():
         stamp = {"protocol": EXPERIMENTS[name].protocol, "config": {"profile": "full"}, "threads": 1}
         stamp |= {"hardware": {"processor": "a processor"}, "peak_memory_mb": 500.0}
@@ -75,6 +77,9 @@ def published(folder: Path, done: int) -> None:
         shared["sittings"] = [{"cells": 2, "wall_s": 300.0, "jobs": 2}, {"cells": 1, "wall_s": 300.0, "jobs": 2}]
         shared["pretraining"] = {"full-0": {"seconds": 3600.0}}
         Results(name, stamp, tests, some, shared | tables).save(folder / f"{name}.json")
+        cells = dict.fromkeys((row.skill, row.size, row.seed) for row in some)
+        slices[name] = [{"skill": s, "size": n, "seed": k, "without": {"new_template": [0]}} for s, n, k in cells]
+    (folder / SLICES).write_text(json.dumps({"transfer": slices["transfer"]}))
 
 
 @pytest.fixture

@@ -170,6 +170,7 @@ def _missing(measure: OfComparison | OfTable, results: Results) -> str:
         lacking = [m for m in (measure.baseline, measure.proposed) if m not in results.methods]
         lacking += [f"size {size}" for size in measure.sizes or () if size not in results.sizes]
         rows = results.select([measure.baseline, measure.proposed], measure.sizes)
+        lacking += [f"slice {measure.slice}"] * any(measure.slice not in {None, *row.slices} for row in rows)
     if lacking:
         return f"the results lack {', '.join(lacking)}"
     seeds, least = {row.seed for row in rows}, LEAST_SEEDS if results.rows else 0  # what trains nothing has no rows
