@@ -96,8 +96,8 @@ def review(corpus: Path, log: Path, target: str, most: int = MOST, seed: int = 0
         f"{'Networks and a linear model' if better else 'A linear model'} labelled these. Cross-validated on "
         f"{len(annotated)} annotated utterances, networks get {wrong['networks']} wrong, the linear model "
         f"{wrong['linear']}.",
-        f"{len(taken):,} above p = {at:.2f} are taken; of {len(others):,} requests of other intents, it would be "
-        f"{(others > at).sum()}. This threshold is {ARGMAX}, or higher where more than {FALSE_ALARMS:.1%} of these pass.",
+        f"{len(taken):,} above p = {at:.2f} are taken. Of {len(others):,} requests of other intents, "
+        f"{(others > at).sum()} would be; this threshold is {ARGMAX}, or higher to keep that below {FALSE_ALARMS:.1%}.",
     ]
     much = len(annotated) >= ENOUGH
     reasons = {
@@ -106,8 +106,8 @@ def review(corpus: Path, log: Path, target: str, most: int = MOST, seed: int = 0
         f"the log hardly holds the intent: {passing} of its requests pass the linear model, {by_mistake:.0f} would by "
         "mistake": passing <= by_mistake + 2 * by_mistake**0.5,
         f"only {len(taken)} requests are taken, fewer than are annotated": len(taken) < len(annotated),
-        f"requests of other intents, which set the threshold, have only {models.shared:.0%} of the log's words: add some "
-        "in its language to the corpus": models.shared < SHARED,
+        f"requests of other intents, which set the threshold, have only {models.shared:.0%} of the log's words: add "
+        "some in its language to the corpus": models.shared < SHARED,
     }
     warnings = [reason for reason, holds in reasons.items() if holds]
     if not len(taken):
