@@ -10,7 +10,7 @@ from slubook.profiles import ROOT
 #: Characters of code that the column shows.
 COLUMN = 74
 #: The notebooks that keep to it.
-NARROW = ("00_meet_the_data", "01_maxent_crf_vs_dnn", "02_transfer_learning", "03_elmol")
+NARROW = ("00_meet_the_data", "01_maxent_crf_vs_dnn", "02_transfer_learning", "03_elmol", "04_self_training")
 
 
 @pytest.mark.parametrize("name", NARROW)

@@ -5,32 +5,36 @@ Taught in chapter 4, *The setting*.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from slubook.ch1_skills.pool import SOURCES, build_pool
-from slubook.ch1_skills.tables import text_key
 from slubook.corpora import assistant
 from slubook.corpora.dedupe import normalise
 from slubook.corpora.registry import load
 from slubook.corpora.topics import topics_of
-from slubook.corpora.utterance import Slot, Utterance, snap
+from slubook.corpora.utterance import Utterance, snap
 from slubook.experiments.kept import Artefacts, reading
 from slubook.files import replaced_folder
 from slubook.profiles import stable_hash
 
 FILE = "data.json"
+#: What utterances of an existing assistant serve for: to train on, to set thresholds on, to count false alarms on.
+USES = ("mature", "development", "background")
 #: The corpora whose intents are known; others are in the pool only.
 ANNOTATED = ("hinglish_top", "snips", "sgd", "hwu64", "clinc150", "banking77")
+#: Those of them that new intents are chosen from.
+SLOTTED = ("hinglish_top", "snips", "sgd")
 #: New intents of the quick profile: of the assistant, from many sentence templates.
-QUICK_TARGETS = ("HassLightSet", "HassSetVolumeRelative")
+QUICK_TARGETS = ("HassLightSet", "HassMediaSearchAndPlay")
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,16 @@ class Cut:
         return self.mature + self.development + self.background
 
 
-#: Of the quick profile, and of the user's own corpus.
+#: Of the quick profile.
 SMALL = Cut((60, 100), mature=12, development=12, background=12, reserve=50, hidden=(60, 200), pool=12_000)
 
 
 class Heard(NamedTuple):
-    """An annotated utterance, with its corpus and its topics."""
+    """An annotated utterance, with its corpus and its topics in order."""
 
     utterance: Utterance
     corpus: str
-    topics: frozenset[str]
+    topics: tuple[str, ...]
 
     @property
     def label(self) -> tuple[str, str, str]:
@@ -91,7 +95,7 @@ class Target:
     """
 
     label: tuple[str, str, str]
-    topics: frozenset[str]
+    topics: tuple[str, ...]
     test: tuple[Utterance, ...]
     rest: tuple[Utterance, ...]
 
@@ -107,7 +111,7 @@ class Target:
         return order[:size], order[size:]
 
     def held_out(self, seed: int, most: int = 100) -> Target:
-        """Returns the target with a part of its rest for a test, by which settings are chosen; its test stays unseen."""
+        """Returns the target with a part of its rest as its test, to choose settings by; its own test stays unseen."""
         order = sorted(self.rest, key=lambda u: (stable_hash("settings", seed, u.group or u.id), u.id))
         test = order[: min(most, len(order) // 4)]
         groups = {u.group for u in test if u.group}
@@ -119,41 +123,36 @@ class Target:
         Utterances of its topic in other corpora, or in other services, may ask for it under another name.
         """
         same_service = other.label[:2] == self.label[:2]
-        return other.label != self.label and (same_service or not other.topics & self.topics)
+        return other.label != self.label and (same_service or not {*other.topics} & {*self.topics})
 
 
 @dataclass(eq=False)
 class Data:
-    """What an assistant has when new intents arrive: annotated utterances of others, and a pool without labels."""
+    """What an assistant has when new intents arrive.
+
+    Attributes:
+        targets: the new intents, by name.
+        heard: utterances of other intents, by their use: each of :data:`USES`.
+        pool: distinct requests without labels.
+    """
 
     targets: Mapping[str, Target]
-    mature: Sequence[Heard]
-    development: Sequence[Heard]
-    background: Sequence[Heard]
+    heard: Mapping[str, Sequence[Heard]]
     pool: Sequence[str]
-    counts: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
         """Computes a hash of all that is in it."""
-        rows = [[repr(astuple(h.utterance))] for part in self.parts().values() for h in part]
-        targets = [[repr((t.label, t.test, t.rest))] for t in self.targets.values()]
-        return text_key([*rows, *targets, *([text] for text in self.pool)], None)
+        return hashlib.sha256(_JSON.dump_json(self)).hexdigest()[:16]
 
-    def parts(self) -> dict[str, Sequence[Heard]]:
-        """Returns the utterances of other intents by their use."""
-        return {"mature": self.mature, "development": self.development, "background": self.background}
+    def counts(self) -> dict[str, int]:
+        """Counts what is in it."""
+        return {use: len(some) for use, some in self.heard.items()} | {"pool": len(self.pool)}
 
     def save(self, folder: Path) -> None:
         """Writes it whole or not at all."""
-        body = {name: [_listed(h) for h in part] for name, part in self.parts().items()}
-        body |= {"pool": self.pool, "counts": self.counts, "key": self.key}
-        body["targets"] = [
-            [t.label, sorted(t.topics), *([astuple(u) for u in part] for part in (t.test, t.rest))]
-            for t in self.targets.values()
-        ]
         with replaced_folder(folder) as draft:
-            (draft / FILE).write_text(json.dumps(body, ensure_ascii=False), encoding="utf-8")
+            (draft / FILE).write_bytes(_JSON.dump_json(self))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -166,43 +165,28 @@ class Data:
         if not (folder / FILE).is_file():
             raise FileNotFoundError(f"{folder} holds no data: make them with `slubook run selftraining`")
         with reading(folder, KEPT.what):
-            body = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            heard = {name: [Heard(_utterance(u), c, frozenset(k)) for u, c, k in body[name]] for name in _PARTS}
-            targets = [
-                Target(tuple(label), frozenset(topics), *(tuple(map(_utterance, part)) for part in parts))
-                for label, topics, *parts in body["targets"]
-            ]
-            found = cls({t.name: t for t in targets}, **heard, pool=body["pool"], counts=body["counts"])
-            if found.key != body["key"]:
-                raise ValueError("its content does not match its key")
-            return found
+            return _JSON.validate_json((folder / FILE).read_bytes())
 
 
-_PARTS = ("mature", "development", "background")
+_JSON = TypeAdapter(Data)
 #: Where data are kept, for the processes that measure.
 KEPT = Artefacts("cut corpora", "selftraining", Data.load, lambda data: data.key)
 
 
-def _listed(heard: Heard) -> list:
-    return [astuple(heard.utterance), heard.corpus, sorted(heard.topics)]
-
-
-def _utterance(row: Sequence) -> Utterance:
-    id, text, intent, slots, *rest = row
-    return Utterance(id, text, intent, tuple(Slot(*s) for s in slots), *rest)
+def _heard(utterance: Utterance, corpus: str) -> Heard:
+    return Heard(utterance, corpus, tuple(sorted(topics_of(utterance, corpus))))
 
 
 def full_data(cut: Cut) -> Data:
     """Cuts the public corpora; the new intents are :func:`public_targets`."""
-    heard = (Heard(u, c, topics_of(u, c)) for c in ANNOTATED for u in load(c) if u.intent != "oos")
+    heard = (_heard(u, c) for c in ANNOTATED for u in load(c) if u.intent != "oos")
     return cut_corpora(heard, public_targets, lambda tests: build_pool(SOURCES, tests).texts, cut)
 
 
 def quick_data(cut: Cut = SMALL, per_intent: int = 300) -> Data:
     """Cuts the embedded corpora: new intents of the assistant; a pool from its templates and from the skills."""
     sampled = [snap(u)[0] for u in assistant.sample("en", per_intent)]
-    heard = [Heard(u, "assistant-en", topics_of(u, "assistant-en")) for u in sampled]
-    heard += [Heard(u, "skills", topics_of(u, "skills")) for u in load("skills")]
+    heard = [_heard(u, "assistant-en") for u in sampled] + [_heard(u, "skills") for u in load("skills")]
 
     def choose(intents: Mapping, cut: Cut) -> list:
         return [label for label in intents if label[2] in QUICK_TARGETS]
@@ -218,13 +202,10 @@ def public_targets(intents: Mapping[tuple[str, str, str], Sequence[Heard]], cut:
     fits, families = [], set()
     for label, members in sorted(intents.items(), key=lambda item: (-len(item[1]), item[0])):
         slots = sum(len(h.utterance.slots) for h in members) / len(members)
-        if label[0] not in ("hinglish_top", "snips", "sgd") or len(members) < room or slots < cut.slots:
-            continue
-        if label[0] == "sgd":  # Events_1 and Events_2 are two services of one domain
-            if (family := label[1].partition("_")[0]) in families:
-                continue
+        family = label[1].partition("_")[0] if label[0] == "sgd" else label  # Events_1 and Events_2 are of one domain
+        if label[0] in SLOTTED and len(members) >= room and slots >= cut.slots and family not in families:
             families.add(family)
-        fits.append(label)
+            fits.append(label)
     return sorted(fits)
 
 
@@ -251,7 +232,7 @@ def cut_corpora(
         intents[h.label].append(h)
     for members in intents.values():
         members.sort(key=lambda h: (stable_hash("test", h.utterance.group or h.utterance.id), h.utterance.id))
-    targets, parts, spare = [], {name: [] for name in _PARTS}, set()
+    targets, parts, spare = [], {use: [] for use in USES}, set()
     chosen = set(choose(intents, cut))
     for label, members in intents.items():
         if label in chosen:
@@ -266,13 +247,12 @@ def cut_corpora(
         if len(members) < cut.others:
             continue
         ends = np.cumsum([0, cut.mature, cut.development, cut.background])
-        for name, start, end in zip(_PARTS, ends[:-1], ends[1:], strict=True):
-            parts[name] += members[start:end]
+        for use, start, end in zip(USES, ends[:-1], ends[1:], strict=True):
+            parts[use] += members[start:end]
     tests = [u.text for t in targets for u in t.test] + [h.utterance.text for h in parts["background"]]
     out = spare | {normalise(h.utterance.text) for part in parts.values() for h in part}
     own = {normalise(u.text) for t in targets for u in t.rest}
     texts = [t for t in pool_of(tests) if normalise(t) not in out]
     texts.sort(key=lambda t: (normalise(t) not in own, stable_hash("pool", t)))
     pool = sorted(texts[: cut.pool], key=lambda t: stable_hash("order", t))
-    counts = {name: len(part) for name, part in parts.items()} | {"pool": len(pool), "intents": len(intents)}
-    return Data({t.name: t for t in sorted(targets, key=lambda t: t.name)}, **parts, pool=pool, counts=counts)
+    return Data({t.name: t for t in sorted(targets, key=lambda t: t.name)}, parts, pool)

@@ -5,28 +5,25 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
+from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.maxent import Clusters
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch4_selftraining.data import Data, Heard, Target
+from slubook.ch4_selftraining.data import Cut, Data, Heard, Target
 from slubook.ch4_selftraining.paraphrase import Detector
-from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, features, reject, threshold, train
+from slubook.ch4_selftraining.recogniser import ARGMAX, Recogniser, RecogniserConfig, features, reject, threshold, train
 from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, relevant
-from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, labelled, slot_errors, train_ensemble
+from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, TeacherConfig, labelled, slot_errors, train_ensemble
 from slubook.corpora.dedupe import normalise
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.evaluation.metrics import outcomes
 from slubook.experiments.records import Row
 from slubook.profiles import stable_hash
-
-if TYPE_CHECKING:
-    from slubook.ch4_selftraining.protocol import SelfTrainingSettings
 
 #: Requests of others that networks are asked about: those with the highest p(intent) of the linear recogniser. The
 #: product of both cannot be high for any other.
@@ -34,6 +31,31 @@ ASKED = 600
 _JUDGED = ("development", "background")
 #: Selections that are made with true labels, too.
 ORACLES = ("bad_paraphrases_half", "random_half")
+
+
+@dataclass(frozen=True)
+class SelfTrainingSettings:
+    """The settings of a run.
+
+    Attributes:
+        cut: sizes of what corpora are cut into.
+        recogniser, teacher, fasttext: of the models.
+        filtered: requests of the pool that are labelled.
+        curve: their numbers along the curve.
+        weight: of annotated utterances, for the control.
+        grains: of the clusters, for the control.
+        pairs: that the paraphrase detector learns from.
+    """
+
+    cut: Cut = field(default_factory=Cut)
+    recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    fasttext: FastTextConfig = field(default_factory=FastTextConfig)
+    filtered: int = 1600
+    curve: tuple[int, ...] = (100, 200, 400, 800, 3200)
+    weight: float = 8.0
+    grains: tuple[int, ...] = (100, 1000)
+    pairs: int = 20_000
 
 
 @dataclass
@@ -57,7 +79,7 @@ class Shared:
 
     def heard(self, part: str, target: Target, clustered: bool) -> tuple[list[Heard], csr_matrix]:
         """Returns a part of the assistant's utterances that a target admits, and their features."""
-        every = self.data.parts()[part]
+        every = self.data.heard[part]
         if (part, clustered) not in self._heard:
             texts = [h.utterance.text for h in every]
             self._heard[part, clustered] = features(texts, self.clusters if clustered else None)
@@ -65,7 +87,7 @@ class Shared:
         return [every[i] for i in admitted], self._heard[part, clustered][admitted]
 
 
-class Trial:
+class IntentTrial:
     """One draw of one new intent."""
 
     def __init__(self, shared: Shared, target: Target, size: int, seed: int, settings: SelfTrainingSettings) -> None:
@@ -102,7 +124,12 @@ class Trial:
             self.rows.append(Row(*key, measured, train_s, figures=more))
 
     def learn(
-        self, method: str, added: Sequence[Utterance | None] = (), clustered: bool = False, weight: float = 1.0
+        self,
+        method: str,
+        added: Sequence[Utterance | None] = (),
+        clustered: bool = False,
+        weight: float = 1.0,
+        **figures: float,
     ) -> Recogniser:
         """Trains the student on what is annotated and on what a teacher ``added``, and judges it."""
         start, groups = time.perf_counter(), self.shared.clusters if clustered else None
@@ -113,26 +140,29 @@ class Trial:
         p = {name: model.probability(self.shared.heard(name, self.target, clustered)[1]) for name in _JUDGED}
         p["test"] = model.probability(features(texts, groups))
         right = sum(normalise(u.text) in self.gold for u in new)
-        self.judge(method, model.tagger.predict(texts), p, seconds, added=len(new), added_of_intent=right)
+        figures |= {"added": len(new), "added_of_intent": right}
+        self.judge(method, model.tagger.predict(texts), p, seconds, **figures)
         return model
 
     def learn_networks(
         self, method: str, added: Sequence[Utterance | None], linear: Recogniser, members: int
     ) -> Ensemble:
-        """Trains networks on the same utterances as the ``linear`` recogniser beside them, and judges them together."""
+        """Trains networks, and judges them together with the ``linear`` recogniser."""
         start, known = time.perf_counter(), [*self.annotated, *(u for u in added if u is not None)]
-        ensemble = train_ensemble(
-            known, self.others, linear, self.shared.table, self.settings.teacher, self.seed, members
-        )
-        seconds = time.perf_counter() - start
+        settings, table = self.settings.teacher, self.shared.table
+        ensemble = train_ensemble(known, self.others, linear, table, settings, self.seed, members)
+        self.judge_networks(method, ensemble, time.perf_counter() - start)
+        return ensemble
+
+    def judge_networks(self, method: str, ensemble: Ensemble, seconds: float) -> None:
+        """Judges an ensemble as a recogniser of its own."""
         tagged, of_test = ensemble.label([u.text for u in self.target.test])
         p = {"test": of_test}
-        for name in _JUDGED:
-            heard, rows = self.shared.heard(name, self.target, False)
-            asked, p[name] = relevant(linear.probability(rows), ASKED), np.zeros(len(heard))
-            p[name][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
+        for use in _JUDGED:
+            heard, rows = self.shared.heard(use, self.target, False)
+            asked, p[use] = relevant(ensemble.linear.probability(rows), ASKED), np.zeros(len(heard))
+            p[use][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
         self.judge(method, tagged, p, seconds)
-        return ensemble
 
     def filtered(self, model: Recogniser, limit: int) -> np.ndarray:
         """Returns the places in the pool of its most relevant requests, without those that are annotated."""
@@ -152,16 +182,14 @@ class Trial:
         return labelled(texts, tagged, p, self.intent, self.settings.teacher.accepts)
 
     def voting_helps(self, model: Recogniser) -> bool:
-        """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than with a CRF."""
+        """Tells whether cross-validation on what is annotated finds fewer slot errors with a network than a CRF."""
         folds, negatives = self.settings.teacher.folds, self.shared.heard("mature", self.target, False)[1][:1000]
 
         def linear(part: list[Utterance]):
             return train(part, negatives, self.settings.recogniser).tagger.predict
 
         def network(part: list[Utterance]):
-            made = train_ensemble(
-                part, self.others, model, self.shared.table, self.settings.teacher, self.seed, members=1
-            )
+            made = train_ensemble(part, self.others, model, self.shared.table, self.settings.teacher, self.seed, 1)
             return lambda texts: made.label(texts)[0]
 
         return slot_errors(self.annotated, network, folds, self.seed) < slot_errors(
@@ -175,13 +203,13 @@ class Trial:
         self.learn("upweighted", weight=self.settings.weight)
         clustered = self.learn("clusters", clustered=True)
         ensemble = self.learn_networks("teacher", (), base, MEMBERS)
-        self.learn_networks("dnn", (), base, 1)
+        self.judge_networks("dnn", replace(ensemble, networks=ensemble.networks[:1]), self.rows[-1].train_s / MEMBERS)
         voted = self.voting_helps(base)
         places = self.filtered(base, max(n, *self.settings.curve))
         texts = [pool[i] for i in places]
         labels = self.labels(texts, base, ensemble, voted)
         gold = [self.gold.get(normalise(text)) for text in texts]
-        student = self.learn("ensemble", labels[:n])
+        student = self.learn("ensemble", labels[:n], voted=voted)
         self.learn("ensemble_clusters", labels[:n], clustered=True)
         self.learn("self", self.labels(texts[:n], base))
         self.learn("self_clusters", self.labels(texts[:n], clustered), clustered=True)
@@ -195,29 +223,30 @@ class Trial:
         if detector is not None:
             for k in self.settings.curve:
                 self.learn(f"top_{k}", labels[:k])
-            for method, chosen in self.selections(texts[:n], places[:n], base, detector):
-                self.learn(method, [labels[i] for i in chosen])
+            taken = np.array([i for i, u in enumerate(labels[:n]) if u is not None], int)
+            for method, chosen in self.selections([texts[i] for i in taken], places[taken], base, detector):
+                self.learn(method, [labels[taken[i]] for i in chosen])
                 if method in ORACLES:
-                    self.learn(f"oracle_{method}", [gold[i] for i in chosen])
+                    self.learn(f"oracle_{method}", [gold[taken[i]] for i in chosen])
         return self.rows
 
     def selections(
         self, texts: Sequence[str], places: np.ndarray, base: Recogniser, detector: Detector
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields a name and what it chooses of the filtered requests: halves and quarters, by every strategy but rank."""
+        """Yields a name and what it chooses of the labelled requests: halves and quarters by each strategy."""
         rows = self.shared.pool[places]
         known = [u.text for u in self.annotated]
         seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
         for part, k in (("half", len(texts) // 2), ("quarter", len(texts) // 4)):
-            for name in STRATEGIES.keys() - {"top"}:
-                yield f"{name}_{part}", STRATEGIES[name](seen, k, self.rng, detector)
+            for name, choose in STRATEGIES.items():
+                yield f"{name}_{part}", choose(seen, k, self.rng, detector) if k else np.zeros(0, int)
 
 
-def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
+def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Returns for each method and size the mean F1 of finding the intent among requests as frequent as in the pool."""
     found = defaultdict(lambda: defaultdict(list))
     for row in rows:
         f, hit = row.figures, float(row.outcomes["intent"].mean())
         true, false = f["prevalence"] * hit, (1 - f["prevalence"]) * f["false_alarms"] / f["others"]
-        found[row.method][row.size].append(2 * true / (true + false + f["prevalence"]))
+        found[row.method][str(row.size)].append(2 * true / (true + false + f["prevalence"]))
     return {m: {n: round(float(np.mean(all_)), 4) for n, all_ in of.items()} for m, of in found.items()}
