@@ -25,5 +25,5 @@ def test_the_slider_goes_through_the_rounds():
     filtered, annotated, *rounds = figure.data
     assert list(filtered.text) == ["g"] and list(annotated.text) == ["a", "b"]
     assert [list(r.text) for r in rounds] == [["c &lt;d&gt;"], ["e", "f"]], "text is escaped"
-    shown = [step.args[1] for step in figure.layout.sliders[0].steps]
+    shown = [list(step.args[1]) for step in figure.layout.sliders[0].steps]
     assert shown == [[True, True, False, False], [True, True, True, False], [True, True, True, True]]
