@@ -10,15 +10,14 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import vstack
 
 from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
-from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch4_selftraining import recogniser
 from slubook.ch4_selftraining.paraphrase import train_detector
 from slubook.ch4_selftraining.recogniser import (
     ARGMAX,
@@ -26,9 +25,7 @@ from slubook.ch4_selftraining.recogniser import (
     IntentRecogniser,
     RecogniserConfig,
     features,
-    reject,
     threshold,
-    train,
 )
 from slubook.ch4_selftraining.selection import Candidates, bad_paraphrases, relevant
 from slubook.ch4_selftraining.teachers import Ensemble, TeacherConfig, train_ensemble
@@ -43,13 +40,13 @@ from slubook.profiles import stable_hash
 
 #: Requests that are written at most, and that the n-gram filter lets pass.
 MOST, FILTERED = 400, 1600
-#: Annotated utterances: the least that can be cross-validated, and from how many on the chapter gained little.
+#: Annotated utterances: the least that can be cross-validated, and from how many on there is little left to gain.
 LEAST, ENOUGH = 10, 200
-#: Requests of each embedded intent that stand for what else an assistant hears, but for intents with such a mean p.
+#: Requests of an embedded intent that stand for what else is asked. From such a mean p on, it may be the target itself.
 BACKGROUND, SAME = 16, 0.1
-#: Of the log's words, the share that requests of other intents must know.
-KNOWN = 0.5
-TEACHER, FASTTEXT = TeacherConfig(), FastTextConfig()
+#: The least share of the log's words that requests of other intents must have.
+SHARED = 0.5
+LINEAR, TEACHER, FASTTEXT = RecogniserConfig(), TeacherConfig(), FastTextConfig()
 
 
 @dataclass(frozen=True)
@@ -87,39 +84,39 @@ def review(corpus: Path, log: Path, target: str, most: int = MOST, seed: int = 0
     if not new:
         raise CorpusError(f"{log}: holds no request that is not annotated already: give a larger log")
     lines, texts = zip(*new.values(), strict=True)
-    setting = _Setting(annotated, *_others(annotated, own), texts, seed)
-    wrong = setting.cross_validate()
-    linear, rows = setting.linear(annotated), features(texts)
-    p = linear.probability(rows)
-    passing, by_mistake = int((p > threshold(linear.probability(setting.rows))).sum()), FALSE_ALARMS * len(texts)
+    models = _Models(annotated, own, texts, seed)
+    wrong = models.cross_validate(annotated)
+    linear, rows = models.linear(annotated), features(texts)
+    p, others = linear.probability(rows), linear.probability(models.rows)
+    passing, by_mistake = int((p > threshold(others)).sum()), FALSE_ALARMS * len(texts)
     places = relevant(p, FILTERED)
-    better, filtered = wrong["networks"] < wrong["linear"], [texts[i] for i in places]
+    filtered, p, better = [texts[i] for i in places], p[places], wrong["networks"] < wrong["linear"]
     if better:
-        teacher = setting.networks(annotated, linear)
-        (tagged, p), judged = teacher.label(filtered), setting.asked(teacher)
+        teacher = models.networks(annotated, linear)
+        (tagged, p), others = teacher.label(filtered), models.judged_by(teacher)
     else:
-        tagged, p, judged = linear.tagger.predict(filtered), p[places], linear.probability(setting.rows)
-    at = max(ARGMAX, threshold(judged))
+        tagged = linear.tagger.predict(filtered)
+    at = max(ARGMAX, threshold(others))
     taken = np.flatnonzero(p > at)
-    alarms, shared = int((judged > at).sum()), setting.shared
     notes = [
         f"The log has {len(texts):,} different requests that are not annotated; the filter let {len(filtered):,} pass.",
-        f"Labels are those of {'networks and the linear model' if better else 'the linear model'}: cross-validated on "
+        f"{'Networks and a linear model' if better else 'A linear model'} labelled these. Cross-validated on "
         f"{len(annotated)} annotated utterances, networks get {wrong['networks']} wrong, the linear model "
         f"{wrong['linear']}.",
-        f"A request is taken above p = {at:.2f}, as are {alarms} of {len(judged):,} requests of other intents. It is "
-        f"{ARGMAX}, or more where else more than {FALSE_ALARMS:.1%} of these would be taken. {len(taken)} are taken.",
+        f"{len(taken):,} above p = {at:.2f} are taken. Of {len(others):,} requests of other intents, "
+        f"{(others > at).sum()} would be; this threshold is {ARGMAX}, or higher to keep that below {FALSE_ALARMS:.1%}.",
     ]
+    much = len(annotated) >= ENOUGH
     reasons = {
-        f"{len(annotated)} utterances are annotated: from {ENOUGH} on, little is left to gain": len(annotated) < ENOUGH,
-        "the networks are no better than the linear model, which then learns from itself": better,
-        f"the log hardly holds the intent: {passing} of its requests pass the linear model, and {by_mistake:.0f} would "
-        "by mistake": passing > by_mistake + 2 * by_mistake**0.5,
-        f"only {len(taken)} requests are taken, fewer than are annotated": len(taken) >= len(annotated),
-        f"requests of other intents, on which the threshold is set, have only {shared:.0%} of the log's words: add "
-        "some in the log's language to the corpus": shared >= KNOWN,
+        f"{len(annotated)} utterances are annotated: from {ENOUGH} on, little is left to gain": much,
+        "the networks are no better than the linear model, which then learns from itself": not better,
+        f"the log hardly holds the intent: {passing} of its requests pass the linear model, {by_mistake:.0f} would by "
+        "mistake": passing <= by_mistake + 2 * by_mistake**0.5,
+        f"only {len(taken)} requests are taken, fewer than are annotated": len(taken) < len(annotated),
+        f"requests of other intents, which set the threshold, have only {models.shared:.0%} of the log's words: add "
+        "some in its language to the corpus": models.shared < SHARED,
     }
-    warnings = [reason for reason, fine in reasons.items() if not fine]
+    warnings = [reason for reason, holds in reasons.items() if holds]
     if not len(taken):
         return Review([], notes, warnings)
     domain, found, old = annotated[0].domain, [filtered[n] for n in taken], [u.text for u in annotated]
@@ -137,58 +134,45 @@ def review(corpus: Path, log: Path, target: str, most: int = MOST, seed: int = 0
     return Review(chosen, notes, warnings)
 
 
-@dataclass
-class _Setting:
-    """What the linear model and the networks learn from, and requests of other intents that they are judged by."""
+class _Models:
+    """Trains the linear model and the networks, and judges both on requests of other intents."""
 
-    annotated: Sequence[Utterance]
-    others: Sequence[Utterance]
-    judged: Sequence[Utterance]
-    log: Sequence[str]
-    seed: int
-
-    @cached_property
-    def rows(self) -> csr_matrix:
-        return features([u.text for u in self.judged])
-
-    @cached_property
-    def negatives(self) -> csr_matrix:
-        return features([u.text for u in self.others])
-
-    @cached_property
-    def table(self) -> VectorTable:
-        texts = [*self.log, *(u.text for u in (*self.annotated, *self.others))]
-        return train_fasttext("log", [words(t) for t in texts], FASTTEXT)
-
-    @cached_property
-    def shared(self) -> float:
+    def __init__(self, annotated: Sequence[Utterance], own: Sequence[Utterance], log: Sequence[str], seed: int) -> None:
+        """Takes four fifths of what the user has of other intents for training, and half of what the book has."""
+        background, mine = _background(annotated, own), [u for n, u in enumerate(own) if n % 5]
+        half = TEACHER.others // 2  # networks are shown the first of these only
+        self.others, self.seed = [*mine[:half], *background[::2], *mine[half:]], seed
+        self.judged = [u.text for u in (*own[::5], *background[1::2])]
+        self.rows, self.negatives = features(self.judged), features([u.text for u in self.others])
+        sentences = [words(t) for t in (*log, *(u.text for u in (*annotated, *self.others)))]
+        self.table = train_fasttext("log", sentences, FASTTEXT)
         known = {w for u in self.others for w in words(u.text)}
-        return float(np.mean([w in known for text in self.log for w in words(text)]))
+        self.shared = float(np.mean([w in known for some in sentences[: len(log)] for w in some]))
 
     def linear(self, annotated: Sequence[Utterance]) -> IntentRecogniser:
-        return train(annotated, self.negatives, RecogniserConfig())
+        return recogniser.train(annotated, self.negatives, LINEAR)
 
     def networks(self, annotated: Sequence[Utterance], linear: IntentRecogniser) -> Ensemble:
         return train_ensemble(annotated, self.others, linear, self.table, TEACHER, self.seed)
 
-    def asked(self, teacher: Ensemble) -> np.ndarray:
-        """Returns p of the judged requests; the networks are asked about those that the linear model finds likely."""
+    def judged_by(self, teacher: Ensemble) -> np.ndarray:
+        """Returns p of the judged requests; networks are asked about those that the linear model finds likely."""
         places, p = relevant(teacher.linear.probability(self.rows), 600), np.zeros(len(self.judged))
-        p[places] = teacher.label([self.judged[i].text for i in places])[1]
+        p[places] = teacher.label([self.judged[i] for i in places])[1]
         return p
 
-    def cross_validate(self) -> Counter[str]:
+    def cross_validate(self, annotated: Sequence[Utterance]) -> Counter[str]:
         """Counts the annotated utterances that each gets wrong, at thresholds with equal false alarms; two folds."""
-        part_of, wrong = deal(self.annotated, [u.group or u.id for u in self.annotated], 2, self.seed), Counter()
+        parts, wrong = deal(annotated, [u.group or u.id for u in annotated], 2, self.seed), Counter()
         for fold in range(2):
             inside, rest = (
-                [u for u, k in zip(self.annotated, part_of, strict=True) if (k == fold) == w] for w in (1, 0)
+                [u for u, k in zip(annotated, parts, strict=True) if (k == fold) is w] for w in (True, False)
             )
-            texts, linear = [u.text for u in inside], self.linear(rest)
+            linear, texts = self.linear(rest), [u.text for u in inside]
             wrong["linear"] += mistakes(inside, linear.at(linear.probability(self.rows)).answer(texts))
             teacher = self.networks(rest, linear)
-            tagged, p = teacher.label(texts)
-            wrong["networks"] += mistakes(inside, reject(tagged, p, linear.intent, threshold(self.asked(teacher))))
+            answers = recogniser.reject(*teacher.label(texts), linear.intent, threshold(self.judged_by(teacher)))
+            wrong["networks"] += mistakes(inside, answers)
         return wrong
 
 
@@ -197,38 +181,32 @@ def _embedded() -> list[Utterance]:
 
 
 def _annotated(corpus: Path, target: str) -> tuple[list[Utterance], list[Utterance]]:
-    """Reads the utterances of the intent, each text once, and those of others, in an order drawn by hash; no tests."""
-    read = {(u.intent == target, normalise(u.text)): u for u in load(corpus) if u.split != "test"}
-    mixed = sorted(read.values(), key=lambda u: (stable_hash("review", u.text), u.text))
-    annotated, own = ([u for u in mixed if (u.intent == target) == wanted] for wanted in (True, False))
-    intents = sorted({u.intent for u in mixed})
+    """Reads the utterances of an intent and those of others, each text once, ordered by hash; none of a test."""
+    distinct = {(u.intent == target, normalise(u.text)): u for u in load(corpus) if u.split != "test"}
+    mixed = sorted(distinct.values(), key=lambda u: (stable_hash("review", u.text), u.text))
+    annotated, own = ([u for u in mixed if (u.intent == target) is wanted] for wanted in (True, False))
     if not annotated:
+        intents = sorted({u.intent for u in own})
         close = difflib.get_close_matches(target, intents, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
+        raise CorpusError(f"{corpus}: has nothing to learn {target!r} from: {hint}its intents are {', '.join(intents)}")
+    if (n := len({u.group or u.id for u in annotated})) < LEAST:
         raise CorpusError(
-            f"{corpus}: has no utterance of intent {target!r} to train on: {hint}it has {', '.join(intents)}"
-        )
-    if len(annotated) < LEAST:
-        raise CorpusError(
-            f"{corpus}: has {len(annotated)} different utterances of intent {target!r}: annotate {LEAST} at the least"
+            f"{corpus}: has {n} different utterances or dialogues of {target!r}: it takes {LEAST}, add some"
         )
     return annotated, own
 
 
-def _others(annotated: Sequence[Utterance], own: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
-    """Returns requests of other intents to train on, and to set the threshold on: of the user's and the book's.
+def _background(annotated: Sequence[Utterance], own: Sequence[Utterance]) -> list[Utterance]:
+    """Returns embedded requests of other intents, in an order drawn by hash.
 
-    An embedded intent may be the target under another name: then a recogniser trained without it takes it for that.
+    An embedded intent may be the target under another name: a recogniser trained without it would take it for that.
     """
-    intents = defaultdict(list)
+    intents, found = defaultdict(list), []
     for u in _embedded():
         intents[u.domain, u.intent].append(u)
     some = [sorted(g, key=lambda u: stable_hash("background", u.text))[:BACKGROUND] for g in intents.values()]
-    background: list[Utterance] = []
     for here, there in ((some[::2], some[1::2]), (some[1::2], some[::2])):
-        model = train(annotated, features([u.text for u in (*own, *(u for g in there for u in g))]), RecogniserConfig())
-        background += [u for g in here if model.probability(features([u.text for u in g])).mean() < SAME for u in g]
-    background.sort(key=lambda u: stable_hash("mixed", u.text))
-    half = TEACHER.others // 2
-    mine = [u for n, u in enumerate(own) if n % 5]
-    return [*mine[:half], *background[::2], *mine[half:]], [*own[::5], *background[1::2]]
+        model = recogniser.train(annotated, features([u.text for g in (own, *there) for u in g]), LINEAR)
+        found += [u for g in here if model.probability(features([u.text for u in g])).mean() < SAME for u in g]
+    return sorted(found, key=lambda u: stable_hash("background", u.text))

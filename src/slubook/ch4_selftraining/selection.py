@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from numpy.random import Generator
 from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
@@ -32,7 +33,7 @@ class Candidates:
 
 
 #: A strategy returns the places of the texts that it chooses, [min(k, M)], in the order in which it chose them.
-Strategy = Callable[[Candidates, int, np.random.Generator, Detector | None], np.ndarray]
+Strategy = Callable[[Candidates, int, Generator, Detector | None], np.ndarray]
 
 
 def relevant(probabilities: np.ndarray, limit: int) -> np.ndarray:
@@ -43,17 +44,17 @@ def relevant(probabilities: np.ndarray, limit: int) -> np.ndarray:
     return np.argsort(-probabilities, kind="stable")[:limit]
 
 
-def top(candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None) -> np.ndarray:
+def top(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses the most relevant texts."""
     return np.arange(min(k, len(candidates.texts)))
 
 
-def random(candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None) -> np.ndarray:
+def random(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses texts evenly at random: the comparison that a clever strategy has to win."""
     return rng.permutation(len(candidates.texts))[:k]
 
 
-def k_centre(candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None) -> np.ndarray:
+def k_centre(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses the text that is farthest from all that is annotated or chosen, again and again (Gonzalez, 1985).
 
     The distance is 1 − the cosine of n-grams; of texts at the same distance, the most relevant is taken.
@@ -97,7 +98,7 @@ class Coverage:
         self.counts[self.texts.indices[self.texts.indptr[text] : self.texts.indptr[text + 1]]] += 1
 
 
-def coverage(candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None) -> np.ndarray:
+def coverage(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses the text that adds most n-gram coverage, again and again: at least 1 − 1/e of the best possible.
 
     The greedy choice is made lazily (Minoux, 1978): a gain of before is an upper bound of today's, so that only texts
@@ -134,9 +135,7 @@ def _by_paraphrase(candidates: Candidates, k: int, detector: Detector | None, si
     return chosen
 
 
-def bad_paraphrases(
-    candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None
-) -> np.ndarray:
+def bad_paraphrases(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses texts that paraphrase nothing in the training set so far: the article's proposal.
 
     Raises:
@@ -145,9 +144,7 @@ def bad_paraphrases(
     return _by_paraphrase(candidates, k, detector, 1)
 
 
-def good_paraphrases(
-    candidates: Candidates, k: int, rng: np.random.Generator, detector: Detector | None = None
-) -> np.ndarray:
+def good_paraphrases(candidates: Candidates, k: int, rng: Generator, detector: Detector | None = None) -> np.ndarray:
     """Chooses texts that paraphrase something in the training set: the article's comparison.
 
     Raises:
