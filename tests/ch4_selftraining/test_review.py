@@ -190,7 +190,7 @@ def test_unknown_and_small_intents_are_refused(corpus, log, tmp_path, music):
     assert done.exit_code == 2 and f"did you mean {TARGET!r}? its intents are " in done.stderr
     written(corpus, [*music[: LEAST - 1], *music[-5:]])
     done = run("--corpus", corpus, "--pool", log, "--target", TARGET)
-    assert done.exit_code == 2 and f"has {LEAST - 1} utterances or dialogues" in done.stderr
+    assert done.exit_code == 2 and f"has {LEAST - 1} different utterances or dialogues" in done.stderr
 
 
 @pytest.mark.parametrize("left_out", ["--corpus", "--pool", "--target"])
