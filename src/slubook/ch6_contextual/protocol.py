@@ -64,7 +64,7 @@ ENTRIES = 100
 #: The contexts of decoder B whose δ is tuned, and those that have the proposal's.
 TUNED, CONTROLS = ("empty", "type", "context"), ("shuffled", "stale")
 #: Clips of the full profile: of each test service and of each dev service, of ours by kind, and first turns.
-PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 25, (80, 60, 60), 14, 300, 40
+PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 25, (80, 60, 60), (14, 14, 14), 300, 40
 REPLICATES, COMMON, QUICK_UPDATES = 2000, 100, 400
 _DELTAS = range(-4000, 2001, 100)
 _BONUSES = (0, 25, 50, 100, 200, 400)
