@@ -375,8 +375,8 @@ def full_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
     dev_services = sorted({turn.stratum for turn in dev} - known)
     ours = {split: [t for kind, n in zip(DISAMBIGUATION, numbers, strict=True) for t in our_turns(kind, n, split)]
             for split, numbers in (("dev", OURS_DEV), ("test", OURS_TEST))}  # fmt: skip
-    turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(some(dev_first, dev_services, FIRST_DEV // 4))]
-    turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(some(test_first, new, FIRST_TEST // len(new) + 1))]
+    turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(dev_first, dev_services, FIRST_DEV)]
+    turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(test_first, new, FIRST_TEST)]
     return _clips("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
 
 
@@ -393,8 +393,9 @@ def own_clips(files: Sequence[Path], settings: ContextualSettings) -> tuple[Clip
     return _clips(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists, settings)
 
 
-def _first(turns: Sequence[Turn]) -> list[Turn]:
-    return [replace(turn, stratum=FIRST) for turn in turns]
+def _first(turns: Sequence[Turn], services: Collection[str], count: int) -> list[Turn]:
+    own = [replace(turn, stratum=FIRST) for turn in turns if turn.stratum in services]
+    return random.Random(0).sample(own, min(count, len(own)))
 
 
 def _clips(
