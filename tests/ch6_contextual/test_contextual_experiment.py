@@ -116,13 +116,10 @@ def rows(a, b, words=10):
 
 
 def test_reductions_pool_words_and_draw_dialogues():
-    found = reduction(
-        rows([2, 2, 0, 4], [1, 1, 0, 2]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
-    )
-    assert found == {"point": 0.5, "low": 0.5, "high": 0.5, "n": 4}
-    spread = reduction(
-        rows([2, 2, 0, 4], [0, 0, 0, 4]), {"s": [f"sgd/{k}" for k in ("d/1", "d/2", "e/1", "f/1")]}, "context"
-    )
+    ids = {"s": ["sgd/d/1", "sgd/d/2", "sgd/e/1", "sgd/f/1"]}
+    halved = reduction(rows([2, 2, 2, 4], [1, 1, 1, 2]), ids, "context")
+    assert halved == {"point": 0.5, "low": 0.5, "high": 0.5, "n": 4}
+    spread = reduction(rows([2, 2, 2, 4], [0, 0, 1, 4]), ids, "context")
     assert spread["point"] == 0.5 and spread["low"] == 0 and spread["high"] == 1
     gained = reduction(rows([2, 2], [1, 1]), {"s": ["1", "2"]}, "context", gain=True)
     assert gained["point"] == pytest.approx(0.1)

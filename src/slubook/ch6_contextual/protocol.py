@@ -64,7 +64,7 @@ ENTRIES = 100
 #: The contexts of decoder B whose δ is tuned, and those that have the proposal's.
 TUNED, CONTROLS = ("empty", "type", "context"), ("shuffled", "stale")
 #: Clips of the full profile: of each test service and of each dev service, of ours by kind, and first turns.
-PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 25, (80, 60, 60), 14, 300, 40
+PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 25, (80, 60, 60), (14, 14, 14), 300, 40
 REPLICATES, COMMON, QUICK_UPDATES = 2000, 100, 400
 _DELTAS = range(-4000, 2001, 100)
 _BONUSES = (0, 25, 50, 100, 200, 400)
@@ -375,8 +375,8 @@ def full_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
     dev_services = sorted({turn.stratum for turn in dev} - known)
     ours = {split: [t for kind, n in zip(DISAMBIGUATION, numbers, strict=True) for t in our_turns(kind, n, split)]
             for split, numbers in (("dev", OURS_DEV), ("test", OURS_TEST))}  # fmt: skip
-    turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(some(dev_first, dev_services, FIRST_DEV // 4))]
-    turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(some(test_first, new, FIRST_TEST // len(new) + 1))]
+    turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(dev_first, dev_services, FIRST_DEV)]
+    turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(test_first, new, FIRST_TEST)]
     return _clips("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
 
 
@@ -393,8 +393,9 @@ def own_clips(files: Sequence[Path], settings: ContextualSettings) -> tuple[Clip
     return _clips(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists, settings)
 
 
-def _first(turns: Sequence[Turn]) -> list[Turn]:
-    return [replace(turn, stratum=FIRST) for turn in turns]
+def _first(turns: Sequence[Turn], services: Collection[str], count: int) -> list[Turn]:
+    own = [replace(turn, stratum=FIRST) for turn in turns if turn.stratum in services]
+    return random.Random(0).sample(own, min(count, len(own)))
 
 
 def _clips(
