@@ -115,7 +115,8 @@ def test_a_full_plan_says_how_much_text_is_left_without_each_folds_topics(toy_sk
     class Vectors:
         folds = {"toy": 0}, [{"shopping"}, {"music", "news"}]
 
-        def __init__(self, *_): ...
+        def __init__(self, kind, found, pool, *_):
+            self.skills, self.pool = found, pool
 
         def paths(self, name): ...
 

@@ -33,7 +33,10 @@ def model(halves):
     return train(own, features([u.text for u in others]), CONFIG)
 
 
-@given(arrays(float, st.integers(10, 60), elements=st.floats(0, 1, allow_subnormal=False)), st.floats(0.1, 0.9))
+@given(
+    arrays(float, st.integers(10, 60), elements=st.floats(0, 1, allow_subnormal=False)),
+    st.floats(0.1, 0.9, allow_subnormal=False),
+)
 def test_the_threshold_is_the_lowest_with_so_many_false_alarms(p, rate):
     found = threshold(p, rate)
     assert (p > found).sum() <= rate * len(p)

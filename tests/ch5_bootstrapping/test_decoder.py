@@ -42,7 +42,12 @@ def all_hypotheses(log_probs, settings):
     return found
 
 
-@given(st.integers(1, 5), st.integers(0, 10_000), st.floats(0, 2, allow_subnormal=False), st.floats(-1, 1))
+@given(
+    st.integers(1, 5),
+    st.integers(0, 10_000),
+    st.floats(0, 2, allow_subnormal=False),
+    st.floats(-1, 1, allow_subnormal=False),
+)
 def test_with_a_wide_beam_all_word_sequences_are_found(frames, seed, weight, bonus):
     log_probs, settings = outputs(frames, seed), DecoderSettings(weight=weight, bonus=bonus, **WIDE)
     expected = all_hypotheses(log_probs, settings)

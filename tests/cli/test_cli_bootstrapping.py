@@ -43,7 +43,7 @@ def test_it_writes_a_model_and_says_what_it_is_worth(files):
     done = run(files, "--json")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
-    assert (said["in_domain"], said["held_out"], said["translated"], said["pairs"]) == (36, 4, 40, 120)
+    assert (said["in_domain"], said["held_out"], said["translated"], said["pairs"]) == (36, 4, 40, 240)
     assert 0 <= said["weight"] <= 1
     assert said["after"]["oov"] <= said["before"]["oov"]
     model = arpa.read(files / "bootstrapped.arpa")

@@ -119,8 +119,9 @@ def run(
     if as_json:
         print_json([*lines, *({"figure": name, "interval": numbers} for name, numbers in figures.items())])
     else:
+        if said := trained(results):
+            typer.echo(f"{options.kind} profile, trained: {said}")
         if lines:
-            typer.echo(f"{options.kind} profile, trained: {trained(results)}")
             Console(width=160 if wide else None).print(tabulate(lines, EXPERIMENTS[experiment], wide))
         for name, (point, low, high) in figures.items():
             typer.echo(f"{name.replace('_', ' ')}: {point:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else ""))

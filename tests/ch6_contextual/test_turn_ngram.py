@@ -34,7 +34,7 @@ def test_probabilities_sum_to_one(some):
         assert row(model, *history).sum() == pytest.approx(1)
 
 
-@given(texts, texts, st.floats(0.1, 0.9))
+@given(texts, texts, st.floats(0.1, 0.9, allow_subnormal=False))
 def test_a_mixture_sums_to_one_and_is_exact_where_both_have_seen(some, others, weight):
     models = [train(count_texts(part)) for part in (some, others)]
     mixed = mix(models, [weight, 1 - weight])
