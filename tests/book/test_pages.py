@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from slubook.book.ledger import Assessed
 from slubook.evaluation.intervals import Interval, compare
 from slubook.evaluation.metrics import Outcomes
 from slubook.experiments.records import Results, Row, Test
+from slubook.profiles import ROOT
 
 NAMES = {"old": "Old one", "new": "New one"}
 PAIR = ("old", "new")
@@ -148,3 +151,12 @@ def test_verdicts():
     assert pages.sentence(waiting, "Fewer") == "- Fewer: not run yet."
     measured = Assessed(claim(caveat="Mind it."), "reproduced", Interval(0.2, 0.1, 0.3, 4), True, "the point does")
     assert pages.sentence(measured, "Fewer") == "- Fewer: 20.0 % [10.0, 30.0], **reproduced**: the point does. Mind it."
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "book").glob("*.md")), ids=lambda page: page.stem)
+def test_pages_import_what_exists(page):
+    """Pages run only when the book is built; notebooks are run by nbval."""
+    for cell in re.findall(r"^```\{code-cell\}.*?\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+        for found in ast.walk(ast.parse(re.sub(r"^:.*$", "", cell, flags=re.MULTILINE))):
+            if isinstance(found, ast.Import | ast.ImportFrom):
+                exec(ast.unparse(found), {})
