@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from simulation import KEYS
 
+from slubook.ch6_contextual import load
+from slubook.ch6_contextual.encoder import EncoderConfig
 from slubook.ch6_contextual.events import Kind
 from slubook.ch6_contextual.faults import simulate
 from slubook.ch6_contextual.items import Sealer, rotate
@@ -173,6 +175,12 @@ def test_a_vector_without_an_acknowledged_event_is_wrong(service):
     service.encode = forgetful
     found = simulate(drive(service, calls_of(TRAFFIC)))
     assert found["failed"] == found["follow_ups"] == found["served"]
+
+
+def test_the_stand_in_s_vectors_are_as_large_as_the_encoder_s_and_fit_a_row_of_dynamodb():
+    assert EncoderConfig().size + 1 == load.WIDTH
+    made = asyncio.run(HashingEncoder()({"context 1": b"word " * 5000}))
+    assert made.dtype == np.float32 and made.shape == (load.ROWS, load.WIDTH) and made.nbytes < 400 * 1024 - 1024
 
 
 def test_a_slow_encoder_is_late(service):

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -106,7 +107,7 @@ def played(
         encoder_s: what the encoder takes for a vector.
     """
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
-        path, cpu = Path(folder) / "context.db", time.process_time()
+        path, cpu, busy = Path(folder) / "context.db", time.process_time(), 0.0 if simulated else os.getloadavg()[0]
         store = before(SQLiteStore(path, durability)) if before else SQLiteStore(path, durability)
         tables = TABLES[name](store, Sealer(rotate({}, "k1")))
         service = ContextService(tables, HashingEncoder(encoder_s))
@@ -116,7 +117,9 @@ def played(
             tables.store = SQLiteStore(path)
             found["lost"] = simulate(tables.lost(service.clock()))
             simulate(tables.store.close())
-    found |= {"rate": traffic.rate, "late_per_million": math.ceil(1e6 * found["late"] / max(1, found["follow_ups"]))}
+    per_million = 1e6 / max(1, found["follow_ups"])
+    found |= {f"{name}_per_million": math.ceil(per_million * found[name]) for name in ("late", "slow")}
+    found |= {"rate": traffic.rate, "load_average": busy}
     found |= {"latency_ms": percentiles(tables.latencies), "stale_share": share(tables.stale, tables.answers)}
     found |= {**work, "crypto_bytes": work["sealed_bytes"] + work["opened_bytes"], "traffic": asdict(traffic)}
     return found | ({"dynamo": store.of_each(found["interactions"])} if isinstance(store, Metered) else {})
@@ -206,7 +209,8 @@ class Engineering(Work):
             kind, name = part.split(" ", 1)
             tables.setdefault(kind, {})[name.replace(" ", "_" if kind == "load" else " ")] = content["found"]
         failed = sum(found["failed"] + found["slow"] for found in tables["fault"].values())
-        tables["faults"] = {"tried": len(FAULTS), "failed": failed + tables["killed"]["-9"]["failed"]}
+        killed = tables["killed"]["-9"]
+        tables["faults"] = {"tried": len(FAULTS), "failed": failed + killed["failed"], "lost": killed["lost"]}
         two, one = (tables["layout"][name]["crypto_bytes"] for name in ("two", "one"))
         tables |= {"encryption_one_over_two": one / two, "failed_recognitions": tables["faults"]["failed"]}
         tables["in_time"] = next(iter(tables["load"].values()))["in_time"]  # of the load that is claimed

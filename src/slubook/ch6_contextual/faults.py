@@ -209,7 +209,7 @@ async def _reopened(path: Path, sealer: Sealer, told: list[list[str]]) -> dict[s
         found.update(turns=1, served=vector is not None, failed=0)
         if vector is not None:
             right = await encoder(await tables.payloads(entry, entry.of(*EVIDENCE), BEGAN))
-            found["failed"] += not np.array_equal(vector, right)
+            found["failed"] += not np.array_equal(vector, right.ravel())
     found["lost"] = await tables.lost(BEGAN)
     await tables.store.close()
     return found

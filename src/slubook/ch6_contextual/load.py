@@ -8,6 +8,7 @@ omission). Taught in chapter 6.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from slubook.ch6_contextual.tables import OneTable, TwoTables
 BEGAN = 1_700_000_000.0  # when every run begins, by all clocks
 WINDOW_S, ANSWER_S = 1.5, 0.25  # for a vector, after the directive to expect speech; for an answer to the recogniser
 WORDS_PER_S = 3.0  # of a spoken reply: 180 a minute
+#: What is stored of a context: a row a word, as wide as that of chapter 6's encoder, and what DynamoDB takes at most.
+WIDTH, ROWS = 97, 1000
 #: Log-normal numbers of words, those of turns fitted to SGD's training dialogues: mean, deviation, the most.
 UTTERANCE, REPLY, CATALOGUE = (1.91, 0.63, 40), (2.23, 0.63, 40), (4.6, 1.0, 2000)
 
@@ -79,21 +82,28 @@ def calls_of(traffic: Traffic) -> list[Call]:
 
 @dataclass
 class HashingEncoder:
-    """Embeds the words of all items as the mean of rows of a fixed random table; ``seconds`` is added to its cost."""
+    """Embeds the words of all items as rows of a fixed random table, [words, WIDTH]; it takes ``seconds``."""
 
     seconds: float = 0.0
     error: Exception | None = None
-    made: dict[bytes, Mapping[str, bytes]] = field(default_factory=dict)  # of what each vector was made
-    table: np.ndarray = field(default_factory=lambda: np.random.default_rng(6).normal(size=(4096, 64)))
+    made: dict[bytes, Mapping[str, bytes]] = field(default_factory=dict)  # of what each vector was made, by its digest
+    table: np.ndarray = field(
+        default_factory=lambda: np.random.default_rng(6).normal(size=(4096, WIDTH)).astype(np.float32)
+    )
 
     async def __call__(self, payloads: Mapping[str, bytes]) -> np.ndarray:
         rows = [zlib.crc32(word) % len(self.table) for payload in payloads.values() for word in payload.split()]
-        vector = self.table[rows].mean(axis=0).astype(np.float32)
+        vector = self.table[rows[:ROWS]]
         await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
-        self.made[vector.tobytes()] = payloads
+        self.made[digest(vector)] = payloads
         return vector
+
+
+def digest(vector: np.ndarray) -> bytes:
+    """Returns the SHA-256 of a vector's bytes."""
+    return hashlib.sha256(vector.tobytes()).digest()
 
 
 @dataclass
@@ -158,7 +168,7 @@ async def drive(service: ContextService, calls: Sequence[Call]) -> dict[str, Any
         least = {text for text in tables.acknowledged[call.interaction] if text.split()[0] in EVIDENCE}
         try:
             vector = await service.context(call.interaction, BEGAN + call.due + call.skew)
-            of = {} if vector is None else service.encode.made[vector.tobytes()]
+            of = {} if vector is None else service.encode.made[digest(vector)]
             right = vector is None or (least <= of.keys() and of.items() <= sent[call.interaction].items())
         except Exception:
             vector, right = None, False
