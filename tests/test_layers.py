@@ -34,7 +34,7 @@ BUDGETS = {
     "ch3_elmol": 2800 * 6 // 5,
     "ch4_selftraining": 1650,
     "ch5_bootstrapping": 2500,
-    "ch6_contextual": 3400,
+    "ch6_contextual": 3600,
     "serving": 1100,
     "own": 850,
     "reproduction": 250,

@@ -107,6 +107,12 @@ def test_a_silent_decoder_breaks_nothing():
     one = example("1", "bauer", heard("power", -100), silent)
     said = answers(one, Tuned(dict.fromkeys(protocol.TUNED, 0), 0, {}), {})
     assert said["context"] == said["a"] == "power"
+    nothing = Decoded.from_json(json.loads(json.dumps(silent.to_json())))
+    assert nothing == silent
+    neither = example("2", "bauer", nothing, nothing)
+    encoder = protocol.train_encoder([one.turn], protocol.EncoderConfig(size=8, updates=1))
+    said = answers(neither, Tuned(dict.fromkeys(protocol.TUNED, 0), 0, {"neural": (0, 1, 1)}), {"neural": encoder})
+    assert set(said.values()) == {""}
 
 
 def rows(a, b, words=10):
@@ -124,6 +130,62 @@ def test_reductions_pool_words_and_draw_dialogues():
     gained = reduction(rows([2, 2], [1, 1]), {"s": ["1", "2"]}, "context", gain=True)
     assert gained["point"] == pytest.approx(0.1)
     assert reduction(rows([1], [1]), {"s": ["1"]}, "neural") is None
+
+
+def test_services_are_drawn_and_our_strata_stay():
+    """Two services whose dialogues all agree: only drawing services spreads the figure."""
+    made = [replace(row, skill=name) for name, b in (("one", [0, 0]), ("two", [2, 2])) for row in rows([2, 2], b)]
+    ids = {"one": ["sgd/a/1", "sgd/b/1"], "two": ["sgd/c/1", "sgd/d/1"]}
+    drawn = reduction(made, ids, "context")
+    assert (drawn["point"], drawn["low"], drawn["high"]) == (0.5, 0, 1)
+    fixed = reduction(made, ids, "context", drawn=False)
+    assert (fixed["point"], fixed["low"], fixed["high"]) == (0.5, 0.5, 0.5)
+    ours = reduction(made, {"one": ["contact-1", "contact-2"], "two": ["place-1", "place-2"]}, "context")
+    assert (ours["low"], ours["high"]) == (0.5, 0.5)
+
+
+def test_of_an_order_the_values_that_were_not_heard_are_counted():
+    turn = Turn("orders/1", "soy milk mocha", Context("order"), "orders", "1", "test", values=("soy milk", "mocha"))
+    order = Example(turn, turn.context, {}, frozenset())
+    assert order.counted("a mocha with soy milk please") == [2, 0, 0, 0]
+    assert order.counted("a mocha with soya milk please") == [2, 1, 0, 0]
+    assert order.counted("") == [2, 2, 0, 0]
+    tested = protocol.test_of([turn], frozenset(), "orders")
+    assert tested.corpus == "speech_to_intent" and tested.truth["words"].tolist() == [2]
+
+
+def test_mixtures_are_those_with_the_fewest_errors_on_dev(monkeypatch, settings):
+    """What decoding would say is made up: A is right with a tenth of general text, B with much context."""
+    clips, _ = protocol.quick_clips(settings)
+    clips = replace(clips, dev=clips.dev[:6])
+
+    def decoded(self, turn, names):
+        right = self.weights.general == 0.1 if names == ("a",) else self.weights.context == 0.7
+        return {names[0]: heard(turn.text if right else "power", -1)}
+
+    monkeypatch.setattr(protocol.Clips, "decoded", decoded)
+    chosen, tried = protocol.mixed(clips, 1)
+    assert (chosen.weights.general, chosen.weights.context) == (0.1, 0.7)
+    assert [t["errors"] > 0 for t in tried] == [True, False, True, True, True, True, True, False]
+
+
+def test_lists_are_kept_by_what_they_depend_on(monkeypatch, settings, tmp_path):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
+    clips, _ = protocol.quick_clips(settings)
+    turn, made = clips.dev[0], []
+
+    class Listening:
+        def hear(self, name, audio, context):
+            made.append(name)
+            return heard(turn.text, -1)
+
+    monkeypatch.setattr(protocol, "decoders", lambda clips: Listening())
+    other = replace(clips, weights=replace(clips.weights, general=0.9))
+    for each in (clips, clips, other):
+        assert each.decoded(turn, ("general", "a", "context"))["a"].text == turn.text
+    assert made == ["general", "a", "context", "a"], (
+        "another weight of the general model is another A, and nothing else"
+    )
 
 
 def test_dialogues_of_turns():

@@ -1,6 +1,8 @@
 """The turns: what is drawn for clips is not what training has, and bad input is told line by line."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,6 +103,26 @@ def test_bad_turns_are_named(tmp_path, content):
     assert BAD[content] in str(told.value) and "turns.jsonl" in str(told.value)
 
 
+def dialogue(number, city):
+    """Of SGD: somebody is asked for a city, and says one."""
+    told = [("I want a bus", []), ("Where to?", [{"act": "REQUEST", "slot": "to", "values": []}])]
+    told.append((f"To {city}", [{"act": "INFORM", "slot": "to", "values": [city]}]))
+    turns = [{"utterance": text, "frames": [{"service": "Buses", "actions": acts}]} for text, acts in told]
+    return {"dialogue_id": str(number), "turns": turns}
+
+
+def test_a_catalogue_lacks_what_only_its_own_dialogue_has(tmp_path, monkeypatch):
+    (tmp_path / "dev").mkdir()
+    every = [dialogue(k, city) for k, city in enumerate(("Rome", "Rome", "Oslo"))]
+    (tmp_path / "dev/dialogues_1.json").write_text(json.dumps(every), "utf-8")
+    monkeypatch.setattr(data, "fetch", lambda name: tmp_path)
+    monkeypatch.setattr(
+        data, "source", lambda name: SimpleNamespace(files=[SimpleNamespace(path="dev/dialogues_1.json")])
+    )
+    follow_ups, _ = data.sgd_turns("dev")
+    assert [turn.context.catalogue for turn in follow_ups] == [("oslo", "rome"), ("oslo", "rome"), ("rome",)]
+
+
 @pytest.mark.public
 @pytest.mark.skipif(not profiles.mirror_dir(), reason="SLUBOOK_MIRROR is not set")
 def test_follow_ups_of_sgd_answer_something():
@@ -112,3 +134,12 @@ def test_follow_ups_of_sgd_answer_something():
         assert turn.text == data.normalise(turn.text) != ""
     repeated = sum(turn.context.previous == turn.text for turn in follow_ups)
     assert repeated < len(follow_ups) / 100, "people seldom say the same twice: previous is the turn before"
+
+
+@pytest.mark.public
+@pytest.mark.skipif(not profiles.mirror_dir(), reason="SLUBOOK_MIRROR is not set")
+def test_orders_of_coffee_have_the_menu():
+    orders = data.coffee_orders()
+    assert len(orders) == 207 and all(Path(turn.audio).is_file() for turn in orders)
+    for turn in orders:
+        assert turn.values and {*turn.values} <= {*turn.context.catalogue} and not turn.context.prompt

@@ -25,10 +25,8 @@ from slubook.evaluation.resampling import bootstrap, collect, measured_error
 from slubook.experiments import records
 from slubook.experiments.cells import CellStore
 from slubook.experiments.records import SLICES, Results, with_slices
+from slubook.experiments.table import EXPERIMENTS
 from slubook.profiles import RESULTS, cache_dir
-
-#: Seeds that a comparison needs before it is judged.
-LEAST_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,8 @@ def _missing(measure: OfComparison | OfTable, results: Results) -> str:
         lacking += [f"slice {measure.slice}"] * any(measure.slice not in {None, *row.slices} for row in rows)
     if lacking:
         return f"the results lack {', '.join(lacking)}"
-    seeds, least = {row.seed for row in rows}, LEAST_SEEDS if results.rows else 0  # what trains nothing has no rows
+    least = EXPERIMENTS[results.experiment].least_seeds if results.rows else 0  # what trains nothing has no rows
+    seeds = {row.seed for row in rows}
     return f"the results have {len(seeds)} seeds: a verdict takes {least}" if len(seeds) < least else ""
 
 

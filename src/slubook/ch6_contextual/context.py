@@ -24,11 +24,16 @@ NAMED, PART, TEXT = 5.0, 0.25, 1.0
 
 @dataclass(frozen=True)
 class Weights:
-    """What decoder B's model is mixed of; tuned on dev."""
+    """What A's general model weighs, and what B's model is mixed of; the full profile chooses them on dev."""
 
+    general: float = 0.5
     domain: float = 0.3
     type: float = 0.2
     context: float = 0.5
+
+    def of(self, name: str) -> tuple[float, ...]:
+        """Returns those that a list depends on, by its name."""
+        return {"general": (), "a": (self.general,)}.get(name, (self.domain, self.type, self.context))
 
 
 @dataclass

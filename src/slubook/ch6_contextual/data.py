@@ -2,10 +2,11 @@
 
 Three kinds. *Ours*: answers to a question of the assistant, from ``dialogues/grammar.yml`` (which Meg? which lamp?), of
 which some, spoken, ship with the book. *Follow-ups* of Schema-Guided Dialogue (SGD), to services that no training
-dialogue has. *First turns*, which nothing precedes.
+dialogue has. *First turns*, which nothing precedes. Beside them *orders*: of coffee, by people, with the menu.
 
 Traps:
-    * A catalogue is what a service could offer: of SGD, all values of the slots in question that occur in the split.
+    * A catalogue is what a service could offer: of SGD, all values of the slots in question that occur in the split, in
+      other dialogues or in the prompt. Else the catalogue would hold what only the turn itself has.
     * Turns with digits are left out: a text does not say how they were spoken.
     * Half of the entries of our lists are for training texts and shuffled contexts, the other half for clips.
 """
@@ -33,6 +34,8 @@ from slubook.profiles import stable_hash
 DIALOGUES = Path(str(resources.files("slubook.ch6_contextual"))) / "dialogues"
 #: Kinds of our own turns that ask which of several was meant, and those that ask for something.
 DISAMBIGUATION, ANSWERS = ("contact", "device", "place"), ("dish", "song", "time")
+#: The stratum of orders of coffee.
+ORDERS = "orders"
 #: Entries of a catalogue of ours.
 ENTRIES = 100
 _ASKS = {"REQUEST", "CONFIRM", "OFFER", "OFFER_INTENT", "REQ_MORE"}
@@ -62,7 +65,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a user said, in which context, and the stratum that it counts in; ``stale`` is the context before that."""
+    """What a user said, in which context, and the stratum that it counts in; ``stale`` is the context before that.
+
+    Of a turn that nobody wrote down, ``values`` are what has to be heard, and ``text`` is all of them.
+    """
 
     id: str
     text: str
@@ -72,6 +78,7 @@ class Turn:
     split: str
     stale: Context = Context()
     audio: str = ""
+    values: tuple[str, ...] = ()
 
 
 def words_of(text: str) -> str:
@@ -185,8 +192,8 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
         CorpusError: when the corpus cannot be fetched.
     """
     root, follow_ups, first = fetch("sgd"), [], []
-    values: dict[tuple[str, str], set[str]] = {}
-    catalogues: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}  # one tuple for all turns that have it
+    values: dict[tuple[str, str], dict[str, set[str]]] = {}  # service and slot → value → dialogues that have it
+    catalogues: dict[tuple[str, tuple[str, ...]], dict[str, set[str]]] = {}  # service and slots → the same
     dialogues = [
         dialogue
         for path in sorted(f.path for f in source("sgd").files if f.path.startswith(f"{split}/dialogues_"))
@@ -197,7 +204,9 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
             for frame in turn["frames"]:
                 for action in frame["actions"]:
                     said = {normalise(value) for value in action["values"]} - {"", "true", "false", "dontcare"}
-                    values.setdefault((frame["service"], action.get("slot", "")), set()).update(said)
+                    having = values.setdefault((frame["service"], action.get("slot", "")), {})
+                    for value in said:
+                        having.setdefault(value, set()).add(dialogue["dialogue_id"])
     for dialogue in dialogues:
         group, before, turns = f"sgd/{split}/{dialogue['dialogue_id']}", Context(), dialogue["turns"]
         opening, service = normalise(turns[0]["utterance"]), turns[0]["frames"][0]["service"]
@@ -215,12 +224,16 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
             named = {normalise(value) for action in acts for value in action["values"]} - {"", "true", "false"}
             key = service, tuple(slots)
             if key not in catalogues:
-                catalogues[key] = tuple(sorted(set().union(*(values[service, slot] for slot in slots))))
+                every = sorted({value for slot in slots for value in values[service, slot]})
+                catalogues[key] = {v: set().union(*(values[service, s].get(v, ()) for s in slots)) for v in every}
+            elsewhere = [
+                v for v, having in catalogues[key].items() if v in named or having != {dialogue["dialogue_id"]}
+            ]
             context = Context(
                 f"{asking[0]} {slots[0] if asking[0] == 'REQUEST' and slots else ''}".strip(),
                 words_of(turns[k - 2]["utterance"]),
                 words_of(asked["utterance"]),
-                catalogues[key],
+                tuple(elsewhere),
                 tuple(sorted(named)),
             )
             text = normalise(said["utterance"])
@@ -228,6 +241,23 @@ def sgd_turns(split: str) -> tuple[list[Turn], list[Turn]]:
                 follow_ups.append(Turn(f"{group}/{k}", text, context, service, group, split, before))
             before = context
     return follow_ups, first
+
+
+def coffee_orders() -> list[Turn]:
+    """Reads orders of coffee that people spoke, with the whole menu as their context; fetches the corpus first.
+
+    Raises:
+        CorpusError: when the corpus cannot be fetched.
+    """
+    folder = fetch("speech_to_intent") / "data"
+    told = json.loads((folder / "label" / "label.json").read_bytes())
+    said = {name: tuple(map(words_of, label["slots"].values())) for name, label in sorted(told.items())}
+    menu = Context("order", catalogue=tuple(sorted({value for values in said.values() for value in values})))
+    return [
+        Turn(f"{ORDERS}/{Path(name).stem}", " ".join(values), menu, ORDERS, name, "test", values=values,
+             audio=str(folder / "speech" / "clean" / name))
+        for name, values in said.items() if (folder / "speech" / "clean" / name).is_file()
+    ]  # fmt: skip
 
 
 def read_turns(path: Path) -> list[Turn]:

@@ -31,14 +31,13 @@ from slubook.ch6_contextual.data import (
 )
 from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, general_model
 from slubook.corpora.errors import CorpusError
+from slubook.files import one_at_a_time, replaced_file
 from slubook.profiles import cache_dir, stable_hash
 
 OURS = (*DISAMBIGUATION, *ANSWERS)
 TURNS, LISTS = DIALOGUES / "turns.jsonl", DIALOGUES / "lists.json"
 #: Training turns of each kind of ours, for language models and the encoder.
 TRAINING = 400
-#: Decoder A's weight of the domain's language model; the other is the general one's.
-DOMAIN_SHARE = 0.5
 #: Entries of the small and of the large catalogue.
 SMALL, LARGE = 10, 1000
 
@@ -49,15 +48,15 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
     """Returns the contexts that decoder B gets for a turn, by name.
 
     ``context`` is the true one; a first turn gets that of an interaction which it does not follow. ``shuffled`` is
-    another turn's, of the same kind where there is one, without any entry that was said: of ours, from the lists that
-    no clip is made of. ``stale`` is that of the interaction before: of ours, one of another kind. ``type`` is the kind
-    of the prompt alone.
+    another turn's, of the same kind where there is one, without the entries of this one's and without any entry that
+    was said; with a catalogue where this one has one. Of ours, it is from the lists that no clip is made of. ``stale``
+    is that of the interaction before: of ours, one of another kind. ``type`` is the kind of the prompt alone.
     """
     rng = random.Random(stable_hash("contexts", seed, turn.id))
     true, said = turn.context, frozenset(turn.text.split())
     same = [other for other in others if other.split == turn.split and other.group != turn.group]
     rest = [other.context for other in same if other.context.prompt]
-    if not true.prompt:
+    if not (true.prompt or true.catalogue):
         wrong = rng.choice(rest or [true])
         return {"empty": Context(), "type": Context(wrong.kind), "context": wrong}
     stale = turn.stale
@@ -66,8 +65,12 @@ def contexts(turn: Turn, others: Sequence[Turn], seed: int = 0) -> dict[str, Con
         before = rng.choice([kind for kind in OURS if kind != true.kind])
         stale = our_turns(before, 1, "test", stable_hash("stale", turn.id, seed))[0].context
     else:
-        near = [context for context in rest if context.kind.split(" ")[0] == true.kind.split(" ")[0]]
-        shuffled = rng.choice([context for context in near if not context.words & true.words] or near or rest)
+        own = {*true.catalogue, *true.named}
+        apart = [
+            c for c in rest if own.isdisjoint((*c.catalogue, *c.named)) and bool(c.catalogue) == bool(true.catalogue)
+        ]
+        near = [context for context in apart if context.kind.split(" ")[0] == true.kind.split(" ")[0]]
+        shuffled = rng.choice(near or apart or rest)
     found = {"empty": Context(), "type": Context(true.kind), "context": true}
     found |= {"shuffled": replace(shuffled, kind=true.kind).without(said & true.words), "stale": stale}
     if true.kind in DISAMBIGUATION:
@@ -90,20 +93,22 @@ class Decoders:
     @classmethod
     def of(cls, name: str, replies: Replies, weights: Weights) -> Self:
         """Makes them; decoder A's mixed model is kept in the cache under a name, and made once, in a minute."""
-        path = cache_dir() / "contextual" / f"{name}-{_size(replies.domain)}.arpa"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            mixed = ngram.mix([general_model(), replies.domain], [1 - DOMAIN_SHARE, DOMAIN_SHARE])
-            mixed.write(path.with_suffix(".part")).replace(path)
+        path = cache_dir() / "contextual" / f"{name}-{_size(replies.domain)}-{weights.general}.arpa"
+        with one_at_a_time(path):
+            if not path.is_file():
+                mixed = ngram.mix([general_model(), replies.domain], [weights.general, 1 - weights.general])
+                with replaced_file(path) as part:
+                    mixed.write(part)
         return cls(Pocketsphinx(), Pocketsphinx(path, replies.domain.words), replies, weights)
 
-    def lists(self, turn: Turn, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Decoded]:
-        """Decodes a turn: by A without and with the domain, and by B in each of the contexts."""
-        heard = {"general": self.general.hear(audio), "a": self.domain.hear(audio)}
-        return heard | {name: self.hear(context, audio) for name, context in found.items()}
+    def lists(self, audio: np.ndarray, found: Mapping[str, Context]) -> dict[str, Decoded]:
+        """Decodes a clip: by A without and with the domain, and by B in each of the contexts."""
+        return {name: self.hear(name, audio, found.get(name)) for name in ("general", "a", *found)}
 
-    def hear(self, context: Context, audio: np.ndarray) -> Decoded:
-        """Decodes a clip by B with a context."""
+    def hear(self, name: str, audio: np.ndarray, context: Context | None) -> Decoded:
+        """Decodes a clip as a list's name says: by A without or with the domain, or by B with a context."""
+        if context is None:
+            return (self.general if name == "general" else self.domain).hear(audio)
         return self.domain.hear_with(self.replies.model(context, self.weights), audio)
 
 

@@ -1,25 +1,35 @@
 """Measures what the previous turn is worth to a recogniser.
 
-Protocol (decided before any test figure was looked at; raise its number in the table when its meaning changes):
+Protocol (decided before any figure of SGD's test services was looked at; raise its number in the table when its meaning
+changes):
 
 - *Clips*: spoken by four voices of flite, each clean or in noise at 35, 30 or 25 dB, which the turn's id decides.
   Quick: those that ship, of our own texts. Full: follow-ups of SGD to services that no training or dev
   dialogue has, 55 a service; ours that ask which of several was meant (80 contacts, 60 devices, 60 places); and 300
-  first turns of SGD. Turns with digits, or of more than 14 words, are left out.
-- *The mix*: the claim's figure pools the words of all follow-ups, so SGD's and ours count as three to one. Strata stand
-  beside it. First turns are no follow-ups, and are judged by themselves.
+  first turns of SGD. Turns with digits, or of more than 14 words, are left out. Our dev and test turns share wordings
+  and entries, but for the surnames.
+- *The mix*: the claim's figure pools the words of all follow-ups. SGD's and ours count as three to one by turns, as
+  eight to one by words. Strata stand beside it. First turns are no follow-ups, and are judged by themselves.
+- *Orders*: 207 of coffee, which people spoke, with the menu as context, and nothing tuned on them. There are no
+  transcripts, so the share of slot values that are not heard is counted. They are not part of the mix.
 - *Baseline*: decoder A, the general language model mixed with that of the domain; never the general one alone. All
-  language models, templates and encoders learn from training dialogues.
+  language models, templates and encoders learn from training dialogues. What A's model is mixed of is chosen on dev, by
+  A's errors, of four ways; what B's is mixed of, by B's errors on follow-ups, of four as well.
 - *Proposal*: A, or B with the context of the turn where its path score plus δ exceeds A's. δ is chosen on dev dialogues
-  of other services: the one with the fewest errors on follow-ups among those that do no harm to first turns. So are the
-  δ of ``empty`` and ``type``, which are B without context, and with the kind of the prompt alone; the bonus of phrase
-  boosting; and the weights of the neural model and of its twin, on equal grids.
+  of other services: the one with the fewest errors on follow-ups among those that do no harm to 100 first turns. So are
+  the δ of ``empty`` and ``type``, which are B without context, and with the kind of the prompt alone; the bonus of
+  phrase boosting; and the weights of the neural model and of its twin, on equal grids.
 - *Controls*: ``shuffled``, another turn's context of the same kind without what was said; ``stale``, that of the
   interaction before; both with the proposal's δ. A first turn has the context of an interaction that it does not
   follow: the user has changed the subject. 10 and 1,000 entries instead of 100, for contacts, devices and places.
 - *Bias*: a word counts as biased where an entry of the true context has it and it is not among the 100 most frequent
   of training replies.
-- *Intervals* draw dialogues within strata, 2,000 times. Nothing but the shuffling has a seed; there is one draw.
+- *Intervals* draw services, then dialogues within them, and of our strata, which stay, turns; 2,000 times. Those with
+  services held fixed stand beside the claim's figure. Nothing but the shuffling has a seed; there is one draw.
+
+Before this, a table of the clips that ship had been seen. After it, which first turns are drawn, the contexts before,
+and the first turns of training texts were changed; after a review, without a figure, the shuffled contexts, the
+catalogues, the tuning of mixtures, the number of first turns on dev, and intervals over services.
 """
 
 from __future__ import annotations
@@ -39,14 +49,24 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
+from slubook.ch6_contextual import context as made_of
 from slubook.ch6_contextual import lists as made
 from slubook.ch6_contextual.context import Replies, Weights, boost, union
-from slubook.ch6_contextual.data import DISAMBIGUATION, Context, Turn, our_turns, read_turns, sgd_turns
+from slubook.ch6_contextual.data import (
+    DISAMBIGUATION,
+    ORDERS,
+    Context,
+    Turn,
+    coffee_orders,
+    our_turns,
+    read_turns,
+    sgd_turns,
+)
 from slubook.ch6_contextual.encoder import ContextEncoder, EncoderConfig, train_encoder
 from slubook.ch6_contextual.lists import LARGE, OURS, SMALL, Decoders, Lists, contexts, our_training, samples
 from slubook.ch6_contextual.recogniser import Decoded, select
-from slubook.ch6_contextual.scoring import count, oracle
-from slubook.ch6_contextual.speech import VOICES, drawn, spoken
+from slubook.ch6_contextual.scoring import count
+from slubook.ch6_contextual.speech import LEVELS, VOICES, drawn, spoken
 from slubook.corpora.download import fetch
 from slubook.corpora.errors import CorpusError
 from slubook.evaluation.intervals import Interval, ends
@@ -64,8 +84,12 @@ ENTRIES = 100
 #: The contexts of decoder B whose δ is tuned, and those that have the proposal's.
 TUNED, CONTROLS = ("empty", "type", "context"), ("shuffled", "stale")
 #: Clips of the full profile: of each test service and of each dev service, of ours by kind, and first turns.
-PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 25, (80, 60, 60), (14, 14, 14), 300, 40
+PER_SERVICE, PER_DEV, OURS_TEST, OURS_DEV, FIRST_TEST, FIRST_DEV = 55, 15, (80, 60, 60), (14, 14, 14), 300, 100
 REPLICATES, COMMON, QUICK_UPDATES = 2000, 100, 400
+#: What is tried: what the general model weighs in A's, and domain, kind and context in B's.
+GENERAL, MIXED = (0.5, 0.1, 0.3, 0.7), ((0.3, 0.2, 0.5), (0.5, 0.2, 0.3), (0.2, 0.4, 0.4), (0.2, 0.1, 0.7))
+#: What lists depend on beside their turn and weights.
+RECIPE = (made_of.TOP, made_of.VOCABULARY, made_of.LEAST, made_of.NAMED, made_of.PART, made_of.TEXT, VOICES, LEVELS)
 _DELTAS = range(-4000, 2001, 100)
 _BONUSES = (0, 25, 50, 100, 200, 400)
 _ALPHAS, _KAPPAS = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0), (0.02, 0.1, 0.5)
@@ -103,7 +127,12 @@ class Example:
         return cls(turn, contexts(turn, others)["context"], lists, turn.context.words - common)
 
     def counted(self, text: str) -> list[int]:
-        """Returns words, errors, biased words and errors on them, of a text that was recognised."""
+        """Returns words, errors, biased words and errors on them, of a text that was recognised.
+
+        Of a turn that nobody wrote down, they are its values, those that were not heard, and zeros.
+        """
+        if values := self.turn.values:
+            return [len(values), sum(f" {value} " not in f" {text} " for value in values), 0, 0]
         counts = count(self.turn.text, text, self.biased)
         return [*map(int, (counts[:, 0].sum(), counts[:, 1:].sum(), counts[1, 0], counts[1, 1:].sum()))]
 
@@ -121,7 +150,7 @@ class Example:
             (text, heard.path, score - heard.hypotheses[0][1], from_b)
             for from_b, heard in enumerate((self.lists["a"], self.lists["context"]))
             for text, score in heard.hypotheses
-        ]
+        ] or [("", 0.0, 0.0, False)]
         texts = [row[0] for row in rows]
         log_p = encoder.score(texts, None if blind else encoder.vector(self.context))
         return texts, np.column_stack([np.array([row[1:] for row in rows], dtype=float), log_p])
@@ -158,19 +187,15 @@ def tune(dev: Sequence[Example], encoders: Mapping[str, ContextEncoder]) -> Tune
 
 def answers(example: Example, tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> dict[str, str]:
     """Returns the text of each method."""
-    lists, turn = example.lists, example.turn
-    found = {
-        "general": lists["general"].text,
-        "a": lists["a"].text,
-        "boost": boost(lists["a"], example.context, tuned.bonus),
-    }
+    lists = example.lists
+    found = {name: lists[name].text for name in ("general", "a") if name in lists}
+    found["boost"] = boost(lists["a"], example.context, tuned.bonus)
     for name in (*TUNED, *CONTROLS):
         found[name] = select(lists["a"], example.heard(name), tuned.delta.get(name, tuned.delta["context"])).text
     for name, encoder in encoders.items():
         found[name] = best(*example.features(encoder, name == BLIND), *tuned.neural[name])
-    both = union([lists["a"], lists["context"]])
-    own = union([lists["a"]])
-    return found | {"oracle_a": own[oracle(turn.text, own)], "oracle_both": both[oracle(turn.text, both)]}
+    lists_of = {"oracle_a": [lists["a"]], "oracle_both": [lists["a"], lists["context"]]}
+    return found | {name: min(union(some) or [""], key=example.errors) for name, some in lists_of.items()}
 
 
 def rows_of(skill: str, examples: Sequence[Example], tuned: Tuned, encoders: Mapping[str, ContextEncoder]) -> list[Row]:
@@ -201,15 +226,17 @@ def test_of(turns: Sequence[Turn], common: frozenset[str], topic: str) -> Test:
     slices = {voice: np.array([v == voice for v, _ in spoken_by]) for voice in VOICES}
     slices |= {"clean": np.array([level is None for _, level in spoken_by])}
     parts = {"words": truth[:, 0], "biased_words": truth[:, 2]}
-    corpus = "sgd" if turns[0].id.startswith("sgd/") else "dialogues"
+    corpus = {"sgd": "sgd", ORDERS: "speech_to_intent"}.get(turns[0].id.split("/")[0], "dialogues")
     return Test(corpus, topic, tuple(turn.id for turn in turns), None, slices, parts)
 
 
 def reduction(
     rows: Sequence[Row], ids: Mapping[str, Sequence[str]], proposed: str, baseline: str = "a",
-    skills: Collection[str] | None = None, size: int = ENTRIES, gain: bool = False,
+    skills: Collection[str] | None = None, size: int = ENTRIES, gain: bool = False, drawn: bool = True,
 ) -> dict[str, float] | None:  # fmt: skip
     """Computes by how much errors are reduced, of pooled words; ``gain`` gives points of WER instead.
+
+    Services of SGD are drawn, if they are ``drawn``, and dialogues within each; strata of ours stay.
 
     Returns:
         point, ends and turns of the figure; ``None`` where a method was not measured.
@@ -218,17 +245,27 @@ def reduction(
     names = [skill for skill, method in own if method == proposed and (skill, baseline) in own]
     if not names:
         return None
+    services = [name for name in names if drawn and is_service(name, ids)]
     rng, sums = np.random.default_rng(0), np.zeros((REPLICATES + 1, 3))
+    times = dict.fromkeys(names, np.ones(REPLICATES, dtype=int))  # how often each is drawn
+    if services:
+        drawn_services = rng.multinomial(len(services), np.full(len(services), 1 / len(services)), REPLICATES)
+        times |= dict(zip(services, drawn_services.T, strict=True))
     for name in names:
         parts = np.column_stack([own[name, baseline].errors, own[name, proposed].errors, own[name, baseline].words])
         _, group = np.unique([dialogue(turn) for turn in ids[name]], return_inverse=True)
         by_group = np.zeros((group.max() + 1, 3))
         np.add.at(by_group, group, parts)
-        drawn = rng.multinomial(len(by_group), np.full(len(by_group), 1 / len(by_group)), REPLICATES)
-        sums += np.vstack([by_group.sum(axis=0), drawn @ by_group])
+        counts = rng.multinomial(len(by_group) * times[name], np.full(len(by_group), 1 / len(by_group)))
+        sums += np.vstack([by_group.sum(axis=0), counts @ by_group])
     before, after, words = sums.T
     value = (before - after) / (words if gain else np.maximum(before, 1))
     return Interval(float(value[0]), *ends(value[1:]), sum(len(ids[name]) for name in names)).figure()
+
+
+def is_service(skill: str, ids: Mapping[str, Sequence[str]]) -> bool:
+    """Tells whether a stratum has the follow-ups of a service of SGD."""
+    return skill != FIRST and ids[skill][0].startswith("sgd/")
 
 
 def dialogue(turn_id: str) -> str:
@@ -236,9 +273,9 @@ def dialogue(turn_id: str) -> str:
     return turn_id.rsplit("/", 1)[0] if turn_id.startswith("sgd/") else turn_id
 
 
-def tables(rows: Sequence[Row], ids: Mapping[str, Sequence[str]], topics: Mapping[str, str], tuned: Tuned) -> dict:
+def tables(rows: Sequence[Row], ids: Mapping[str, Sequence[str]], topics: Mapping[str, str], chosen: Mapping) -> dict:
     """Makes the tables of the results: reductions on the mix, by stratum and control, rates, and what dev chose."""
-    follow_ups = [skill for skill, topic in topics.items() if topic != FIRST]
+    follow_ups = [skill for skill, topic in topics.items() if topic not in (FIRST, ORDERS)]
     methods = list(dict.fromkeys(row.method for row in rows))
     strata = {topic: [s for s in topics if topics[s] == topic] for topic in dict.fromkeys(topics.values())}
 
@@ -260,16 +297,19 @@ def tables(rows: Sequence[Row], ids: Mapping[str, Sequence[str]], topics: Mappin
 
     return {
         "wer_reduction": over("context"),
+        "services_fixed": over("context", drawn=False),
+        "shuffled_costs": over("a", "shuffled", gain=True),
         "true_over_shuffled": over("context", "shuffled"),
         "true_over_type": over("context", "type"),
         "neural_over_twin": over("neural", BLIND),
         "first_turns": over("context", skills=strata.get(FIRST, ()), gain=True),
+        "orders": over("context", skills=strata.get(ORDERS, ())),
         "methods": {method: over(method) for method in methods if method != "a"},
         "strata": {name: {m: over(m, skills=own) for m in methods if m != "a"} for name, own in strata.items()},
         "catalogue": {str(size): over("context", size=size, skills=[s for s in follow_ups if s in DISAMBIGUATION])
                       for size in (SMALL, ENTRIES, LARGE)},
         "rates": {"follow-ups": rates(follow_ups)} | {name: rates(own) for name, own in strata.items()},
-        "chosen": asdict(tuned),
+        "chosen": chosen,
     }  # fmt: skip
 
 
@@ -281,8 +321,11 @@ def settings_of(kind: str) -> ContextualSettings:
 
 def config_of(kind: str, settings: ContextualSettings) -> dict[str, Any]:
     """Returns the configuration as the stamp and the hash of a run have it."""
-    sizes = {"per_service": PER_SERVICE, "ours": OURS_TEST, "first": FIRST_TEST} if kind == "full" else {}
-    return {"profile": kind, "settings": asdict(settings), **sizes}
+    full = {
+        "per_service": PER_SERVICE, "ours": OURS_TEST, "first": FIRST_TEST, "orders": True,
+        "dev": [PER_DEV, *OURS_DEV, FIRST_DEV], "general": GENERAL, "mixed": MIXED, "recipe": RECIPE,
+    }  # fmt: skip
+    return {"profile": kind, "settings": asdict(settings), **(full if kind == "full" else {})}
 
 
 @dataclass(frozen=True)
@@ -300,40 +343,69 @@ class Clips:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Returns what each stratum counts as: a kind of ours, first turns, or the services of SGD together."""
-        return {name: name if name == FIRST or name in OURS else "services" for name in self.test}
+        """Returns what each stratum counts as: a kind of ours, first turns, orders, or all services of SGD."""
+        return {name: name if name in (FIRST, ORDERS, *OURS) else "services" for name in self.test}
 
     def turns(self) -> list[Turn]:
         """Lists the turns of dev and test, of which wrong contexts are drawn."""
         return [*self.dev, *(turn for own in self.test.values() for turn in own)]
 
-    def examples(self, turns: Sequence[Turn]) -> list[Example]:
-        """Returns turns with their lists; those that are not known are decoded here."""
-        others = self.turns()
-        return [Example.of(turn, others, self.lists.get(turn.id) or self.decoded(turn), self.common) for turn in turns]
+    def examples(self, turns: Sequence[Turn], names: Collection[str] = ()) -> list[Example]:
+        """Returns turns with their lists, or those that are named; what is not known is decoded here."""
+        found = {turn: self.lists.get(turn.id) or self.decoded(turn, names) for turn in turns}
+        return [Example.of(turn, self.turns(), lists, self.common) for turn, lists in found.items()]
 
-    def decoded(self, turn: Turn) -> dict[str, Decoded]:
-        """Decodes a turn, once: its lists are kept in the cache."""
-        found = contexts(turn, self.turns())
-        key = config_hash([self.trained_on, asdict(turn), [*map(asdict, found.values())], asdict(self.weights)])
-        store = CellStore(cache_dir() / "cells" / f"contextual-lists-{self.name}", key)
-        if (kept := store.get((turn.id,))) is None:
-            audio = samples(turn.audio) if turn.audio else spoken(turn.id, turn.text, kitchen())
-            heard = decoders(self).lists(turn, audio, found)
-            kept = {name: each.to_json() for name, each in heard.items()}
-            store.put((turn.id,), kept)
-        return {name: Decoded.from_json(entry) for name, entry in kept.items()}
+    def decoded(self, turn: Turn, names: Collection[str] = ()) -> dict[str, Decoded]:
+        """Decodes a turn, each list once, or those that are named: lists are kept in the cache."""
+        given = {"general": None, "a": None, **contexts(turn, self.turns())}
+        audio, lists = None, {}
+        for name in names or given:
+            parts = [self.trained_on, turn.text, turn.audio, given[name] and asdict(given[name])]
+            key = config_hash([*parts, self.weights.of(name), RECIPE])
+            store = CellStore(cache_dir() / "cells" / f"contextual-lists-{self.name}", key)
+            if (kept := store.get((turn.id, name))) is None:
+                if audio is None:
+                    audio = samples(turn.audio) if turn.audio else spoken(turn.id, turn.text, kitchen())
+                kept = decoders(self).hear(name, audio, given[name]).to_json()
+                store.put((turn.id, name), kept)
+            lists[name] = Decoded.from_json(kept)
+        return lists
 
 
-_MADE: dict[tuple[str, str, Weights], Decoders] = {}
+_MADE: dict[str, Decoders] = {}
 
 
 def decoders(clips: Clips) -> Decoders:
-    """Returns the decoders of some clips, made once in a process."""
-    key = clips.name, clips.trained_on, clips.weights
+    """Returns the decoders of some clips; a process keeps the last ones, which are large."""
+    key = config_hash([clips.name, clips.trained_on, asdict(clips.weights)])
     if key not in _MADE:
+        _MADE.clear()
         _MADE[key] = Decoders.of(clips.name, clips.replies, clips.weights)
     return _MADE[key]
+
+
+def mixed(clips: Clips, jobs: int) -> tuple[Clips, list[dict[str, Any]]]:
+    """Chooses on dev what A's model is mixed of, then what B's is; returns the clips, and what was tried."""
+    follow_ups, tried = [turn for turn in clips.dev if turn.stratum != FIRST], []
+    grids = {"a": [{"general": share} for share in GENERAL]}
+    grids["context"] = [dict(zip(("domain", "type", "context"), way, strict=True)) for way in MIXED]
+    for name, turns in (("a", clips.dev), ("context", follow_ups)):
+        ways = [replace(clips, weights=replace(clips.weights, **way)) for way in grids[name]]
+        errors = []
+        for way in ways:
+            heard = in_parallel(way, turns, (name,), jobs)
+            each = zip(turns, heard, strict=True)
+            errors.append(sum(Example(t, t.context, {}, frozenset()).errors(lists[name].text) for t, lists in each))
+            tried.append({"decoder": name, **grids[name][len(errors) - 1], "errors": errors[-1], "turns": len(turns)})
+        clips = ways[int(np.argmin(errors))]
+    return clips, tried
+
+
+def in_parallel(clips: Clips, turns: Sequence[Turn], names: Collection[str], jobs: int) -> list[dict[str, Decoded]]:
+    """Decodes turns in several processes."""
+    work = (joblib.delayed(clips.decoded)(turn, names) for turn in turns)
+    bar = tqdm(work, desc=f"dev, {', '.join(names) or 'all'}", unit="clip", total=len(turns))
+    return joblib.Parallel(n_jobs=jobs)(bar)
 
 
 def fingerprint(turns: Sequence[Turn]) -> str:
@@ -377,7 +449,7 @@ def full_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
             for split, numbers in (("dev", OURS_DEV), ("test", OURS_TEST))}  # fmt: skip
     turns = [*some(dev, dev_services, PER_DEV), *ours["dev"], *_first(dev_first, dev_services, FIRST_DEV)]
     turns += [*some(test, new, PER_SERVICE), *ours["test"], *_first(test_first, new, FIRST_TEST)]
-    return _clips("sgd", [*training, *training_first, *our_training()], turns, {}, settings)
+    return _clips("sgd", [*training, *training_first, *our_training()], [*turns, *coffee_orders()], {}, settings)
 
 
 def own_clips(files: Sequence[Path], settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
@@ -433,15 +505,20 @@ def prepare(options: Options, settings: ContextualSettings) -> Work:
         clips, training = (full_clips if options.kind == "full" else quick_clips)(settings)
     encoders = {"neural": train_encoder(training, settings.encoder)}
     encoders[BLIND] = train_encoder(training, settings.encoder, blind=True)
-    if options.jobs > 1 and clips.dev[-1].id not in clips.lists:
-        work = (joblib.delayed(clips.decoded)(turn) for turn in clips.dev)
-        list(joblib.Parallel(n_jobs=options.jobs)(tqdm(work, desc="dev", unit="clip", total=len(clips.dev))))
-    tuned = tune(clips.examples(clips.dev), encoders)
+    tried = []
+    if options.kind == "full":
+        clips, tried = mixed(clips, options.jobs)
+        in_parallel(clips, clips.dev, ("a", *TUNED), options.jobs)
+    dev = clips.examples(clips.dev, ("a", *TUNED))
+    tuned = tune(dev, encoders)
+    said = [answers(example, tuned, encoders) for example in dev]
+    errors = {name: sum(e.errors(t[name]) for e, t in zip(dev, said, strict=True)) for name in ("a", *TUNED, *encoders)}
+    chosen = asdict(tuned) | {"weights": asdict(clips.weights), "tried": tried, "dev_errors": errors}
     ids = {skill: [turn.id for turn in turns] for skill, turns in clips.test.items()}
     return Work(
         keys=[(skill, ENTRIES, 0) for skill in clips.test],
         task=lambda key: (measure, (clips, key[0], tuned, encoders)),
         tests={skill: test_of(turns, clips.common, clips.topics[skill]) for skill, turns in clips.test.items()},
         data={name: fingerprint(own) for name, own in {"training": training, "dev": clips.dev, **clips.test}.items()},
-        tables=lambda rows, known: tables(rows, ids, clips.topics, tuned),
+        tables=lambda rows, known: tables(rows, ids, clips.topics, chosen),
     )

@@ -56,7 +56,8 @@ class Decoded:
     def from_json(cls, entry: Sequence[Any]) -> Self:
         """Returns what :meth:`to_json` wrote."""
         path, hypotheses = entry
-        return cls(hypotheses[0][0], float(path), tuple((text, float(score)) for text, score in hypotheses))
+        found = tuple((text, float(score)) for text, score in hypotheses)
+        return cls(found[0][0] if found else "", float(path), found)
 
 
 def select(a: Decoded, b: Decoded | None, delta: float) -> Decoded:

@@ -98,7 +98,7 @@ def make() -> None:
     found = {}
     for turn in tqdm(turns, desc="decode", unit="clip"):
         audio = samples(clips / f"{turn.id}.flac")
-        heard = decoders.lists(turn, audio, contexts(turn, turns))
+        heard = decoders.lists(audio, contexts(turn, turns))
         found[turn.id] = {name: each.to_json() for name, each in heard.items()}
     lists = ",\n".join(f"{json.dumps(turn)}: {json.dumps(lists)}" for turn, lists in found.items())
     LISTS.write_text(f"{{{lists}}}\n", encoding="utf-8")

@@ -28,6 +28,7 @@ class Experiment:
     downloads: tuple[str, ...]  # the sources that its full profile reads
     not_corpus: str = ""  # why it cannot be run on a corpus of the user's own, and what can; empty where it can
     language_model: bool = False  # whether it trains a language model, for which a GPU is worth while
+    least_seeds: int = 5  # that a verdict takes
     metric: str = "irer"  # the error that its table shows and compares, in METRICS
     intent_only: tuple[str, ...] = ()  # methods that look for no slots, so that SER and IRER say nothing of them
 
