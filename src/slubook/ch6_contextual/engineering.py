@@ -106,6 +106,7 @@ def played(
         simulated: whether time is.
         encoder_s: what the encoder takes for a vector.
     """
+    cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         path, cpu, busy = Path(folder) / "context.db", time.process_time(), 0.0 if simulated else os.getloadavg()[0]
         store = before(SQLiteStore(path, durability)) if before else SQLiteStore(path, durability)

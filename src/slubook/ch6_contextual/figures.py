@@ -27,8 +27,9 @@ def timeline(spans: Sequence[tuple[str, str, float, float]], opens: float) -> go
         own = [span for span in spans if span[0] == row]
         figure.add_bar(
             x=[end - start for *_, start, end in own], base=[start for *_, start, _ in own], y=[row] * len(own),
-            orientation="h", marker={"color": PALETTE[k % len(PALETTE)]}, hovertext=[text for _, text, *_ in own],
-            text=[text for _, text, *_ in own], textposition="inside", insidetextanchor="start",
+            orientation="h", marker={"color": PALETTE[k % len(PALETTE)], "opacity": 0.35},
+            hovertext=[text for _, text, *_ in own], text=[text for _, text, *_ in own], textposition="inside",
+            insidetextanchor="start", constraintext="none", insidetextfont={"color": TEXT}, cliponaxis=False,
         )  # fmt: skip
     figure.add_vline(x=opens, line={"color": TEXT, "dash": "dot"}, annotation_text="the microphone opens")
     return figure
