@@ -218,3 +218,42 @@ def test_own_turns_that_cannot_be_measured_are_refused(tmp_path, settings):
     path.write_text(json.dumps({"text": "yes", "split": "train"}), "utf-8")
     with pytest.raises(CorpusError, match="no test turn has a prompt"):
         protocol.own_clips([path], settings)
+
+
+def listed(id, split, text, a, context, prompt="who"):
+    """A line of a user's own turns, with one hypothesis of each decoder; B's is twenty likelier."""
+    lists = {"a": [[a, -320.0]], "context": [[context, -300.0]]}
+    return json.dumps({"id": id, "split": split, "text": text, "prompt": prompt, "kind": "contact", "lists": lists})
+
+
+def test_own_lists_need_no_clip(tmp_path, settings, monkeypatch):
+    monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "mine.jsonl"
+    lines = [listed(f"{split}{k}", split, "bauer", "power", "bauer") for split in ("dev", "test") for k in range(3)]
+    lines.append(listed("first", "test", "stop", "stop", "bauer", prompt=""))
+    path.write_text("\n".join(lines), "utf-8")
+    found = runner.run("contextual", Options(corpora=(path,), jobs=1), settings)
+    assert found.tables["wer_reduction"]["point"] == 1 and found.tables["strata"]["first"]["context"]["point"] <= 0
+    assert set(found.methods) == {"a", "boost", "context", "neural", "neural_blind", "oracle_a", "oracle_both"}
+
+
+BAD_LISTS = {
+    "one decoder is missing": ['{"id": "1", "text": "a", "prompt": "b", "lists": {"a": [["a", 1]]}}'],
+    "lists: ": ['{"id": "1", "text": "a", "prompt": "b", "lists": {"a": "x", "context": []}}'],
+    "some of split dev": [listed("1", "test", "a", "b", "a")],
+    "do not compare": [
+        listed("1", "test", "a", "b", "a"),
+        listed("2", "dev", "a", "b", "a"),
+        '{"id": "3", "text": "a", "prompt": "b", "audio": "mine.wav"}',
+    ],
+    "no audio and no lists": ['{"id": "1", "text": "a", "prompt": "b"}'],
+}
+
+
+@pytest.mark.parametrize("told", BAD_LISTS)
+def test_bad_lists_are_named(tmp_path, settings, told):
+    (tmp_path / "mine.wav").touch()
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(BAD_LISTS[told]), "utf-8")
+    with pytest.raises(CorpusError, match=told):
+        protocol.own_clips([path], settings)

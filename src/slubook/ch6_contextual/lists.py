@@ -7,6 +7,7 @@ well, so the quick profile decodes nothing.
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +29,11 @@ from slubook.ch6_contextual.data import (
     our_first_turns,
     our_turns,
     read_turns,
+    words_of,
 )
 from slubook.ch6_contextual.recogniser import Decoded, Pocketsphinx, general_model
-from slubook.corpora.errors import CorpusError
+from slubook.corpora.errors import CorpusError, place
+from slubook.corpora.jsonl import numbered_lines
 from slubook.files import one_at_a_time, replaced_file
 from slubook.profiles import cache_dir, stable_hash
 
@@ -132,6 +135,32 @@ def read_lists(path: Path) -> dict[str, dict[str, Decoded]]:
     """Reads lists by turn and by name."""
     told = json.loads(path.read_text(encoding="utf-8"))
     return {turn: {name: Decoded.from_json(entry) for name, entry in found.items()} for turn, found in told.items()}
+
+
+def own_lists(path: Path) -> dict[str, dict[str, Decoded]]:
+    """Reads the lists that a user's turns have, as ``"lists": {"a": [[text, score], …], "context": […]}``, by turn.
+
+    The best comes first; its score counts as that of the path. ``context`` is decoder B with the turn's context.
+
+    Raises:
+        CorpusError: with file and line where lists are not of this form.
+    """
+    found = {}
+    for number, raw in numbered_lines(path):
+        if not (told := (entry := json.loads(raw)).get("lists")):
+            continue
+        try:
+            if not {"a", "context"} <= told.keys():
+                raise ValueError("the list of one decoder is missing")
+            heard = {name: [(words_of(text), float(score)) for text, score in some] for name, some in told.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            remedy = 'write {"a": [[text, score], …], "context": [[text, score], …]}'
+            raise CorpusError(f"{place(path, number)}: lists: {error}: {remedy}") from error
+        silent = -math.inf
+        found[entry.get("id", f"{path.stem}/{number}")] = {
+            name: Decoded(*(some[0] if some else ("", silent)), tuple(some)) for name, some in heard.items()
+        }
+    return found
 
 
 def samples(path: str | Path) -> np.ndarray:

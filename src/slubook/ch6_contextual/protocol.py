@@ -140,6 +140,10 @@ class Example:
         """Counts the words that are wrong."""
         return self.counted(text)[1]
 
+    def has(self, name: str) -> bool:
+        """Tells whether B decoded it in a context, by name; a user's own lists may lack some."""
+        return name in self.lists or self.turn.stratum == FIRST
+
     def heard(self, name: str) -> Decoded:
         """Returns what B made of it in a context, by name; a first turn has no other wrong context than its own."""
         return self.lists.get(name) or self.lists["context"]
@@ -175,6 +179,7 @@ def tune(dev: Sequence[Example], encoders: Mapping[str, ContextEncoder]) -> Tune
     chosen = {
         name: min(_DELTAS, key=lambda d: errors(lambda e: select(e.lists["a"], e.heard(name), d).text))  # noqa: B023
         for name in TUNED
+        if all(example.has(name) for example in dev)
     }
     bonus = min(_BONUSES, key=lambda b: errors(lambda e: boost(e.lists["a"], e.context, b)))
     neural = {}
@@ -190,7 +195,7 @@ def answers(example: Example, tuned: Tuned, encoders: Mapping[str, ContextEncode
     lists = example.lists
     found = {name: lists[name].text for name in ("general", "a") if name in lists}
     found["boost"] = boost(lists["a"], example.context, tuned.bonus)
-    for name in (*TUNED, *CONTROLS):
+    for name in filter(example.has, (*TUNED, *CONTROLS)):
         found[name] = select(lists["a"], example.heard(name), tuned.delta.get(name, tuned.delta["context"])).text
     for name, encoder in encoders.items():
         found[name] = best(*example.features(encoder, name == BLIND), *tuned.neural[name])
@@ -453,16 +458,28 @@ def full_clips(settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
 
 
 def own_clips(files: Sequence[Path], settings: ContextualSettings) -> tuple[Clips, list[Turn]]:
-    """Returns a user's own turns; what they lack of training and dev, the turns that ship have."""
-    turns = [replace(turn, id=f"{file.stem}/{turn.id}") for file in files for turn in read_turns(file)]
-    if silent := [turn.id for turn in turns if turn.split in ("dev", "test") and not turn.audio]:
-        raise CorpusError(f"turn {silent[0]!r} has no audio: name a clip, WAV or FLAC at 16,000 Hz")
+    """Returns a user's own turns; what they lack of training and dev, the turns that ship have.
+
+    Lists of another recogniser have other scores: δ is then chosen on dev turns that have such lists, too.
+    """
+    turns, lists = [], {}
+    for file in files:
+        turns += [replace(turn, id=f"{file.stem}/{turn.id}") for turn in read_turns(file)]
+        lists |= {f"{file.stem}/{turn}": heard for turn, heard in made.own_lists(file).items()}
+    judged = [turn for turn in turns if turn.split in ("dev", "test")]
+    if silent := [turn.id for turn in judged if not turn.audio and turn.id not in lists]:
+        remedy = "name a clip, WAV or FLAC at 16,000 Hz, or give lists of both decoders"
+        raise CorpusError(f"turn {silent[0]!r} has no audio and no lists: {remedy}")
     if not any(turn.split == "test" and turn.context.prompt for turn in turns):
         raise CorpusError("no test turn has a prompt: give what the assistant asked before")
-    shipped, lists = made.shipped()
+    if lists and len({turn.split for turn in judged if turn.id in lists}) < 2:
+        raise CorpusError("lists need some of split dev and some of test: δ is chosen on scores of the same decoders")
+    if lists and (mixed_up := [turn.id for turn in judged if turn.id not in lists]):
+        raise CorpusError(f"turn {mixed_up[0]!r} has no lists, and others have: their scores do not compare")
     own = [turn for turn in turns if turn.split == "train"]
-    dev = [turn for turn in shipped if turn.split == "dev"]
-    return _clips(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists, settings)
+    shipped, known = made.shipped()
+    dev = [] if lists else [turn for turn in shipped if turn.split == "dev"]
+    return _clips(f"own-{files[0].stem}", [*our_training(), *own], [*dev, *turns], lists or known, settings)
 
 
 def _first(turns: Sequence[Turn], services: Collection[str], count: int) -> list[Turn]:
