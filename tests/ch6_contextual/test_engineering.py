@@ -103,7 +103,7 @@ def test_layouts_differ_in_work_and_in_nothing_else(results):
     two, one = (results.tables["layout"][name] for name in ("two", "one"))
     assert two["served"] == one["served"] == two["follow_ups"] == one["follow_ups"] > 5
     assert two["resealed_bytes"] == 0 < one["resealed_bytes"]
-    assert one["crypto_bytes"] > 3 * two["crypto_bytes"] and one["opened"] > 2 * two["opened"]
+    assert one["crypto_bytes"] > 1.5 * two["crypto_bytes"] and one["opened"] > 2 * two["opened"]
     assert one["dynamo"]["read_units"] > 2 * two["dynamo"]["read_units"]
     assert two["dynamo"]["rows_left"] > one["dynamo"]["rows_left"]
 
@@ -144,7 +144,7 @@ def test_options_without_meaning_are_refused(option, given):
 def test_the_command_prints_what_matters(results):
     found = headlines(results)
     assert found["in_time"][0] == 1 and found["failed_recognitions"] == [0, 0, 0]
-    assert found["encryption_one_over_two"][0] > 3 and found["stale_from_a_replica"][1] > 0
+    assert found["encryption_one_over_two"][0] > 1.5 and found["stale_from_a_replica"][1] > 0
 
 
 def test_lines_of_tables(results):

@@ -142,7 +142,8 @@ class Example:
 
     def has(self, name: str) -> bool:
         """Tells whether B decoded it in a context, by name; a user's own lists may lack some."""
-        return name in self.lists or self.turn.stratum == FIRST
+        first = self.turn.stratum == FIRST and name in CONTROLS
+        return name in self.lists or (first and "type" in self.lists)
 
     def heard(self, name: str) -> Decoded:
         """Returns what B made of it in a context, by name; a first turn has no other wrong context than its own."""
@@ -529,7 +530,8 @@ def prepare(options: Options, settings: ContextualSettings) -> Work:
     dev = clips.examples(clips.dev, ("a", *TUNED))
     tuned = tune(dev, encoders)
     said = [answers(example, tuned, encoders) for example in dev]
-    errors = {name: sum(e.errors(t[name]) for e, t in zip(dev, said, strict=True)) for name in ("a", *TUNED, *encoders)}
+    methods = ("a", *tuned.delta, *encoders)
+    errors = {name: sum(e.errors(t[name]) for e, t in zip(dev, said, strict=True)) for name in methods}
     chosen = asdict(tuned) | {"weights": asdict(clips.weights), "tried": tried, "dev_errors": errors}
     ids = {skill: [turn.id for turn in turns] for skill, turns in clips.test.items()}
     return Work(
