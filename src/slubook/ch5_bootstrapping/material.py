@@ -78,7 +78,7 @@ def _quick() -> Material:
     clips = SpokenClips.load(SHIPPED / "clips")
     pairs = [pair for pair in parallel.embedded("restaurant") if speakable(pair.hindi) not in clips.texts]
     hindi, human = ([spoken(pair.hindi) for pair in pairs[k::2]] for k in (0, 1))
-    tests = {voice: clips.of(voice) for voice in TEST_VOICES}
+    tests = {voice: clips.of(voice) for voice in dict.fromkeys(clips.voices)}
     named = {voice: (some, [f"own/{clips.texts.index(t)}" for t in some.texts]) for voice, some in tests.items()}
     general = parallel.embedded("general")
     return Material(
