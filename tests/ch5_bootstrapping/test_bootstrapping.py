@@ -51,15 +51,18 @@ def test_counts_are_added_up_by_dialogue():
 
 
 def test_the_gain_at_few_requests_less_that_at_many():
-    def row(method: str, size: int, errors: int, voice: str = "v") -> Row:
+    def row(method: str, size: int, errors: int, voice: str = "v", seed: int = 0) -> Row:
         counted, mask = Counted(words=np.full(30, 10), errors=np.full(30, errors)), np.full(30, voice != FESTIVAL)
-        return Row(voice, method, size, 0, counted, slices={SLICE: mask})
+        return Row(voice, method, size, seed, counted, slices={SLICE: mask})
 
     rows = [row("in_domain", 100, 5), row("all", 100, 4), row("in_domain", 1000, 4), row("all", 1000, 4)]
     rows += [row(r.method, r.size, 9, FESTIVAL) for r in rows]  # another synthesiser's voice says nothing
     figure = rare_over_common(rows, (100, 250, 1000, 2000))["rare_over_common"]
     assert figure["point"] == pytest.approx(0.2) == pytest.approx(figure["low"])
-    assert rare_over_common(rows[:2], (100, 250, 1000, 2000)) == {}
+    half = [row(r.method, 100, 0, "v", seed=1) for r in rows[:2]]  # a run that was stopped before the other size
+    assert rare_over_common([*rows, *half], (100, 250, 1000, 2000))["rare_over_common"] == figure
+    for some in ([], half, rows[:2], rows[4:]):
+        assert rare_over_common(some, (100, 250, 1000, 2000)) == {}
 
 
 def test_the_quick_material_keeps_the_test_out_of_all_that_is_read():

@@ -33,6 +33,7 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -144,15 +145,19 @@ def word_errors(decoder: BeamDecoder, outputs: Sequence[np.ndarray], texts: Sequ
 
 
 def rare_over_common(rows: Sequence[Row], sizes: Sequence[int]) -> dict[str, Any]:
-    """Returns by how much more all techniques gain at the smallest size than at the largest but one, when measured."""
-    few, many = sizes[0], sizes[-2:][0]
-    if few == many or not {few, many} <= {row.size for row in rows}:
+    """Returns by how much more all techniques gain at the smallest size than at the largest but one, when measured.
+
+    It is over the draws that were measured at both sizes; the result is empty where there is none.
+    """
+    few, many, pair = sizes[0], sizes[-2:][0], ["in_domain", "all"]
+    both = Counter((row.skill, row.seed) for row in rows if row.size in (few, many) and row.method in pair)
+    rows = [row for row in rows if both[row.skill, row.seed] == 2 * len(pair) and row.slices[SLICE].any()]
+    if few == many or not rows:
         return {}
-    pair = ["in_domain", "all"]
-    both = beside(*(collect(rows, "wer", pair, size, SLICE) for size in (few, many)))
-    errors, means = bootstrap(both, None, 2000, 0)
+    skills = beside(*(collect(rows, "wer", pair, size, SLICE) for size in (few, many)))
+    errors, means = bootstrap(skills, None, 2000, 0)
     gains = [1 - some[..., 1] / some[..., 0] - (1 - some[..., 3] / some[..., 2]) for some in (errors.mean(0), means)]
-    return {"rare_over_common": Interval(float(gains[0]), *ends(gains[1]), len(both)).figure()}
+    return {"rare_over_common": Interval(float(gains[0]), *ends(gains[1]), len(skills)).figure()}
 
 
 @cache
