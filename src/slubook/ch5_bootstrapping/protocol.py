@@ -5,7 +5,9 @@ Protocol (decided before any test figure was looked at; raise its number in the 
 - *Requests*: user turns of HDRS, restaurants in Hindi. For each size N and seed, dialogues are drawn from its
   training part, and their first N turns taken. They are all the Hindi of the domain that a method may read: to
   estimate the language model, to weigh what else it reads, to choose pairs, to re-score and to filter.
-- *English*: user turns of WOZ 2.0, without every dialogue whose labels match an HDRS dev or test dialogue.
+- *English*: user turns of WOZ 2.0, without the dialogues that may be the original of an HDRS dev or test dialogue: all
+  whose labels match one, and, for held-out dialogues that nothing matches, all that differ in one turn. Two held-out
+  dialogues match nothing even so. A turn that was said twice is there twice.
 - *Translator*: trained on general pairs alone, once for all seeds. What a technique adds is trained on from there, for
   ``updates`` updates. ``translated`` is the translator as it is; ``selected`` goes on with general pairs near the N
   requests, ``random`` with as many others; ``finetuned`` with its own translations of the English requests;
