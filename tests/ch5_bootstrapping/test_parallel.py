@@ -112,7 +112,8 @@ def test_originals_of_held_out_dialogues_are_left_out(corpora):
 def test_a_slip_in_one_turn_hides_no_original(corpora):
     english, hindi = corpora
     cheap, north, slip = ((("price range", "cheap"),), (("area", "north"),), (("area", "nort"),))
-    pool = [replace(english[0], signature=turns) for turns in ((cheap, north), (cheap, cheap), (north, north), (cheap,))]
+    known = (cheap, north), (cheap, cheap), (north, north), (cheap,)
+    pool = [replace(english[0], signature=turns) for turns in known]
 
     def left(*turns) -> list:
         return [pool.index(d) for d in restaurants.unseen(pool, [replace(hindi[-1], signature=turns)])]

@@ -157,7 +157,7 @@ def rare_over_common(rows: Sequence[Row], sizes: Sequence[int]) -> dict[str, Any
     if few == many or not rows:
         return {}
     skills = beside(*(collect(rows, "wer", pair, size, SLICE) for size in (few, many)))
-    errors, means = bootstrap(skills, None, 2000, 0)
+    errors, means = bootstrap(skills, None, 2000, 0, crossed=True)
     gains = [1 - some[..., 1] / some[..., 0] - (1 - some[..., 3] / some[..., 2]) for some in (errors.mean(0), means)]
     return {"rare_over_common": Interval(float(gains[0]), *ends(gains[1]), len(skills)).figure()}
 
