@@ -33,7 +33,7 @@ BUDGETS = {
     "ch2_transfer": 2200 * 6 // 5,
     "ch3_elmol": 2800 * 6 // 5,
     "ch4_selftraining": 1650,
-    "ch5_bootstrapping": 2600,
+    "ch5_bootstrapping": 2850,
     "ch6_contextual": 3400,
     "serving": 1100,
     "own": 850,

@@ -14,11 +14,13 @@ from slubook.ch5_bootstrapping.material import Material, material_of
 from slubook.ch5_bootstrapping.methods import MethodSettings
 from slubook.ch5_bootstrapping.ngram import Vocabulary, train
 from slubook.ch5_bootstrapping.protocol import (
+    GRID,
     SLICE,
     by_unit,
     log_probs,
     measure_cell,
     rare_over_common,
+    search,
     settings_of,
     truth,
 )
@@ -68,11 +70,12 @@ def test_the_gain_at_few_requests_less_that_at_many():
 def test_the_quick_material_keeps_the_test_out_of_all_that_is_read():
     material = material_of("quick")
     tests = {text for clips, _ in material.tests.values() for text in clips.texts}
-    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {" ".join(t) for t in material.human}
+    human = material.human_beside(80, 0)
+    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {" ".join(t) for t in human}
     assert set(material.tests) <= {*TEST_VOICES} and FESTIVAL in material.tests
     assert len(tests) == sum(len(c) for c, _ in material.tests.values())
     assert tests and read and not tests & read
-    assert len(material.english) == len(material.human)
+    assert len(material.english) == len(human)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +111,33 @@ def test_claims_are_judged_on_the_voices_of_the_synthesiser_that_trained_the_rec
     assert all(row.slices[SLICE].all() for row in quick.rows)
     clips, units = material_of("quick").tests[FESTIVAL]
     assert not protocol._test("quick", FESTIVAL, clips, units).slices[SLICE].any()
-    measures = [claim.measure for claim in load_claims()[1] if claim.experiment == "bootstrapping"]
-    assert {m.slice for m in measures if m.kind == "comparison"} == {SLICE}
+    claims = [c for c in load_claims()[1] if c.experiment == "bootstrapping" and c.measure.kind == "comparison"]
+    assert {c.measure.slice for c in claims if not c.id.endswith("-voices")} == {SLICE}
+    assert [c.role for c in claims if c.measure.slice is None] == ["reading", "reading"]
+
+
+def test_results_say_what_was_tried_and_what_cells_were_made_with(quick):
+    tried, settings = quick.tables["techniques"], BRIEF.methods
+    assert [row["weight"] for row in tried if "weight" in row] == list(settings.weights)
+    assert [row["keep"] for row in tried if "keep" in row] == list(settings.keeps)
+    assert all(1 < row["perplexity"] < 1e4 for row in tried) and len({row["perplexity"] for row in tried}) > 2
+    assert all({*origin["vectors"]} == {"translator", "Hindi vectors"} for origin in quick.tables["origins"])
+    assert quick.stamp["config"]["methods"] == list(EXPERIMENTS["bootstrapping"].methods)
+
+
+def test_the_search_goes_on_while_the_best_lies_at_an_edge():
+    def errors(weight: float, bonus: float) -> int:
+        return round(100 * (weight - 2.1) ** 2 + (bonus + 2) ** 2)
+
+    tried = search(errors)
+    assert tried[0] == {"weight": 2.1, "bonus": -2.0, "errors": 0}
+    assert [row["errors"] for row in tried] == sorted(row["errors"] for row in tried)
+    assert {2.4, 0.6} <= {row["weight"] for row in tried} and {-3.0, 3.0} <= {row["bonus"] for row in tried}
+    assert len(tried) == len({(row["weight"], row["bonus"]) for row in tried})
+    inside = search(lambda weight, bonus: round(10 * (weight - 0.9) ** 2 + bonus**2))
+    assert len(inside) == len(GRID["weight"]) * len(GRID["bonus"])
+    with pytest.raises(ValueError, match="best weight"):
+        search(lambda weight, bonus: round(100 - 10 * weight + bonus**2))
 
 
 def test_one_vocabulary_for_every_perplexity(quick):
@@ -126,6 +154,7 @@ def test_records_can_be_resampled_and_tabulated(quick, tmp_path):
 
 def test_a_cell_is_measured_the_same_again(quick, monkeypatch, tmp_path):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
-    again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF)}
+    protocol.models_of.cache_clear()
+    again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF).rows}
     for row in quick.select(skills=[TEST_VOICES[0]]):
         assert (row.outcomes.errors == again[row.method].errors).all(), row.method
