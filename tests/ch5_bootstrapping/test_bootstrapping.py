@@ -24,7 +24,7 @@ from slubook.ch5_bootstrapping.protocol import (
     settings_of,
     truth,
 )
-from slubook.ch5_bootstrapping.speech import FESTIVAL, TEST_VOICES
+from slubook.ch5_bootstrapping.speech import FESTIVAL, TEST_VOICES, speakable
 from slubook.evaluation.intervals import mean_error
 from slubook.evaluation.metrics import Counted
 from slubook.experiments.options import Options
@@ -71,7 +71,7 @@ def test_the_quick_material_keeps_the_test_out_of_all_that_is_read():
     material = material_of("quick")
     tests = {text for clips, _ in material.tests.values() for text in clips.texts}
     human = material.human_beside(80, 0)
-    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {" ".join(t) for t in human}
+    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {speakable(p.hindi) for p in human}
     assert set(material.tests) <= {*TEST_VOICES} and FESTIVAL in material.tests
     assert len(tests) == sum(len(c) for c, _ in material.tests.values())
     assert tests and read and not tests & read
@@ -122,6 +122,9 @@ def test_results_say_what_was_tried_and_what_cells_were_made_with(quick):
     assert [row["keep"] for row in tried if "keep" in row] == list(settings.keeps)
     assert all(1 < row["perplexity"] < 1e4 for row in tried) and len({row["perplexity"] for row in tried}) > 2
     assert all({*origin["vectors"]} == {"translator", "Hindi vectors"} for origin in quick.tables["origins"])
+    scores = {row["method"]: row for row in quick.tables["quality"]}
+    assert scores["translated"]["turns"] == len(material_of("quick").english) > scores["filtered"]["turns"] > 0
+    assert all(0 <= row["bleu"] <= 100 and len(row["signatures"]) == 2 for row in scores.values())
     assert quick.stamp["config"]["methods"] == list(EXPERIMENTS["bootstrapping"].methods)
 
 

@@ -12,7 +12,7 @@ from slubook.ch5_bootstrapping.material import Material
 from slubook.ch5_bootstrapping.methods import MethodSettings, Tuned, choose, distinct, taught, weak_model
 from slubook.ch5_bootstrapping.translator import Translation, TranslatorConfig, train_translator, translate
 from slubook.corpora.errors import CorpusError
-from slubook.corpora.parallel import embedded
+from slubook.corpora.parallel import Pair, embedded
 
 OWN = [["मुझे", "खाना", "चाहिए"], ["मुझे", "पता", "चाहिए"], ["पता", "क्या", "है"]]
 LISTS = [
@@ -47,11 +47,11 @@ def test_whole_dialogues_are_drawn_and_the_rest_is_left():
 
 
 def test_human_translations_of_drawn_dialogues_are_not_read_again():
-    some = replace(material(), human=[[["human", str(k)]] for k in range(6)] + [[["human", "other"]]])
+    some = replace(material(), human=[[Pair("human", str(k))] for k in range(6)] + [[Pair("human", "other")]])
     for size in (1, 4, 5, 12):
         own, _ = some.draw(size, seed=0)
         drawn = {words[0].removeprefix("शब्द") for words in own}
-        assert {words[1] for words in some.human_beside(size, seed=0)} == {*"012345", "other"} - drawn
+        assert {pair.hindi for pair in some.human_beside(size, seed=0)} == {*"012345", "other"} - drawn
 
 
 def test_the_weak_model_knows_every_word_of_the_lists():

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from slubook.ch1_skills.tables import text_key
 from slubook.ch1_skills.vectors import VectorTable
-from slubook.ch5_bootstrapping.floors import dictionary, gloss
+from slubook.ch5_bootstrapping.floors import dictionary, gloss, score
 from slubook.ch5_bootstrapping.material import Material, Words
 from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, train
 from slubook.ch5_bootstrapping.selection import (
@@ -134,7 +134,7 @@ def prompts_translator(material: Material, settings: MethodSettings) -> Translat
 
 def hindi_vectors(material: Material) -> VectorTable:
     """Returns the vectors of Hindi words, of the general pairs; trains them now if there are none yet."""
-    return vectors_of(f"{material.name}-hindi", [spoken(pair.hindi) for pair in material.general])
+    return vectors_of(f"{material.name}-hindi", _hindi(material.general))
 
 
 def stamps(material: Material, settings: MethodSettings) -> dict[str, str]:
@@ -145,50 +145,82 @@ def stamps(material: Material, settings: MethodSettings) -> dict[str, str]:
     return {name: one.stamp for name, one in found.items()}
 
 
+def translated_pairs(
+    material: Material, size: int, seed: int, settings: MethodSettings, chosen: Choice
+) -> dict[str, list[Pair]]:
+    """Returns the English requests with the one translation of each that a method takes, where it takes one."""
+    own, _ = material.draw(size, seed)
+    base, english, pool = Tuned(settings, general_translator(material, settings)), material.english, material.general
+    near, hindi = selected_pairs(material, own, settings), _hindi(pool)
+    likely = nearest(moore_lewis(own, hindi, seed), settings.selected)
+    lists = base.translations(english)
+    weak = weak_model(own, lists)
+
+    def after(pairs: Sequence[Pair]) -> list[Pair]:
+        return taught(english, base.then(pairs, seed).translations(english))
+
+    near_first = base.then(near, seed)
+    found = {
+        "translated": taught(english, lists),
+        "random": after([pool[k] for k in at_random(pool, len(near), seed)]),
+        "moore_lewis": after([pool[k] for k in likely]),
+        "selected": taught(english, near_first.translations(english)),
+        "finetuned": after(taught(english, lists)),
+        "rescored": taught(english, rescored(lists, weak, chosen.weight)),
+        "filtered": taught(english, lists, filtered(lists, weak, chosen.keep)),
+        "all": all_four(english, near_first, own, chosen, seed),
+    }
+    if material.prompts:
+        also = Tuned(settings, prompts_translator(material, settings)).then(near, seed)
+        found["prompts_all"] = all_four(english, also, own, chosen, seed)
+    return found
+
+
 def added_texts(material: Material, size: int, seed: int, settings: MethodSettings, chosen: Choice) -> dict[str, Texts]:
     """Returns what each method adds to the requests of a draw: nothing, a text, or several."""
     own, rest = material.draw(size, seed)
-    base, pool = Tuned(settings, general_translator(material, settings)), material.general
-    lists, hindi = base.translations(material.english), [spoken(pair.hindi) for pair in pool]
-    weak, near = weak_model(own, lists), selected_pairs(material, own, settings)
-    likely = nearest(moore_lewis(own, hindi, seed), settings.selected)
-
-    def after(pairs: Sequence[Pair]) -> Texts:
-        return [first(base.then(pairs, seed).translations(material.english))]
-
-    near_first = base.then(near, seed)
+    lists = Tuned(settings, general_translator(material, settings)).translations(material.english)
     found: dict[str, Texts] = {
         "in_domain": [],
-        "general": [distinct(hindi)],
-        "near_text": [distinct(spoken(pair.hindi) for pair in near)],
+        "general": [distinct(_hindi(material.general))],
+        "near_text": [distinct(_hindi(selected_pairs(material, own, settings)))],
         "dictionary": [_glossed(material)],
-        "translated": [first(lists)],
-        "random": after([pool[k] for k in at_random(pool, len(near), seed)]),
-        "moore_lewis": after([pool[k] for k in likely]),
-        "selected": [first(near_first.translations(material.english))],
-        "finetuned": after(taught(material.english, lists)),
-        "rescored": [first(rescored(lists, weak, chosen.weight))],
-        "filtered": [first(filtered(lists, weak, chosen.keep))],
         "pooled": [pooled(lists)],
         "drawn": [drawn(lists, settings.best, seed)],
-        "all": [all_four(material.english, near_first, own, chosen, seed)],
+        "human": [_hindi(material.human_beside(size, seed))],
+        "rest": [rest],
     }
     if material.prompts:
         also = Tuned(settings, prompts_translator(material, settings))
-        found["prompts"] = [[spoken(pair.hindi) for pair in material.prompts]]
+        found["prompts"] = [_hindi(material.prompts)]
         found["prompts_pooled"] = [pooled(also.translations(material.english))]
-        found["prompts_all"] = [all_four(material.english, also.then(near, seed), own, chosen, seed)]
-    return found | {"human": [material.human_beside(size, seed)], "rest": [rest]}
+    pairs = translated_pairs(material, size, seed, settings, chosen)
+    return found | {method: [_hindi(some)] for method, some in pairs.items()}
 
 
-def all_four(english: Sequence[str], near: Tuned, own: Sequence[Words], chosen: Choice, seed: int) -> list[Words]:
+def quality(material: Material, size: int, seed: int, settings: MethodSettings, chosen: Choice) -> list[dict[str, Any]]:
+    """Scores each method's translations against human ones, without those of the drawn dialogues; keeps the scores."""
+    asked = [stamps(material, settings), repr(settings), chosen, material.english, material.human, material.hindi]
+    store, key = CellStore(cache_dir() / "quality", config_hash(asked)), (material.name, size, seed)
+    if not store.has(key):
+        human, rows = material.human_beside(size, seed), []
+        for method, pairs in translated_pairs(material, size, seed, settings, chosen).items():
+            of = dict(pairs)
+            there = [pair for pair in human if pair.english in of]
+            found = score([of[pair.english] for pair in there], [pair.hindi for pair in there])
+            rows.append({"method": method, "turns": len(there), **found._asdict()})
+        store.put(key, rows)
+    return store.get(key)
+
+
+def all_four(english: Sequence[str], near: Tuned, own: Sequence[Words], chosen: Choice, seed: int) -> list[Pair]:
     """Returns the translations by all techniques, of a translator that is tuned on near pairs.
 
     Its lists are re-scored and filtered. It is tuned further on what is left of them, and on nothing else. The lists
     that it writes then are re-scored and filtered as well.
     """
     left = taught(english, *_chosen(own, near.translations(english), chosen))
-    return first(_chosen(own, near.then(left, seed).translations(english), chosen)[1])
+    return taught(english, *_chosen(own, near.then(left, seed).translations(english), chosen))
 
 
 def _chosen(own: Sequence[Words], lists: Lists, chosen: Choice) -> tuple[Lists, Lists]:
@@ -230,6 +262,10 @@ def choose(tried: Sequence[dict[str, float]]) -> Choice:
     return Choice(*(row[name] for name, row in zip(Choice._fields, best, strict=True)))
 
 
+def _hindi(pairs: Sequence[Pair]) -> list[Words]:
+    return [spoken(pair.hindi) for pair in pairs]
+
+
 def distinct(texts: Iterable[Words]) -> list[Words]:
     """Returns the sentences of a text in their order, each once."""
     return [list(words) for words in dict.fromkeys(map(tuple, texts))]
@@ -247,7 +283,7 @@ def _glossed(material: Material) -> list[Words]:
 
 def selected_pairs(material: Material, own: Sequence[Words], settings: MethodSettings) -> list[Pair]:
     """Returns the general pairs whose Hindi is nearest to the centroid of the requests."""
-    pool = [spoken(pair.hindi) for pair in material.general]
+    pool = _hindi(material.general)
     counts, table = Counter(word for text in (pool, own) for words in text for word in words), hindi_vectors(material)
     inside, outside = (sentence_vectors(table, text, counts) for text in (own, pool))
     return [material.general[k] for k in nearest(centroid_distances(inside, outside), settings.selected)]

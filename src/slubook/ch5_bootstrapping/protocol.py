@@ -64,7 +64,9 @@ from slubook.ch5_bootstrapping.methods import (
     general_translator,
     hindi_vectors,
     prompts_translator,
+    quality,
     stamps,
+    translated_pairs,
     trials,
 )
 from slubook.ch5_bootstrapping.ngram import NGram, Vocabulary, train
@@ -142,7 +144,9 @@ def prepare(options: Options, settings: BootstrapSettings) -> Work:
             {"size": n, **row} for n in sizes for row in trials(material, n, settings.methods, settings.order)
         ]
         decoder = [{"size": n, **row} for n in sizes if material.dev for row in decoder_trials(kind, n, settings)]
-        return {"techniques": techniques, "decoder": decoder, **rare_over_common(rows, sizes)}
+        measured = [n for n in sizes if any(row.size == n for row in rows)]
+        scores = [{"size": n, **row} for n in measured for row in quality(*_draw(kind, n, 0, settings))]
+        return {"techniques": techniques, "decoder": decoder, "quality": scores, **rare_over_common(rows, sizes)}
 
     return Work(keys, task, tests, {**texts, **clips, "recogniser": recogniser_of(kind, settings).key}, tables)
 
@@ -168,7 +172,12 @@ def _translate(kind: str, size: int, seed: int, settings: BootstrapSettings, unt
     """Makes the translations that the cells of a draw share, one draw on each process: no cell waits for another's."""
     if time.time() < until:
         seed_everything(0, threads=1)
-        added_texts(material_of(kind), size, seed, settings.methods, choice_of(kind, size, settings))
+        (quality if seed == 0 else translated_pairs)(*_draw(kind, size, seed, settings))
+
+
+def _draw(kind: str, size: int, seed: int, settings: BootstrapSettings) -> tuple:
+    """What the translations of a draw depend on."""
+    return material_of(kind), size, seed, settings.methods, choice_of(kind, size, settings)
 
 
 def choice_of(kind: str, size: int, settings: BootstrapSettings) -> Choice:
@@ -280,7 +289,7 @@ def models_of(kind: str, size: int, seed: int, settings: BootstrapSettings) -> M
     """Estimates the language models of all methods for a draw."""
     material, models = material_of(kind), {}
     own, _ = material.draw(size, seed)
-    texts = added_texts(material, size, seed, settings.methods, choice_of(kind, size, settings))
+    texts = added_texts(*_draw(kind, size, seed, settings))
     shared = Vocabulary.of(own, *(text for added in texts.values() for text in added))
     for method, added in texts.items():
         start = time.perf_counter()
