@@ -26,7 +26,7 @@ BUDGETS = {
     "profiles": 100,
     "files": 100,
     "corpora": 2200,
-    "evaluation": 800,
+    "evaluation": 815,
     "experiments": 1400,
     "book": 1200,
     "ch1_skills": 2200 * 6 // 5,

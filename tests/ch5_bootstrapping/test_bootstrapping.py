@@ -123,9 +123,9 @@ def test_results_say_what_was_tried_and_what_cells_were_made_with(quick):
     assert all(1 < row["perplexity"] < 1e4 for row in tried) and len({row["perplexity"] for row in tried}) > 2
     assert all({*origin["vectors"]} == {"translator", "Hindi vectors"} for origin in quick.tables["origins"])
     scores = {row["method"]: row for row in quick.tables["quality"]}
-    assert scores["translated"]["turns"] == len(material_of("quick").english) > scores["filtered"]["turns"] > 0
+    assert len(material_of("quick").english) >= scores["translated"]["turns"] > scores["filtered"]["turns"] > 0
     assert all(0 <= row["bleu"] <= 100 and len(row["signatures"]) == 2 for row in scores.values())
-    assert quick.stamp["config"]["methods"] == list(EXPERIMENTS["bootstrapping"].methods)
+    assert quick.stamp["config"]["compared"] == list(EXPERIMENTS["bootstrapping"].methods)
 
 
 def test_the_search_goes_on_while_the_best_lies_at_an_edge():

@@ -9,7 +9,7 @@ import pytest
 
 from slubook.ch5_bootstrapping import methods
 from slubook.ch5_bootstrapping.material import Material
-from slubook.ch5_bootstrapping.methods import MethodSettings, Tuned, choose, distinct, taught, weak_model
+from slubook.ch5_bootstrapping.methods import MethodSettings, TunedTranslator, choose, distinct, taught, weak_model
 from slubook.ch5_bootstrapping.translator import Translation, TranslatorConfig, train_translator, translate
 from slubook.corpora.errors import CorpusError
 from slubook.corpora.parallel import Pair, embedded
@@ -84,9 +84,11 @@ def test_repeated_requests_are_translated_once_and_stay_repeated(base, tmp_path,
     pairs, translator = base
     some, asked = [pairs[k].english for k in (0, 1, 0, 2, 0)], []
     monkeypatch.setattr(methods, "translate", lambda t, texts, *a: asked.append(texts) or translate(t, texts, *a))
-    lists = Tuned(MethodSettings(), translator).translations(some)
+    lists = TunedTranslator(MethodSettings(), translator).translations(some)
     assert asked == [[some[0], some[1], some[3]]] and len(lists) == 5 and lists[0] == lists[2] == lists[4]
-    assert Tuned(MethodSettings(), translator).translations(some) == lists and len(asked) == 1, "they are kept"
+    assert TunedTranslator(MethodSettings(), translator).translations(some) == lists and len(asked) == 1, (
+        "they are kept"
+    )
 
 
 def test_a_translator_is_tuned_stage_by_stage_and_only_when_it_is_needed(base, tmp_path, monkeypatch):
@@ -99,10 +101,10 @@ def test_a_translator_is_tuned_stage_by_stage_and_only_when_it_is_needed(base, t
         return train_translator(*args, start=start)
 
     monkeypatch.setattr(methods, "train_translator", spy)
-    near = Tuned(settings, translator).then(pairs[:9], 0)
+    near = TunedTranslator(settings, translator).then(pairs[:9], 0)
     further = near.then(pairs[9:], 0)
     assert starts == [] and len({translator.stamp, near.key, further.key, near.then(pairs[9:], 1).key}) == 4
     lists = further.translations([pairs[0].english])
     assert starts == [translator.stamp, near.translator.stamp], "the second stage goes on from the first"
-    again = Tuned(settings, translator).then(pairs[:9], 0).then(pairs[9:], 0)
+    again = TunedTranslator(settings, translator).then(pairs[:9], 0).then(pairs[9:], 0)
     assert again.translations([pairs[0].english]) == lists and len(starts) == 2

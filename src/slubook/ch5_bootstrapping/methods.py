@@ -62,15 +62,17 @@ class MethodSettings:
         best: translations of a sentence in a list, and the width of the beam.
         weights: of the weak model's logarithms beside the translator's, of which :func:`trials` chooses one.
         keeps: the shares of translations that the filter may leave, of which :func:`trials` chooses one.
+        prompts_at: the sizes at which all techniques are tried on the translator that has read prompts.
     """
 
-    translator: TranslatorConfig = field(default_factory=TranslatorConfig)
+    translator: TranslatorConfig = field(default_factory=lambda: TranslatorConfig(longest=35))
     updates: int = 150
     rate: float = 5e-4
     selected: int = 4000
     best: int = 4
     weights: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     keeps: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    prompts_at: tuple[int, ...] = (100,)
 
 
 class Choice(NamedTuple):
@@ -81,17 +83,17 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedTranslator:
     """A translator, or what becomes of one when it is tuned on pairs; that is done when it is needed."""
 
     settings: MethodSettings
-    start: Translator | Tuned
+    start: Translator | TunedTranslator
     pairs: tuple[Pair, ...] = ()
     seed: int = 0
 
-    def then(self, pairs: Sequence[Pair], seed: int) -> Tuned:
+    def then(self, pairs: Sequence[Pair], seed: int) -> TunedTranslator:
         """Returns what becomes of it when it is tuned further, on pairs."""
-        return Tuned(self.settings, self, tuple(pairs), seed)
+        return TunedTranslator(self.settings, self, tuple(pairs), seed)
 
     @property
     def config(self) -> TranslatorConfig:
@@ -101,13 +103,13 @@ class Tuned:
     @cached_property
     def key(self) -> str:
         """Computes a hash of all that it depends on, so that its translations are found without it."""
-        before = self.start.key if isinstance(self.start, Tuned) else self.start.stamp
+        before = self.start.key if isinstance(self.start, TunedTranslator) else self.start.stamp
         return text_key(self.pairs, (before, REVISION, self.config, self.seed)) if self.pairs else before
 
     @cached_property
     def translator(self) -> Translator:
         """Returns the translator; trains it now where it has pairs."""
-        start = self.start.translator if isinstance(self.start, Tuned) else self.start
+        start = self.start.translator if isinstance(self.start, TunedTranslator) else self.start
         return train_translator(self.pairs, self.config, self.seed, start=start) if self.pairs else start
 
     def translations(self, english: Sequence[str]) -> Lists:
@@ -150,9 +152,9 @@ def translated_pairs(
 ) -> dict[str, list[Pair]]:
     """Returns the English requests with the one translation of each that a method takes, where it takes one."""
     own, _ = material.draw(size, seed)
-    base, english, pool = Tuned(settings, general_translator(material, settings)), material.english, material.general
-    near, hindi = selected_pairs(material, own, settings), _hindi(pool)
-    likely = nearest(moore_lewis(own, hindi, seed), settings.selected)
+    base, english = TunedTranslator(settings, general_translator(material, settings)), material.english
+    pool, near = readable(material, settings), selected_pairs(material, own, settings)
+    likely = nearest(moore_lewis(own, _hindi(pool), seed), settings.selected)
     lists = base.translations(english)
     weak = weak_model(own, lists)
 
@@ -170,8 +172,8 @@ def translated_pairs(
         "filtered": taught(english, lists, filtered(lists, weak, chosen.keep)),
         "all": all_four(english, near_first, own, chosen, seed),
     }
-    if material.prompts:
-        also = Tuned(settings, prompts_translator(material, settings)).then(near, seed)
+    if material.prompts and size in settings.prompts_at:
+        also = TunedTranslator(settings, prompts_translator(material, settings)).then(near, seed)
         found["prompts_all"] = all_four(english, also, own, chosen, seed)
     return found
 
@@ -179,7 +181,7 @@ def translated_pairs(
 def added_texts(material: Material, size: int, seed: int, settings: MethodSettings, chosen: Choice) -> dict[str, Texts]:
     """Returns what each method adds to the requests of a draw: nothing, a text, or several."""
     own, rest = material.draw(size, seed)
-    lists = Tuned(settings, general_translator(material, settings)).translations(material.english)
+    lists = TunedTranslator(settings, general_translator(material, settings)).translations(material.english)
     found: dict[str, Texts] = {
         "in_domain": [],
         "general": [distinct(_hindi(material.general))],
@@ -191,7 +193,7 @@ def added_texts(material: Material, size: int, seed: int, settings: MethodSettin
         "rest": [rest],
     }
     if material.prompts:
-        also = Tuned(settings, prompts_translator(material, settings))
+        also = TunedTranslator(settings, prompts_translator(material, settings))
         found["prompts"] = [_hindi(material.prompts)]
         found["prompts_pooled"] = [pooled(also.translations(material.english))]
     pairs = translated_pairs(material, size, seed, settings, chosen)
@@ -213,7 +215,9 @@ def quality(material: Material, size: int, seed: int, settings: MethodSettings, 
     return store.get(key)
 
 
-def all_four(english: Sequence[str], near: Tuned, own: Sequence[Words], chosen: Choice, seed: int) -> list[Pair]:
+def all_four(
+    english: Sequence[str], near: TunedTranslator, own: Sequence[Words], chosen: Choice, seed: int
+) -> list[Pair]:
     """Returns the translations by all techniques, of a translator that is tuned on near pairs.
 
     Its lists are re-scored and filtered. It is tuned further on what is left of them, and on nothing else. The lists
@@ -236,7 +240,7 @@ def trials(material: Material, size: int, settings: MethodSettings, order: int) 
     A fifth of the requests is held out in turn. The others are all that the language models, the re-scoring and the
     filter read beside the translations. All perplexities are over one vocabulary.
     """
-    base, own = Tuned(settings, general_translator(material, settings)), material.draw(size, CHOSEN_ON)[0]
+    base, own = TunedTranslator(settings, general_translator(material, settings)), material.draw(size, CHOSEN_ON)[0]
     options = [*(("weight", value) for value in settings.weights), *(("keep", value) for value in settings.keeps)]
     asked = [base.key, list(material.english), own, options, FOLDS, settings.best, order]
     store, key = CellStore(cache_dir() / "techniques", config_hash(asked)), (material.name, size)
@@ -281,12 +285,25 @@ def _glossed(material: Material) -> list[Words]:
     return store.get(name)
 
 
+def readable(material: Material, settings: MethodSettings) -> list[Pair]:
+    """Returns the general pairs that are short enough for the translator: it learns from no others."""
+    translator = general_translator(material, settings)
+    store = CellStore(cache_dir() / "translations", config_hash([translator.stamp, material.general]))
+    if not store.has(name := (material.name, "readable")):
+        fits = [
+            max(len(translator.ids(text)) for text in pair) <= settings.translator.longest for pair in material.general
+        ]
+        store.put(name, np.flatnonzero(fits).tolist())
+    return [material.general[k] for k in store.get(name)]
+
+
 def selected_pairs(material: Material, own: Sequence[Words], settings: MethodSettings) -> list[Pair]:
-    """Returns the general pairs whose Hindi is nearest to the centroid of the requests."""
-    pool = _hindi(material.general)
-    counts, table = Counter(word for text in (pool, own) for words in text for word in words), hindi_vectors(material)
+    """Returns the readable general pairs whose Hindi is nearest to the centroid of the requests."""
+    pairs, table = readable(material, settings), hindi_vectors(material)
+    pool = _hindi(pairs)
+    counts = Counter(word for text in (pool, own) for words in text for word in words)
     inside, outside = (sentence_vectors(table, text, counts) for text in (own, pool))
-    return [material.general[k] for k in nearest(centroid_distances(inside, outside), settings.selected)]
+    return [pairs[k] for k in nearest(centroid_distances(inside, outside), settings.selected)]
 
 
 def weak_model(own: Sequence[Words], lists: Lists) -> NGram:
