@@ -32,7 +32,7 @@ class DecoderSettings:
     beam: int = 40  # hypotheses that are kept after each frame
     weight: float = 1.0  # of the language model's logarithm beside the acoustic one
     bonus: float = 0.0  # added for each word: language models prefer few
-    least: float = 1e-4  # characters below this probability are not tried in a frame
+    least: float = 1e-3  # characters below this probability are not tried in a frame; a tenth of it takes twice as long
 
 
 @dataclass(frozen=True)
