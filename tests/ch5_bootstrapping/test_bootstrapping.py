@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slubook.book.claims import load_claims
-from slubook.ch5_bootstrapping import protocol
+from slubook.ch5_bootstrapping import methods, protocol
 from slubook.ch5_bootstrapping.material import Material, material_of
 from slubook.ch5_bootstrapping.methods import MethodSettings
 from slubook.ch5_bootstrapping.ngram import Vocabulary, train
@@ -92,8 +92,8 @@ def quick(tmp_path_factory) -> Results:
 
 
 def test_the_quick_profile_measures_every_method_that_needs_no_public_text(quick):
-    methods = EXPERIMENTS["bootstrapping"].methods
-    assert set(quick.methods) == {name for name in methods if not name.startswith("prompts")}
+    known = EXPERIMENTS["bootstrapping"].methods
+    assert set(quick.methods) == {name for name in known if not name.startswith("prompts")}
     assert quick.skills == list(TEST_VOICES[:2]) and quick.sizes == [20]
     for row in quick.rows:
         assert row.outcomes.errors.sum() > 0 and row.outcomes.words.sum() > 40
@@ -155,9 +155,11 @@ def test_records_can_be_resampled_and_tabulated(quick, tmp_path):
     assert tabulate(lines, EXPERIMENTS["bootstrapping"]).row_count == len(lines)
 
 
-def test_a_cell_is_measured_the_same_again(quick, monkeypatch, tmp_path):
+def test_a_cell_is_measured_the_same_again_and_translates_nothing(quick, monkeypatch, tmp_path):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
     protocol.models_of.cache_clear()
+    protocol.prepare(Options(jobs=1), BRIEF)
+    monkeypatch.setattr(methods, "translate", None)  # what cells share was made before
     again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF).rows}
     for row in quick.select(skills=[TEST_VOICES[0]]):
         assert (row.outcomes.errors == again[row.method].errors).all(), row.method

@@ -61,6 +61,7 @@ from slubook.ch5_bootstrapping.methods import (
     CHOSEN_ON,
     Choice,
     MethodSettings,
+    TunedTranslator,
     added_texts,
     choose,
     general_translator,
@@ -126,13 +127,11 @@ def prepare(options: Options, settings: BootstrapSettings) -> Work:
     kind, sizes = options.profile, SIZES[options.profile]
     material = material_of(kind)
     with joblib.parallel_config(backend=options.backend, n_jobs=options.jobs):
-        made = [recogniser_of, _general, _prompts][: 3 if material.prompts else 2]
-        joblib.Parallel()(joblib.delayed(make)(kind, settings) for make in made)
-        joblib.Parallel()(joblib.delayed(_tune)(kind, size, settings) for size in sizes)
+        work, made = joblib.Parallel(batch_size=1), [_general, _prompts, recogniser_of]
         draws = [(size, seed) for size in sizes for seed in range(options.draws)]
-        joblib.Parallel(batch_size=1)(
-            joblib.delayed(_translate)(kind, *draw, settings, options.until) for draw in draws
-        )
+        work(joblib.delayed(make)(kind, settings) for make in made)
+        work(joblib.delayed(_tune)(kind, size, settings) for size in sizes)
+        work(joblib.delayed(_translate)(kind, *draw, settings, options.until) for draw in draws)
     keys = [(voice, n, seed) for seed in range(options.draws) for n in sizes for voice in material.tests]
     tests = {voice: _test(kind, voice, *test) for voice, test in material.tests.items()}
     texts = {name: config_hash(getattr(material, name)) for name in ("hindi", "english", "human", "prompts", "general")}
@@ -142,9 +141,8 @@ def prepare(options: Options, settings: BootstrapSettings) -> Work:
         return measure_cell, (kind, *key, settings)
 
     def tables(rows: Sequence[Row], known: Mapping[str, Any]) -> dict[str, Any]:
-        techniques = [
-            {"size": n, **row} for n in sizes for row in trials(material, n, settings.methods, settings.order)
-        ]
+        tried = {n: trials(material, n, settings.methods, settings.order) for n in sizes}
+        techniques = [{"size": n, **row} for n in sizes for row in tried[n]]
         decoder = [{"size": n, **row} for n in sizes if material.dev for row in decoder_trials(kind, n, settings)]
         measured = [n for n in sizes if any(row.size == n for row in rows)]
         scores = [{"size": n, **row} for n in measured for row in quality(*_draw(kind, n, 0, settings))]
@@ -154,13 +152,17 @@ def prepare(options: Options, settings: BootstrapSettings) -> Work:
 
 
 def _general(kind: str, settings: BootstrapSettings) -> None:
-    """Trains the general translator and the word vectors."""
-    general_translator(material_of(kind), settings.methods)
-    hindi_vectors(material_of(kind))
+    """Makes what every size reads: the general translator, its own translations, and the word vectors."""
+    material = material_of(kind)
+    hindi_vectors(material)
+    TunedTranslator(settings.methods, general_translator(material, settings.methods)).translations(material.english)
 
 
 def _prompts(kind: str, settings: BootstrapSettings) -> None:
-    prompts_translator(material_of(kind), settings.methods)
+    """Makes the translator that has read prompts and its translations, where there are prompts."""
+    if (material := material_of(kind)).prompts:
+        also = prompts_translator(material, settings.methods)
+        TunedTranslator(settings.methods, also).translations(material.english)
 
 
 def _tune(kind: str, size: int, settings: BootstrapSettings) -> None:
