@@ -8,19 +8,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slubook.ch5_bootstrapping import protocol
+from slubook.book.claims import load_claims
+from slubook.ch5_bootstrapping import methods, protocol
 from slubook.ch5_bootstrapping.material import Material, material_of
 from slubook.ch5_bootstrapping.methods import MethodSettings
 from slubook.ch5_bootstrapping.ngram import Vocabulary, train
 from slubook.ch5_bootstrapping.protocol import (
+    GRID,
+    SLICE,
     by_unit,
     log_probs,
     measure_cell,
     rare_over_common,
+    search,
     settings_of,
     truth,
 )
-from slubook.ch5_bootstrapping.speech import TEST_VOICES
+from slubook.ch5_bootstrapping.speech import FESTIVAL, TEST_VOICES, speakable
 from slubook.evaluation.intervals import mean_error
 from slubook.evaluation.metrics import Counted
 from slubook.experiments.options import Options
@@ -49,22 +53,29 @@ def test_counts_are_added_up_by_dialogue():
 
 
 def test_the_gain_at_few_requests_less_that_at_many():
-    def row(method: str, size: int, errors: int) -> Row:
-        return Row("v", method, size, 0, Counted(words=np.full(30, 10), errors=np.full(30, errors)))
+    def row(method: str, size: int, errors: int, voice: str = "v", seed: int = 0) -> Row:
+        counted, mask = Counted(words=np.full(30, 10), errors=np.full(30, errors)), np.full(30, voice != FESTIVAL)
+        return Row(voice, method, size, seed, counted, slices={SLICE: mask})
 
     rows = [row("in_domain", 100, 5), row("all", 100, 4), row("in_domain", 1000, 4), row("all", 1000, 4)]
+    rows += [row(r.method, r.size, 9, FESTIVAL) for r in rows]  # another synthesiser's voice says nothing
     figure = rare_over_common(rows, (100, 250, 1000, 2000))["rare_over_common"]
     assert figure["point"] == pytest.approx(0.2) == pytest.approx(figure["low"])
-    assert rare_over_common(rows[:2], (100, 250, 1000, 2000)) == {}
+    half = [row(r.method, 100, 0, "v", seed=1) for r in rows[:2]]  # a run that was stopped before the other size
+    assert rare_over_common([*rows, *half], (100, 250, 1000, 2000))["rare_over_common"] == figure
+    for some in ([], half, rows[:2], rows[4:]):
+        assert rare_over_common(some, (100, 250, 1000, 2000)) == {}
 
 
 def test_the_quick_material_keeps_the_test_out_of_all_that_is_read():
     material = material_of("quick")
     tests = {text for clips, _ in material.tests.values() for text in clips.texts}
-    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {" ".join(t) for t in material.human}
-    assert list(material.tests) == list(TEST_VOICES) and len(tests) == sum(len(c) for c, _ in material.tests.values())
+    human = material.human_beside(80, 0)
+    read = {" ".join(turn) for dialogue in material.hindi for turn in dialogue} | {speakable(p.hindi) for p in human}
+    assert set(material.tests) <= {*TEST_VOICES} and FESTIVAL in material.tests
+    assert len(tests) == sum(len(c) for c, _ in material.tests.values())
     assert tests and read and not tests & read
-    assert len(material.english) == len(material.human)
+    assert len(material.english) == len(human)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +92,8 @@ def quick(tmp_path_factory) -> Results:
 
 
 def test_the_quick_profile_measures_every_method_that_needs_no_public_text(quick):
-    methods = EXPERIMENTS["bootstrapping"].methods
-    assert set(quick.methods) == {name for name in methods if not name.startswith("prompts")}
+    known = EXPERIMENTS["bootstrapping"].methods
+    assert set(quick.methods) == {name for name in known if not name.startswith("prompts")}
     assert quick.skills == list(TEST_VOICES[:2]) and quick.sizes == [20]
     for row in quick.rows:
         assert row.outcomes.errors.sum() > 0 and row.outcomes.words.sum() > 40
@@ -94,6 +105,42 @@ def test_more_requests_are_recognised_better_and_the_words_of_the_test_are_what_
     assert 0.1 < rate["human"] < rate["in_domain"] < 1.0
     oov = {m: np.mean([row.figures["oov"] for row in quick.select([m])]) for m in rate}
     assert oov["human"] < oov["in_domain"]
+
+
+def test_claims_are_judged_on_the_voices_of_the_synthesiser_that_trained_the_recogniser(quick):
+    assert all(row.slices[SLICE].all() for row in quick.rows)
+    clips, units = material_of("quick").tests[FESTIVAL]
+    assert not protocol._test("quick", FESTIVAL, clips, units).slices[SLICE].any()
+    claims = [c for c in load_claims()[1] if c.experiment == "bootstrapping" and c.measure.kind == "comparison"]
+    assert {c.measure.slice for c in claims if not c.id.endswith("-voices")} == {SLICE}
+    assert [c.role for c in claims if c.measure.slice is None] == ["reading", "reading"]
+
+
+def test_results_say_what_was_tried_and_what_cells_were_made_with(quick):
+    tried, settings = quick.tables["techniques"], BRIEF.methods
+    assert [row["weight"] for row in tried if "weight" in row] == list(settings.weights)
+    assert [row["keep"] for row in tried if "keep" in row] == list(settings.keeps)
+    assert all(1 < row["perplexity"] < 1e4 for row in tried) and len({row["perplexity"] for row in tried}) > 2
+    assert all({*origin["vectors"]} == {"translator", "Hindi vectors"} for origin in quick.tables["origins"])
+    scores = {row["method"]: row for row in quick.tables["quality"]}
+    assert len(material_of("quick").english) >= scores["translated"]["turns"] > scores["filtered"]["turns"] > 0
+    assert all(0 <= row["bleu"] <= 100 and len(row["signatures"]) == 2 for row in scores.values())
+    assert quick.stamp["config"]["compared"] == list(EXPERIMENTS["bootstrapping"].methods)
+
+
+def test_the_search_goes_on_while_the_best_lies_at_an_edge():
+    def errors(weight: float, bonus: float) -> int:
+        return round(100 * (weight - 2.1) ** 2 + (bonus + 2) ** 2)
+
+    tried = search(errors)
+    assert tried[0] == {"weight": 2.1, "bonus": -2.0, "errors": 0}
+    assert [row["errors"] for row in tried] == sorted(row["errors"] for row in tried)
+    assert {2.4, 0.6} <= {row["weight"] for row in tried} and {-3.0, 3.0} <= {row["bonus"] for row in tried}
+    assert len(tried) == len({(row["weight"], row["bonus"]) for row in tried})
+    inside = search(lambda weight, bonus: round(10 * (weight - 0.9) ** 2 + bonus**2))
+    assert len(inside) == len(GRID["weight"]) * len(GRID["bonus"])
+    with pytest.raises(ValueError, match="best weight"):
+        search(lambda weight, bonus: round(100 - 10 * weight + bonus**2))
 
 
 def test_one_vocabulary_for_every_perplexity(quick):
@@ -108,8 +155,11 @@ def test_records_can_be_resampled_and_tabulated(quick, tmp_path):
     assert tabulate(lines, EXPERIMENTS["bootstrapping"]).row_count == len(lines)
 
 
-def test_a_cell_is_measured_the_same_again(quick, monkeypatch, tmp_path):
+def test_a_cell_is_measured_the_same_again_and_translates_nothing(quick, monkeypatch, tmp_path):
     monkeypatch.setenv("SLUBOOK_CACHE", str(tmp_path))
-    again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF)}
+    protocol.models_of.cache_clear()
+    protocol.prepare(Options(jobs=1), BRIEF)
+    monkeypatch.setattr(methods, "translate", None)  # what cells share was made before
+    again = {row.method: row.outcomes for row in measure_cell("quick", TEST_VOICES[0], 20, 0, BRIEF).rows}
     for row in quick.select(skills=[TEST_VOICES[0]]):
         assert (row.outcomes.errors == again[row.method].errors).all(), row.method

@@ -67,6 +67,22 @@ def test_a_narrow_beam_finds_most_of_the_best():
     assert sum(a.words == b.words for a, b in pairs) >= 36
 
 
+def test_without_a_language_model_it_finds_the_characters_that_a_public_decoder_finds():
+    """The tool is ctc-beam-decoder 0.2.0, ``build_ctcdecoder(ALPHABET).decode`` with nothing pruned.
+
+    With a language model the two cannot agree: that decoder ends words at spaces only, ours wherever the lexicon does.
+    """
+    theirs = "ab aba a ba aba baa bb bab bb bbab bab aba ab a bab ababab bab ba aab aba"
+    words = ["".join(word) for n in range(1, 7) for word in product("ab", repeat=n)]
+    settings = DecoderSettings(beam=10_000, least=0.0, weight=0.0, bonus=-0.001)
+    decoder = BeamDecoder(train([words], Vocabulary.of([words]), 1), ALPHABET, settings)
+    for seed, text in enumerate(theirs.split()):
+        logits = 2 * np.random.default_rng(seed).normal(size=(6, len(ALPHABET)))
+        logits[:, 1] = -20
+        heard = decoder.decode(logits - np.log(np.exp(logits).sum(1, keepdims=True)))[0].words
+        assert "".join(heard) == text
+
+
 def sharp(text: str) -> np.ndarray:
     """Outputs of a recogniser that is sure: one frame a character, ``-`` the blank."""
     rows = [[0.97 if symbol == (c if c != "-" else "") else 0.01 for symbol in ALPHABET] for c in text]

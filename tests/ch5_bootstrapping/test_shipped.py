@@ -97,7 +97,7 @@ def test_the_shipped_files_are_small():
 def test_the_clips_are_requests_of_this_book_in_voices_that_no_training_heard():
     clips, own = SpokenClips.load(SHIPPED / "clips"), {speakable(pair.hindi) for pair in embedded("restaurant")}
     assert len(clips) <= 60 and set(clips.texts) <= own
-    assert set(clips.voices) == set(TEST_VOICES) and not set(TEST_VOICES) & {*TRAINING_VOICES, *DEV_VOICES}
+    assert set(clips.voices) <= set(TEST_VOICES) and not set(TEST_VOICES) & {*TRAINING_VOICES, *DEV_VOICES}
 
 
 def test_the_recogniser_has_heard_no_request_about_restaurants():

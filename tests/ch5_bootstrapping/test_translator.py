@@ -59,13 +59,25 @@ def test_a_sentence_is_translated_alike_in_any_company(trained):
     assert [[t.text for t in best] for best in together] == [[t.text for t in best] for best in alone]
 
 
+@pytest.mark.parametrize("body", ["recurrent", "transformer"])
+def test_sub_words_one_by_one_are_scored_as_all_at_once(body):
+    torch.manual_seed(0)
+    network = module.TranslationNetwork(replace(SMALL, body=body), 20).eval()
+    source, target = torch.tensor([[5, 6, 3, 0], [7, 8, 9, 3]]), torch.tensor([[2, 5, 6, 7, 8], [2, 9, 4, 5, 6]])
+    memory, state, found = network.encode(source), None, []
+    for piece in target.split([1, 1, 2, 1], 1):
+        scores, state = network.logits(piece, memory, source, state)
+        found.append(scores)
+    torch.testing.assert_close(torch.cat(found, 1), network.logits(target, memory, source)[0])
+
+
 def log_probs(translator, sentence, text):
     """ln P of each sub-word of a translation, by the network alone."""
     source = torch.tensor([translator.ids(sentence)])
     target = torch.tensor([[START, *translator.pieces.encode(text), END]])
     with torch.no_grad():
-        scores = translator.network.logits(target[:, :-1], translator.network.encode(source), source).log_softmax(2)
-    return scores[0].gather(1, target[0, 1:, None])[:, 0]
+        scores, _ = translator.network.logits(target[:, :-1], translator.network.encode(source), source)
+    return scores.log_softmax(2)[0].gather(1, target[0, 1:, None])[:, 0]
 
 
 def test_two_translators_average_their_probabilities(trained):

@@ -10,6 +10,8 @@ import pytest
 from slubook.evaluation.intervals import Interval, compare, holm, mean_error
 from slubook.evaluation.metrics import Counted, Outcomes, irer
 from slubook.evaluation.resampling import draw_skills
+from slubook.experiments.records import Results
+from slubook.experiments.table import EXPERIMENTS
 
 
 def row(skill, method, wrong, size=100, seed=0, slices=None):
@@ -313,3 +315,20 @@ def test_more_replicates_are_no_more_work_for_python():
 def test_holm():
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]).tolist() == [1, 1]
+
+
+def test_seeds_that_all_skills_share_are_drawn_once_for_all():
+    lucky = [0.1, 0.9, 0.2, 0.8]  # the share of mistakes hangs on the seed alone
+    wrong = [np.arange(100) < 100 * share for share in lucky]
+    rows = [row(f"s{k}", "old", wrong[seed].astype(int), seed=seed) for k in range(8) for seed in range(4)]
+    alone, crossed = (mean_error(rows, "irer", "old", replicates=500, crossed=how) for how in (False, True))
+    assert alone.point == pytest.approx(crossed.point) == pytest.approx(0.5)
+    assert crossed.high - crossed.low > 2 * (alone.high - alone.low)
+    assert (crossed.low, crossed.high) == pytest.approx((0.5 - 0.343, 0.5 + 0.343), abs=0.08)
+    some = [r for r in rows if (r.skill, r.seed) != ("s0", 3)]  # a seed that one skill lacks
+    assert mean_error(some, "irer", "old", replicates=200, crossed=True).n_skills == 8
+
+
+def test_only_bootstrapping_says_that_its_skills_are_crossed_with_seeds():
+    assert [name for name, about in EXPERIMENTS.items() if about.crossed] == ["bootstrapping"]
+    assert Results("bootstrapping", {}).crossed and not Results("skills", {}).crossed

@@ -122,6 +122,7 @@ def figure(claim: Claim, results: Results, replicates: int = 2000) -> Found:
         interval = table_interval(value / _entry(results, how.table, how.over) if how.over else value)
         return Found("", interval, tuple(_broken(how, results)), protocol)
     shared = {"slice": how.slice, "groups": results.groups() if how.groups else None, "replicates": replicates}
+    shared["crossed"] = results.crossed
     against = how.against if isinstance(how, OfSlices) else None
     pair = (results.rows, claim.metric, how.baseline, how.proposed, how.sizes)
     interval = compare(*pair, **shared, statistic=how.statistic, against=against)
@@ -147,7 +148,7 @@ def by_corpora(results: Results, metric: str, how: OfComparison, replicates: int
     without = {c: of_skills([s for s in errors if s not in own]) for c, own in corpora.items()}
     best = min(without, key=without.get)
     drawn = [
-        len(own) / len(errors) * bootstrap({s: cells[s] for s in own}, corpus_of, replicates, seed)[1]
+        len(own) / len(errors) * bootstrap({s: cells[s] for s in own}, corpus_of, replicates, seed, results.crossed)[1]
         for seed, own in enumerate(corpora.values())
     ]  # of each corpus, [replicates, 2]
     least = min(map(len, drawn))  # a replicate without an utterance of the slice is left out

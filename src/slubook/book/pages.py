@@ -55,12 +55,13 @@ def skills_of_all_sizes(results: Results) -> list[str]:
 def curve(results: Results, method: str, metric: str = "irer") -> dict[int, Interval]:
     """Computes a method's mean error at each size, over the same skills: :func:`skills_of_all_sizes`."""
     rows, groups = results.select([method], skills=skills_of_all_sizes(results)), results.groups()
-    return {size: mean_error(rows, metric, method, size, groups=groups) for size in sorted({row.size for row in rows})}
+    sizes, how = sorted({row.size for row in rows}), {"groups": groups, "crossed": results.crossed}
+    return {size: mean_error(rows, metric, method, size, **how) for size in sizes}
 
 
 def error(results: Results, method: str, sizes: Sizes = None, metric: str = "irer", **how: Any) -> Interval:
     """Computes a method's mean error over skills, ``how`` as for `mean_error`, such as a ``slice``."""
-    return mean_error(results.rows, metric, method, sizes, groups=results.groups(), **how)
+    return mean_error(results.rows, metric, method, sizes, groups=results.groups(), crossed=results.crossed, **how)
 
 
 def gain(
@@ -84,7 +85,8 @@ def gain(
         how: ``slice``, ``against`` and others, as for :func:`slubook.evaluation.intervals.compare`.
     """
     rows = results.select([baseline, proposed], skills=skills)
-    return compare(rows, metric, baseline, proposed, sizes, **{"groups": results.groups(), **how})
+    how = {"groups": results.groups(), "crossed": results.crossed, **how}
+    return compare(rows, metric, baseline, proposed, sizes, **how)
 
 
 def side(better: Interval) -> str:

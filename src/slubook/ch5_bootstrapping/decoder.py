@@ -32,7 +32,7 @@ class DecoderSettings:
     beam: int = 40  # hypotheses that are kept after each frame
     weight: float = 1.0  # of the language model's logarithm beside the acoustic one
     bonus: float = 0.0  # added for each word: language models prefer few
-    least: float = 1e-4  # characters below this probability are not tried in a frame
+    least: float = 1e-3  # characters below this probability are not tried in a frame; a tenth of it takes twice as long
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,16 @@ class BeamDecoder:
     def _grow(self, beam: dict, frame: np.ndarray) -> dict:
         """Lets every hypothesis stay or grow by one character."""
         probs, least, trie = frame.tolist(), self.settings.least, self.trie
-        blank = probs[self.blank]
+        blank, opening = probs[self.blank], {c: child for c, child in trie.children[ROOT].items() if probs[c] > least}
         grown: dict = {}
         for (words, node), (ends_blank, ends_not) in beam.items():
             both, last = ends_blank + ends_not, trie.symbol[node]
             stays = (both * blank, ends_not * probs[last] if node else 0.0)
             old = grown.get((words, node), (0.0, 0.0))
             grown[words, node] = (old[0] + stays[0], old[1] + stays[1])
-            starts = [(words, trie.children[node])]
+            starts = [(words, trie.children[node] if node else opening)]
             if trie.word[node]:  # the next word may begin
-                starts.append(((*words, trie.word[node]), trie.children[ROOT]))
+                starts.append(((*words, trie.word[node]), opening))
             for said, children in starts:
                 for c, child in children.items():
                     if (p := probs[c]) > least:

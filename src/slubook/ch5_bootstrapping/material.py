@@ -34,8 +34,9 @@ class Material:
     Attributes:
         name: of what is kept of it.
         hindi: in-domain dialogues that may be drawn, each a list of turns.
-        english: in-domain requests to translate.
-        human: human translations of some of them.
+        english: in-domain requests to translate, those that were said twice twice.
+        human: human translations of some of them, in pairs: those that go with each dialogue of ``hindi``, then
+            others, which are never drawn.
         prompts, general: sentence pairs.
         tests: for each voice, its clips and the dialogue that each belongs to.
         dev: clips to choose the decoder's settings on; none in the quick profile.
@@ -44,7 +45,7 @@ class Material:
     name: str
     hindi: Sequence[Sequence[Words]]
     english: Sequence[str]
-    human: Sequence[Words]
+    human: Sequence[Sequence[Pair]]
     prompts: Sequence[Pair]
     general: Sequence[Pair]
     tests: Mapping[str, tuple[SpokenClips, Sequence[str]]]
@@ -58,9 +59,18 @@ class Material:
         """
         if sum(map(len, self.hindi)) < size:
             raise CorpusError(f"{size} requests are asked for, there are {sum(map(len, self.hindi))}: ask for fewer")
-        order = np.random.default_rng(seed).permutation(len(self.hindi))
-        turns = [turn for k in order for turn in self.hindi[k]]
+        turns = [turn for k in self._order(seed) for turn in self.hindi[k]]
         return turns[:size], turns[size:]
+
+    def human_beside(self, size: int, seed: int) -> list[Pair]:
+        """Returns the human translations of all dialogues but those that :meth:`draw` has taken a turn of."""
+        order = self._order(seed)
+        before = np.cumsum([0, *(len(self.hindi[k]) for k in order)])  # turns ahead of each dialogue
+        drawn = {k for k, ahead in zip(order, before, strict=False) if ahead < size}
+        return [pair for k, pairs in enumerate(self.human) if k not in drawn for pair in pairs]
+
+    def _order(self, seed: int) -> list[int]:
+        return np.random.default_rng(seed).permutation(len(self.hindi)).tolist()
 
 
 @cache
@@ -77,13 +87,11 @@ def material_of(kind: str) -> Material:
 def _quick() -> Material:
     clips = SpokenClips.load(SHIPPED / "clips")
     pairs = [pair for pair in parallel.embedded("restaurant") if speakable(pair.hindi) not in clips.texts]
-    hindi, human = ([spoken(pair.hindi) for pair in pairs[k::2]] for k in (0, 1))
-    tests = {voice: clips.of(voice) for voice in TEST_VOICES}
+    tests = {voice: clips.of(voice) for voice in dict.fromkeys(clips.voices)}
     named = {voice: (some, [f"own/{clips.texts.index(t)}" for t in some.texts]) for voice, some in tests.items()}
-    general = parallel.embedded("general")
-    return Material(
-        "quick", [[turn] for turn in hindi], [pair.english for pair in pairs[1::2]], human, (), general, named
-    )
+    hindi, human = [[spoken(pair.hindi)] for pair in pairs[::2]], pairs[1::2]
+    english, general = [pair.english for pair in human], parallel.embedded("general")
+    return Material("quick", hindi, english, [*([] for _ in hindi), human], (), general, named)
 
 
 def _full() -> Material:
@@ -91,8 +99,9 @@ def _full() -> Material:
     own, pool = [d for d in hdrs if d.split == "train"], restaurants.unseen(woz, hdrs)
     matched = restaurants.translations(pool, own)
     hindi = [[words for turn in d.user if (words := spoken(turn))] for d in own]
-    english = list(dict.fromkeys(turn for d in pool for turn in d.user if spoken(turn)))
-    human = [spoken(pair.hindi) for pair in restaurants.turn_pairs(matched)]
+    english = [turn for d in pool for turn in d.user if spoken(turn)]
+    of = {two.id: restaurants.turn_pairs([(one, two)]) for one, two in matched}
+    human = [[pair for pair in of.get(d.id, ()) if all(map(spoken, pair))] for d in own]
     general = [pair for source in parallel.GENERAL for pair in parallel.read(fetch(source), source)]
     held_out = {split: [d for d in hdrs if d.split == split] for split in ("dev", "test")}
     order, tests = np.random.default_rng(0).permutation(len(held_out["test"])), {}

@@ -4,7 +4,8 @@ Traps:
     * HDRS is a localised translation of WOZ 2.0, which its publishers do not say: most of its dialogues have the turn
       labels of a WOZ dialogue, with other dishes. English text of a dialogue whose translation is in the Hindi test is
       no honest training text: :func:`unseen` leaves it out.
-    * Labels name areas and prices in either language, with a few slips.
+    * Labels name areas and prices in either language, with a few slips. So nine held-out dialogues match no original
+      exactly; all dialogues that are one turn away from one of these are left out as well. Two of the nine have none.
     * The Hindi spells one word in several ways (*रेस्तरां*, *रेस्टोरेंट*), and has pipes for full stops.
 """
 
@@ -70,9 +71,19 @@ def _label(label: Sequence[str]) -> tuple[str, str]:
 
 
 def unseen(english: Sequence[Dialogue], hindi: Sequence[Dialogue]) -> list[Dialogue]:
-    """Returns the English dialogues that may be the original of no Hindi dev or test dialogue."""
-    held_out = {dialogue.signature for dialogue in hindi if dialogue.split != "train"}
-    return [dialogue for dialogue in english if dialogue.signature not in held_out]
+    """Returns the English dialogues that may be the original of no Hindi dev or test dialogue.
+
+    Where a held-out dialogue has no original by its labels, a slip in one turn may hide it: then every dialogue of as
+    many turns that differs in one of them is left out.
+    """
+    held_out, known = {d.signature for d in hindi if d.split != "train"}, {d.signature for d in english}
+    hidden = held_out - known
+    pool = [dialogue for dialogue in english if dialogue.signature not in held_out]
+    return [dialogue for dialogue in pool if not any(_one_apart(dialogue.signature, one) for one in hidden)]
+
+
+def _one_apart(one: Signature, other: Signature) -> bool:
+    return len(one) == len(other) and sum(a != b for a, b in zip(one, other, strict=True)) == 1
 
 
 def translations(english: Sequence[Dialogue], hindi: Sequence[Dialogue]) -> list[tuple[Dialogue, Dialogue]]:

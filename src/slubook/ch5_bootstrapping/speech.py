@@ -43,7 +43,7 @@ ESPEAK, FESTIVAL = "espeak-ng", "festival"
 #: Variants of espeak-ng's Hindi voice that train recognisers, that choose settings, and voices that only test.
 TRAINING_VOICES = ("m1", "m2", "m3", "m4", "m6", "f1", "f2", "f3", "klatt2", "Andy", "anika")
 DEV_VOICES = ("m5", "f5")
-TEST_VOICES = ("m7", "f4", "steph", "Denis", FESTIVAL)
+TEST_VOICES = ("m7", "f4", "steph", "Denis", "edward", FESTIVAL)
 #: Festival's Hindi voice names no method for its melody; this completes it.
 _SCHEME = """(voice_hindi_NSK_diphone) (Parameter.set 'Int_Method 'Simple) (Parameter.set 'Duration_Stretch {stretch})
 (set! int_simple_params '((f0_mean {pitch}) (f0_std 20)))

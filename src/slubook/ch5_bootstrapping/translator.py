@@ -1,8 +1,8 @@
 """Translates sentences with a small encoder–decoder over sub-words, trained on a processor in minutes.
 
 Both languages share one table of sub-words and their vectors, which is the output layer as well. The recurrent body
-attends between its two decoder layers, so that a whole target is read in two calls. Beam search reads a beginning anew
-at each step: sentences are short, and both bodies then need one way of decoding only.
+attends between its two decoder layers, so that a whole target is read in two calls. Beam search hands on what a body
+needs of a beginning, its state: the recurrent one's last two vectors, the Transformer's whole beginning.
 
 Sources: Luong et al. (2015), arXiv 1508.04025, section 3.1, for the attention; Vaswani et al. (2017), arXiv 1706.03762,
 for the Transformer; Press and Wolf (2017) for tied embeddings. Taught in chapter 5, *Build it*.
@@ -79,15 +79,22 @@ class Recurrent(nn.Module):
         packed = pack_padded_sequence(source, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.encoder(packed)[0], batch_first=True, total_length=source.shape[1])[0]
 
-    def decode(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Returns what is said next after each target vector, both [B, T, W], given the encoder's states [B, S, W]."""
-        mean = memory.sum(1) / mask.sum(1, keepdim=True)
-        first, second = torch.tanh(self.begin(mean)).unsqueeze(0).chunk(2, -1)
-        read, _ = self.reader(target, first.contiguous())
+    def decode(
+        self, target: Tensor, memory: Tensor, mask: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns what is said next after each target vector, both [B, T, W], given the encoder's states [B, S, W].
+
+        ``state``, [B, 2 W], is of what was read before; the new one is returned as well.
+        """
+        if state is None:
+            state = torch.tanh(self.begin(memory.sum(1) / mask.sum(1, keepdim=True)))
+        first, second = state.unsqueeze(0).chunk(2, -1)
+        read, first = self.reader(target, first.contiguous())
         scores = self.query(read) @ memory.transpose(1, 2) / math.sqrt(memory.shape[2])  # [B, T, S]
         context = scores.masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(2) @ memory
-        written, _ = self.writer(self.dropout(torch.cat([read, context], 2)), second.contiguous())
-        return self.dropout(torch.tanh(self.mix(torch.cat([written, context], 2))))
+        written, second = self.writer(self.dropout(torch.cat([read, context], 2)), second.contiguous())
+        hidden = self.dropout(torch.tanh(self.mix(torch.cat([written, context], 2))))
+        return hidden, torch.cat([first[0], second[0]], 1)
 
 
 class Transformer(nn.Module):
@@ -107,11 +114,15 @@ class Transformer(nn.Module):
         """Returns the states of source vectors, as :meth:`Recurrent.encode` does."""
         return self.encoder(source + self.places[0, : source.shape[1]], src_key_padding_mask=~mask)
 
-    def decode(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    def decode(
+        self, target: Tensor, memory: Tensor, mask: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns what is said next after each target vector, as :meth:`Recurrent.decode` does."""
-        length = target.shape[1]
+        new, whole = target.shape[1], target if state is None else torch.cat([state, target], 1)
+        length = whole.shape[1]
         later = torch.ones(length, length, dtype=torch.bool, device=target.device).triu(1)
-        return self.decoder(target + self.places[1, :length], memory, later, memory_key_padding_mask=~mask)
+        hidden = self.decoder(whole + self.places[1, :length], memory, later, memory_key_padding_mask=~mask)
+        return hidden[:, -new:], whole
 
 
 class TranslationNetwork(nn.Module):
@@ -132,10 +143,12 @@ class TranslationNetwork(nn.Module):
         """Returns the states [B, S, W] of source sub-words [B, S]."""
         return self.body.encode(self.vectors(source), source != PAD)
 
-    def logits(self, target: Tensor, memory: Tensor, source: Tensor, last: bool = False) -> Tensor:
-        """Returns the scores [B, T, pieces] of what follows each target sub-word [B, T], or the ``last`` one alone."""
-        hidden = self.body.decode(self.vectors(target), memory, source != PAD)
-        return F.linear(hidden[:, -1:] if last else hidden, self.table.weight, self.bias)
+    def logits(
+        self, target: Tensor, memory: Tensor, source: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the scores [B, T, pieces] of what follows each target sub-word [B, T], and the state after them."""
+        hidden, state = self.body.decode(self.vectors(target), memory, source != PAD, state)
+        return F.linear(hidden, self.table.weight, self.bias), state
 
 
 class Translator:
@@ -254,7 +267,7 @@ def train_translator(
             english, hindi = zip(*(examples[i] for i in order[state.done]), strict=True)
             source, target = (pad_sequence(some, True, PAD).to(device) for some in (english, hindi))
             shifted = F.pad(target[:, :-1], (1, 0), value=START)
-            logits = network.logits(shifted, network.encode(source), source)
+            logits, _ = network.logits(shifted, network.encode(source), source)
             loss = F.cross_entropy(
                 logits.flatten(0, 1), target.flatten(), ignore_index=PAD, label_smoothing=c.smoothing
             )
@@ -352,15 +365,15 @@ def translate(
 def _search(networks: Sequence[TranslationNetwork], source: Tensor, beam: int) -> tuple[Tensor, Tensor]:
     """Searches the best beginnings step by step: [B, S] → sub-words [B, beam, T] and their ln P [B, beam]."""
     rows, device = len(source), source.device
+    memories = [network.encode(source).repeat_interleave(beam, 0) for network in networks]
     source = source.repeat_interleave(beam, 0)
-    memories = [network.encode(source) for network in networks]
+    states: list[Tensor | None] = [None for _ in networks]
     said = torch.full((rows * beam, 1), START, device=device)
     totals = torch.tensor([0.0, *[-torch.inf] * (beam - 1)], device=device).repeat(rows, 1)  # [B, beam]
     lengths, done = torch.zeros(rows, beam, device=device), torch.zeros(rows, beam, dtype=torch.bool, device=device)
     for _ in range(2 * source.shape[1] + 10):
-        probs = [
-            net.logits(said, m, source, last=True)[:, 0].softmax(1) for net, m in zip(networks, memories, strict=True)
-        ]
+        found = [net.logits(said[:, -1:], m, source, s) for net, m, s in zip(networks, memories, states, strict=True)]
+        probs = [scores[:, 0].softmax(1) for scores, _ in found]
         log_probs = torch.stack(probs).mean(0).log().view(rows, beam, -1)
         log_probs[..., [PAD, UNKNOWN, START]] = -torch.inf
         log_probs[done] = -torch.inf
@@ -372,7 +385,7 @@ def _search(networks: Sequence[TranslationNetwork], source: Tensor, beam: int) -
         totals = total.flatten(1).gather(1, best)
         lengths, done = length.squeeze(2).gather(1, parent), done.gather(1, parent) | (piece == END)
         flat = (torch.arange(rows, device=device).unsqueeze(1) * beam + parent).flatten()
-        said = torch.cat([said[flat], piece.view(-1, 1)], 1)
+        said, states = torch.cat([said[flat], piece.view(-1, 1)], 1), [state[flat] for _, state in found]
         if done.all():
             break
     return said.view(rows, beam, -1), totals

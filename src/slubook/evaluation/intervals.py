@@ -109,6 +109,7 @@ def mean_error(
     groups: Mapping[str, str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
+    crossed: bool = False,
 ) -> Interval:
     """Computes the mean error of one method over skills, for learning curves.
 
@@ -121,12 +122,13 @@ def mean_error(
         groups: the source of each skill, as for :func:`slubook.evaluation.resampling.draw_skills`.
         replicates: bootstrap replicates.
         seed: of the bootstrap.
+        crossed: whether a seed is the same draw for all skills, as for :func:`slubook.evaluation.resampling.bootstrap`.
 
     Raises:
         ValueError: when there are no such rows or no such slice.
     """
     skills = collect(rows, metric, [method], sizes, slice)
-    errors, means = bootstrap(skills, groups, replicates, seed)
+    errors, means = bootstrap(skills, groups, replicates, seed, crossed)
     return Interval(float(errors.mean()), *ends(means[:, 0]), len(skills))
 
 
@@ -143,6 +145,7 @@ def compare(
     groups: Mapping[str, str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
+    crossed: bool = False,
 ) -> Comparison:
     """Compares two methods: how much better one is than the other, with a paired interval.
 
@@ -150,7 +153,7 @@ def compare(
     ``against``, the result is the gain on ``slice`` minus that on ``against``, counted in the same draws.
 
     Args:
-        rows, metric, sizes, slice, groups, replicates, seed: as for :func:`mean_error`.
+        rows, metric, sizes, slice, groups, replicates, seed, crossed: as for :func:`mean_error`.
         baseline: the method to beat.
         proposed: the method that should.
         statistic: a name in ``STATISTICS``.
@@ -165,7 +168,7 @@ def compare(
     skills = collect(rows, metric, both, sizes, slice)
     if against and not (skills := beside(skills, collect(rows, metric, both, sizes, against))):
         raise ValueError(f"no skill has utterances of both slices, {slice!r} and {against!r}")
-    errors, means = bootstrap(skills, groups, replicates, seed)  # [skills, 2 or 4], [replicates, 2 or 4]
+    errors, means = bootstrap(skills, groups, replicates, seed, crossed)  # [skills, 2 or 4], [replicates, 2 or 4]
 
     def gain(error: np.ndarray) -> np.ndarray:  # [..., 2 or 4] → [...]
         first = of(error[..., 0], error[..., 1])

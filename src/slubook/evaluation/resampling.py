@@ -4,7 +4,8 @@ One replicate draws skills, then for each drawn skill its seeds, then its test u
 are given, it draws sources first, then domains of a source, then skills of a domain: skills called ``domain#k`` share
 one, and with it utterances. All methods and slices see the same draws, so what they have in common cancels out. Every
 drawn skill gets draws of its own, and a drawn utterance counts in every cell (size and seed) of the skill, since the
-test is shared. See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
+test is shared. Where a seed is one and the same draw for all skills, the two are crossed: then each replicate draws its
+seeds once, for all. See Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8.
 Taught in notebook 01, *The protocol*.
 """
 
@@ -43,11 +44,13 @@ class SkillCells:
         metric: the error rate.
         parts: its parts of each utterance, [methods, cells, N, 3]; see :meth:`slubook.evaluation.metrics.Metric.parts`.
         seeds: which of the skill's seeds each cell has, [seeds, cells].
+        names: the seeds themselves, in order.
     """
 
     metric: Metric
     parts: np.ndarray
     seeds: np.ndarray
+    names: tuple[int, ...] = ()
 
 
 def collect(
@@ -78,9 +81,10 @@ def collect(
         parts = np.stack([np.stack([_parts(by_cell[key][m], measure, slice) for key in keys]) for m in methods])
         if slice and len({parts[k, ..., 0].tobytes() for k in range(len(methods))}) > 1:
             raise ValueError(f"slice {slice!r} of skill {skill!r} differs between {' and '.join(methods)}")
-        seeds = np.array([[seed == each for seed, _ in keys] for each in sorted({seed for seed, _ in keys})], float)
+        names = tuple(sorted({seed for seed, _ in keys}))
+        seeds = np.array([[seed == each for seed, _ in keys] for each in names], float)
         if parts[..., 0].any():
-            skills[skill] = SkillCells(measure, parts, seeds)
+            skills[skill] = SkillCells(measure, parts, seeds, names)
     if not skills:
         raise ValueError(f"slice {slice!r} holds no utterance of any skill")
     return skills
@@ -176,7 +180,11 @@ def _draw(paths: Sequence[Sequence[str]], draws: int, rng: np.random.Generator) 
 
 
 def bootstrap(
-    skills: Mapping[str, SkillCells], groups: Mapping[str, str] | None, replicates: int, seed: int
+    skills: Mapping[str, SkillCells],
+    groups: Mapping[str, str] | None,
+    replicates: int,
+    seed: int,
+    crossed: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the measurements again and again.
 
@@ -185,6 +193,7 @@ def bootstrap(
         groups: as for :func:`draw_skills`.
         replicates: how often.
         seed: of the draws.
+        crossed: whether a seed is the same draw for all skills.
 
     Returns:
         each skill's measured error, [skills, methods], and the mean error of each replicate, [replicates, methods];
@@ -192,15 +201,17 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     drawn = draw_skills(list(skills), groups, replicates, rng)
+    shared = sorted({name for skill in skills.values() for name in skill.names}) if crossed else []
+    of_all = _resample(rng, len(shared), replicates) if crossed else np.empty((replicates, 0))  # [replicates, seeds]
     measured, sums, known = [], 0.0, 0.0
     for k, skill in enumerate(skills.values()):
         n, n_seeds = skill.parts.shape[2], len(skill.seeds)
         measured.append(measured_error(skill))
         owner = np.repeat(np.arange(replicates), drawn[:, k])  # the replicate of each draw, [draws]
-        step = max(1, _BLOCK // n)
+        own, step = of_all[owner][:, [shared.index(name) for name in skill.names if crossed]], max(1, _BLOCK // n)
         blocks = [
-            _errors(skill, _resample(rng, n, draws), _resample(rng, n_seeds, draws))
-            for draws in (min(step, len(owner) - start) for start in range(0, len(owner), step))
+            _errors(skill, _resample(rng, n, len(some)), some if crossed else _resample(rng, n_seeds, len(some)))
+            for some in (own[start : start + step] for start in range(0, len(owner), step))
         ]
         errors = np.concatenate([np.empty((0, skill.parts.shape[0])), *blocks])  # [draws, methods]
         there = ~np.isnan(errors)

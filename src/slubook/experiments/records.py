@@ -18,6 +18,7 @@ import numpy as np
 
 from slubook.evaluation.metrics import Columns, decode, encode
 from slubook.experiments.stamps import config_hash
+from slubook.experiments.table import EXPERIMENTS
 from slubook.files import write_atomically
 
 SEAL = "rows_sha256"
@@ -163,6 +164,11 @@ class Results:
     def groups(self) -> dict[str, str]:
         """Returns the corpus of each skill, for intervals that respect shared sources."""
         return {skill: test.corpus for skill, test in self.tests.items()}
+
+    @property
+    def crossed(self) -> bool:
+        """Tells whether a seed is the same draw for all skills, as the table of experiments has it."""
+        return self.experiment in EXPERIMENTS and EXPERIMENTS[self.experiment].crossed
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all, and seals it.

@@ -24,7 +24,8 @@ def summarise(results: Results, replicates: int = 2000) -> list[dict]:
         ``None`` for a method that looks for no slots where there are some; the last two also for the baseline.
     """
     about = EXPERIMENTS[results.experiment]
-    baseline, lines, how = about.baseline, [], {"groups": results.groups(), "replicates": replicates}
+    baseline, lines = about.baseline, []
+    how = {"groups": results.groups(), "replicates": replicates, "crossed": results.crossed}
     names, main = _errors(about), about.metric
     has_slots = "ser" in names and any(row.outcomes.gold.any() for row in results.rows)
     for size, method in product(results.sizes, results.methods):

@@ -30,6 +30,7 @@ class Experiment:
     language_model: bool = False  # whether it trains a language model, for which a GPU is worth while
     least_seeds: int = 5  # that a verdict takes
     metric: str = "irer"  # the error that its table shows and compares, in METRICS
+    crossed: bool = False  # whether a seed is one and the same draw for all skills: intervals then draw it once for all
     intent_only: tuple[str, ...] = ()  # methods that look for no slots, so that SER and IRER say nothing of them
 
     def load(self) -> ModuleType:
