@@ -32,7 +32,7 @@ BUDGETS = {
     "ch1_skills": 2200 * 6 // 5,
     "ch2_transfer": 2200 * 6 // 5,
     "ch3_elmol": 2800 * 6 // 5,
-    "ch4_selftraining": 1650,
+    "ch4_selftraining": 1950,
     "ch5_bootstrapping": 2850,
     "ch6_contextual": 3600,
     "serving": 1100,

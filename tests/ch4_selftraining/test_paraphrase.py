@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from slubook.ch4_selftraining.paraphrase import Detector, fill, judge, pairs, template, train_detector
+from slubook.ch4_selftraining import paraphrase, tried
+from slubook.ch4_selftraining.data import Data, Heard
+from slubook.ch4_selftraining.paraphrase import (
+    Detector,
+    DetectorConfig,
+    compared,
+    fill,
+    judge,
+    judge_unseen,
+    pairs,
+    rarity,
+    template,
+    train_detector,
+)
 from slubook.corpora.registry import load
 from slubook.corpora.utterance import Slot, Utterance
 from slubook.profiles import seed_everything
@@ -72,13 +85,13 @@ def test_pairs_follow_the_seed_and_the_limit():
 
 def test_a_detector_needs_pairs_of_both_kinds():
     with pytest.raises(ValueError, match="add utterances"):
-        train_detector(MUSIC[2:])
+        train_detector(MUSIC[2:], [])
 
 
 @pytest.fixture(scope="module")
 def untrained() -> Detector:
     seed_everything(0, threads=1)
-    detector = Detector(width=4).eval()
+    detector = Detector({"play": 0, "a": 0, "request": 1, "with": 0}, DetectorConfig(width=4)).eval()
     with torch.no_grad():
         detector.product.uniform_(-1, 1)
     return detector
@@ -105,10 +118,32 @@ def test_nothing_is_nearest_to_nothing(untrained):
     assert score.tolist() == [0] and place.tolist() == [-1]
 
 
-def test_the_judge_counts_right():
+def test_words_are_rarer_the_fewer_requests_have_them():
+    texts = ["play adele", "play seal", "play play", "stop", "stop now"]
+    found = rarity(texts, (0.5, 0.3))
+    assert found == {"play": 0, "stop": 1, "adele": 2, "seal": 2, "now": 2}
+
+
+def test_shared_words_are_counted_by_rarity():
+    detector = Detector({"play": 0, "now": 1}, DetectorConfig(width=4, rare=(0.5, 0.1)))
+    marked = [detector.mark([text]) for text in ("play adele now now", "now play seal")]
+    shared, both = compared(*marked)
+    assert shared.tolist() == [[1, 1, 0]] and both.tolist() == [[2, 2, 2]]
+
+
+@pytest.mark.parametrize("part", ["vectors", "words"])
+def test_a_part_that_is_left_out_says_nothing(untrained, part):
+    alone = Detector(untrained.rarities, DetectorConfig(width=4, parts=(part,))).eval()
+    alone.load_state_dict(untrained.state_dict())
+    u, v = (alone.encode([text]) for text in ("play adele", "play seal"))
+    given = alone.odds(u.vectors, v.vectors), alone.counted(*compared(u.words, v.words))
+    assert [bool(some.abs().sum() > 0) for some in given] == [part == "vectors", part == "words"]
+
+
+def test_the_judge_counts_right(untrained):
     labelled = pairs(MUSIC + TAXI, 0)
-    assert set(judge(Detector(width=4), labelled)) == {"detector", "jaccard", "tfidf", "share"}
-    assert judge(Detector(width=4), labelled)["share"] == pytest.approx(np.mean([p.same for p in labelled]))
+    assert set(judge(untrained, labelled)) == {"detector", "jaccard", "tfidf", "share"}
+    assert judge(untrained, labelled)["share"] == pytest.approx(np.mean([p.same for p in labelled]), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +153,7 @@ def embedded() -> list[Utterance]:
 
 @pytest.fixture(scope="module")
 def trained(embedded) -> Detector:
-    return train_detector([u for u in embedded if u.domain != TARGET], seed=0)
+    return train_detector([u for u in embedded if u.domain != TARGET], [u.text for u in embedded])
 
 
 def test_it_finds_paraphrases_of_an_unseen_domain_better_than_word_overlap(trained, embedded):
@@ -138,5 +173,31 @@ def test_it_knows_the_articles_example(trained):
 
 def test_training_repeats_itself(embedded):
     some = [u for u in embedded if u.domain in ("taxi_booking", "pill_tracker")]
-    one, two = (train_detector(some, seed=4, most=300, epochs=1) for _ in range(2))
+    config, texts = DetectorConfig(pairs=300, passes=1), [u.text for u in some]
+    one, two = (train_detector(some, texts, config, seed=4) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_unseen_topics_are_judged_one_by_one_and_not_learned_from(embedded, untrained, monkeypatch):
+    known = [(u, {u.domain}) for u in embedded if u.domain in ("taxi_booking", "pill_tracker", TARGET)]
+    learned = []
+    monkeypatch.setattr(paraphrase, "train_detector", lambda some, *rest: learned.extend(some) or untrained)
+    found = judge_unseen(known, {TARGET, "pill_tracker"}, [])
+    assert {u.domain for u in learned} == {"taxi_booking"}
+    assert set(found) == {TARGET, "pill_tracker"} and found[TARGET] != found["pill_tracker"]
+
+
+def test_the_record_is_of_what_is_used_and_it_beats_word_overlap_on_every_topic():
+    rows = tried.read_record()
+    assert [(r["tried"], r["topic"]) for r in rows] == [(n, t) for n in tried.TRIED for t in sorted(tried.TOPICS)]
+    assert [*tried.TRIED.values()][-1] == DetectorConfig()
+    assert all(r["detector"] > max(r["tfidf"], r["jaccard"]) for r in rows[-len(tried.TOPICS) :])
+
+
+def test_what_is_tried_is_judged_on_the_topics_that_are_left_out(untrained, monkeypatch):
+    heard = [Heard(u, "made", ("music" if u.domain == "music" else "taxi",)) for u in MUSIC + TAXI]
+    learned = []
+    monkeypatch.setattr(paraphrase, "train_detector", lambda some, *rest: learned.extend(some) or untrained)
+    monkeypatch.setattr(tried, "TOPICS", ("music",))
+    rows = tried.try_detectors(Data({}, {"mature": heard}, []), {"one": DetectorConfig()})
+    assert [(r["tried"], r["topic"]) for r in rows] == [("one", "music")] and learned == TAXI

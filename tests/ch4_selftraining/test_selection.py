@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_matrix
 
-from slubook.ch4_selftraining.paraphrase import Detector
+from slubook.ch4_selftraining.paraphrase import Detector, DetectorConfig
 from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, Coverage, relevant
 from slubook.profiles import seed_everything
 
@@ -48,7 +48,7 @@ def covered(some: Candidates, chosen) -> float:
 def detector() -> Detector:
     """A detector without any training: two texts are compared by vectors of random numbers."""
     seed_everything(3, threads=1)
-    return Detector(width=4).eval()
+    return Detector({}, DetectorConfig(width=4)).eval()
 
 
 @pytest.fixture

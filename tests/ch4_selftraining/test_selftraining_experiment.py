@@ -11,12 +11,14 @@ from slubook.ch1_skills.dnn import DNNConfig
 from slubook.ch1_skills.fasttext import FastTextConfig, train_fasttext
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
+from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch4_selftraining import protocol
 from slubook.ch4_selftraining.data import Cut, Target, quick_data
+from slubook.ch4_selftraining.paraphrase import DetectorConfig
 from slubook.ch4_selftraining.protocol import SelfTrainingSettings, settings_of
 from slubook.ch4_selftraining.recogniser import FALSE_ALARMS, threshold
 from slubook.ch4_selftraining.teachers import TeacherConfig
-from slubook.ch4_selftraining.trial import IntentTrial, Shared, prevalence_f1
+from slubook.ch4_selftraining.trial import MAIN, MATCHED, IntentTrial, Shared, asked, prevalence_f1
 from slubook.corpora.utterance import words
 from slubook.evaluation.metrics import semer
 from slubook.experiments.options import Options
@@ -29,7 +31,8 @@ SETTINGS = SelfTrainingSettings(
     CUT,
     teacher=TeacherConfig(DNNConfig(NETWORK, TrainingConfig(batch=8, updates=6, evaluations=1)), others=10),
     fasttext=FastTextConfig(dim=8, epochs=1, buckets=100),
-    filtered=40, curve=(20, 60), grains=(5,), pairs=200,
+    filtered=40, curve=(20, 60), grains=(5,), detector=DetectorConfig(pairs=200, passes=1, width=4),
+    pretraining=PretrainingConfig(replace(NETWORK, layers=3, ngram_order=0), updates=3, batch=4, characters=20),
 )  # fmt: skip
 
 
@@ -94,6 +97,11 @@ def test_every_method_of_the_table_is_measured(shared, tmp_path, monkeypatch):
     for part, divisor in (("half", 2), ("quarter", 4)):
         added = {row.figures["added"] for m, row in by_method.items() if m.endswith(part) and "oracle" not in m}
         assert added == {taken // divisor}
+    assert all(by_method[f"{name}_filtered"].figures["added"] <= SETTINGS.filtered // 2 for name in MAIN)
+    assert not {f"{m}_argmax" for m in MATCHED} & set(results.methods)
+    (judged,) = (found for topic, found in results.tables["detector"].items() if topic != "mean")
+    assert judged == results.tables["detector"]["mean"] and 0 < judged["share"] < 1
+    assert results.tables["asked"]["50"]["beyond"] < 1
 
 
 def test_f1_falls_with_false_alarms(trial):
@@ -101,3 +109,20 @@ def test_f1_falls_with_false_alarms(trial):
     rows = [replace(row, method=m, figures={**row.figures, "false_alarms": n}) for m, n in (("few", 0), ("many", 50))]
     found = prevalence_f1(rows)
     assert found["few"]["20"] > found["many"]["20"]
+
+
+def test_a_run_with_another_method_is_another_run(monkeypatch):
+    before = protocol.config_of("quick", SETTINGS)
+    table = EXPERIMENTS["selftraining"]
+    longer = replace(table, methods={**table.methods, "new": "A new method"})
+    monkeypatch.setattr(protocol, "EXPERIMENTS", {"selftraining": longer})
+    assert before != protocol.config_of("quick", SETTINGS)
+
+
+def test_what_networks_are_not_asked_about_is_counted(trial):
+    (row,) = (r for r in trial.rows if r.method == "teacher")
+    rows = [
+        replace(row, figures={**row.figures, "p_at_rank": p, "threshold": 0.2, "beyond": b})
+        for p, b in ((0.01, 0.0), (0.09, 0.5))
+    ]
+    assert asked([*rows, replace(row, method="dnn")]) == {"20": {"p_at_rank": 0.05, "beyond": 0.25, "open": 0.5}}

@@ -120,7 +120,7 @@ def review(corpus: Path, log: Path, target: str, most: int = MOST, seed: int = 0
     if not len(taken):
         return Review([], notes, warnings)
     domain, found, old = annotated[0].domain, [filtered[n] for n in taken], [u.text for u in annotated]
-    detector = train_detector([u for u in (*_embedded(), *own) if u.domain != domain], seed)
+    detector = train_detector([u for u in (*_embedded(), *own) if u.domain != domain], texts, seed=seed)
     seen = Candidates(old, found, p[taken], vstack([features(old), rows[places[taken]]]).tocsr())
     nearest = detector.nearest(detector.encode(found), detector.encode(old))[1]
     chosen = [

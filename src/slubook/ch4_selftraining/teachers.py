@@ -16,6 +16,8 @@ from slubook.ch1_skills.dnn import DNN, DNNConfig, fit_together
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.pretrained import Pretrained
+from slubook.ch2_transfer.transfer import LOWER_LAYERS, Start, TransferConfig, fit_starts
 from slubook.ch4_selftraining.recogniser import IntentRecogniser, features, reject
 from slubook.corpora.utterance import Prediction, Slot, Utterance
 from slubook.evaluation.crossval import deal
@@ -92,11 +94,30 @@ def train_ensemble(
         seed: of weights and order.
         members: networks.
     """
-    strangers = [replace(u, intent=OTHER, slots=()) for u in others[: config.others]]
-    repeated = list(annotated) * max(1, round(3 * len(strangers) / len(annotated)))
     tables = {str(n): table for n in range(members)}
-    networks = fit_together(tables, repeated + strangers, [], seed, config.dnn)
+    networks = fit_together(tables, _shown(annotated, others, config.others), [], seed, config.dnn)
     return Ensemble(annotated[0].intent, list(networks.values()), linear)
+
+
+def train_transferred(
+    annotated: Sequence[Utterance],
+    others: Sequence[Utterance],
+    linear: IntentRecogniser,
+    pretrained: Pretrained,
+    config: TeacherConfig,
+    seed: int,
+) -> Ensemble:
+    """Trains one network that starts from what other skills left (chapter 2); see :func:`train_ensemble`."""
+    usual = TransferConfig().network
+    rates = {"dropout": usual.dropout, "word_dropout": usual.word_dropout, "ngram_order": usual.ngram_order}
+    recipe = TransferConfig(replace(pretrained.config, **rates), config.dnn.training)
+    start, shown = Start(pretrained, LOWER_LAYERS), _shown(annotated, others, config.others)
+    return Ensemble(annotated[0].intent, list(fit_starts({"": start}, shown, [], seed, recipe).values()), linear)
+
+
+def _shown(annotated: Sequence[Utterance], others: Sequence[Utterance], most: int) -> list[Utterance]:
+    strangers = [replace(u, intent=OTHER, slots=()) for u in others[:most]]
+    return list(annotated) * max(1, round(3 * len(strangers) / len(annotated))) + strangers
 
 
 def labelled(

@@ -14,8 +14,10 @@ from scipy.sparse import csr_matrix, vstack
 from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.maxent import Clusters
 from slubook.ch1_skills.vectors import VectorTable
+from slubook.ch2_transfer.pretrained import Pretrained
+from slubook.ch2_transfer.pretraining import PretrainingConfig
 from slubook.ch4_selftraining.data import Cut, Data, Heard, Target
-from slubook.ch4_selftraining.paraphrase import Detector
+from slubook.ch4_selftraining.paraphrase import Detector, DetectorConfig
 from slubook.ch4_selftraining.recogniser import (
     ARGMAX,
     IntentRecogniser,
@@ -26,7 +28,15 @@ from slubook.ch4_selftraining.recogniser import (
     train,
 )
 from slubook.ch4_selftraining.selection import STRATEGIES, Candidates, relevant
-from slubook.ch4_selftraining.teachers import MEMBERS, Ensemble, TeacherConfig, labelled, slot_errors, train_ensemble
+from slubook.ch4_selftraining.teachers import (
+    MEMBERS,
+    Ensemble,
+    TeacherConfig,
+    labelled,
+    slot_errors,
+    train_ensemble,
+    train_transferred,
+)
 from slubook.corpora.dedupe import normalise
 from slubook.corpora.utterance import Prediction, Utterance
 from slubook.evaluation.metrics import outcomes
@@ -37,8 +47,16 @@ from slubook.profiles import stable_hash
 #: product of both cannot be high for any other.
 ASKED = 600
 _JUDGED = ("development", "background")
-#: Selections that are made with true labels, too.
-ORACLES = ("bad_paraphrases_half", "random_half")
+#: Strategies whose quarters are measured, too, and which are counted at p > 0.5.
+MAIN = ("random", "bad_paraphrases")
+#: Halves are chosen of what the ensemble takes, or of all that the filter lets pass; then they are labelled by it, or
+#: by the truth.
+HALVES = tuple(f"{name}_half" for name in STRATEGIES)
+FILTERED = tuple(f"{name}_filtered" for name in MAIN)
+ORACLES = tuple(f"oracle_{half}" for half in HALVES)
+#: Methods that are counted at equal false alarms only, since a file of results has to stay small.
+NETWORKS = ("dnn", "dnn_ensemble", "scratch", "scratch_ensemble", "teacher_again", "transfer", "transfer_labels")
+MATCHED = {*ORACLES, *FILTERED, *HALVES, *NETWORKS} - {f"{name}_half" for name in MAIN}
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,8 @@ class SelfTrainingSettings:
         curve: their numbers along the curve.
         weight: of annotated utterances, for the control.
         grains: of the clusters, for the control.
-        pairs: that the paraphrase detector learns from.
+        detector: of paraphrases.
+        pretraining: of a network on other skills.
     """
 
     cut: Cut = field(default_factory=Cut)
@@ -63,7 +82,8 @@ class SelfTrainingSettings:
     curve: tuple[int, ...] = (100, 200, 400, 800, 3200)
     weight: float = 8.0
     grains: tuple[int, ...] = (100, 1000)
-    pairs: int = 20_000
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    pretraining: PretrainingConfig = field(default_factory=lambda: PretrainingConfig(updates=1000))
 
 
 @dataclass
@@ -115,7 +135,7 @@ class IntentTrial:
     def judge(
         self, method: str, tagged: Sequence[Prediction], p: Mapping[str, np.ndarray], train_s: float, **figures: float
     ) -> None:
-        """Keeps two rows of a method, one for each operating point.
+        """Keeps a row of a method for each operating point.
 
         Args:
             method: its name.
@@ -125,11 +145,13 @@ class IntentTrial:
             figures: what else was measured.
         """
         for suffix, least in (("", threshold(p["development"])), ("_argmax", ARGMAX)):
+            if suffix and method in MATCHED:
+                continue
             measured = outcomes(self.target.test, reject(tagged, p["test"], self.intent, least))
             found = {"false_alarms": float((p["background"] > least).sum()), "others": len(p["background"])}
-            more = {**found, "threshold": least, "prevalence": self.prevalence, **figures}
+            more = {**found, "threshold": round(least, 4), "prevalence": round(self.prevalence, 6)}
             key = self.target.name, method + suffix, self.size, self.seed
-            self.rows.append(Row(*key, measured, train_s, figures=more))
+            self.rows.append(Row(*key, measured, round(train_s, 1), figures=more if suffix else more | figures))
 
     def learn(
         self,
@@ -153,11 +175,16 @@ class IntentTrial:
         return model
 
     def learn_networks(
-        self, method: str, added: Sequence[Utterance | None], linear: IntentRecogniser, members: int
+        self,
+        method: str,
+        added: Sequence[Utterance | None],
+        linear: IntentRecogniser,
+        members: int,
+        reads_pool: bool = True,
     ) -> Ensemble:
-        """Trains networks, and judges them together with the ``linear`` recogniser."""
+        """Trains networks, over vectors of the pool or of their own, and judges them beside the ``linear`` one."""
         start, known = time.perf_counter(), [*self.annotated, *(u for u in added if u is not None)]
-        settings, table = self.settings.teacher, self.shared.table
+        settings, table = self.settings.teacher, self.shared.table if reads_pool else None
         ensemble = train_ensemble(known, self.others, linear, table, settings, self.seed, members)
         self.judge_networks(method, ensemble, time.perf_counter() - start)
         return ensemble
@@ -170,7 +197,9 @@ class IntentTrial:
             heard, rows = self.shared.heard(use, self.target, False)
             asked, p[use] = relevant(ensemble.linear.probability(rows), ASKED), np.zeros(len(heard))
             p[use][asked] = ensemble.label([heard[i].utterance.text for i in asked])[1]
-        self.judge(method, tagged, p, seconds)
+        at = np.sort(ensemble.linear.probability(self.shared.heard("development", self.target, False)[1]))[-ASKED:][0]
+        beyond = ensemble.linear.probability(features([u.text for u in self.target.test])) < at
+        self.judge(method, tagged, p, seconds, p_at_rank=round(float(at), 6), beyond=round(float(beyond.mean()), 4))
 
     def filtered(self, model: IntentRecogniser, limit: int) -> np.ndarray:
         """Returns the places in the pool of its most relevant requests, without those that are annotated."""
@@ -204,8 +233,13 @@ class IntentTrial:
             self.annotated, linear, folds, self.seed
         )
 
-    def run(self, detector: Detector | None) -> list[Row]:
-        """Trains and judges every method; selection is compared where there is a ``detector``."""
+    def run(self, detector: Detector | None, pretrained: Pretrained | None = None) -> list[Row]:
+        """Trains and judges every method.
+
+        Args:
+            detector: of paraphrases; without one, selections are not compared.
+            pretrained: a network that has learned other skills; without one, there is no such teacher.
+        """
         n, pool = self.settings.filtered, self.shared.data.pool
         base = self.learn("annotated")
         self.learn("upweighted", weight=self.settings.weight)
@@ -224,30 +258,44 @@ class IntentTrial:
         self.learn("oracle", gold[:n])
         drawn = [pool[i] for i in self.rng.permutation(len(pool))[: n + len(self.known)] if i not in self.known]
         self.learn("random_pool", self.labels(drawn[:n], base, ensemble, voted))
-        self.learn_networks("dnn_ensemble", labels[:n], student, 1)
+        self.learn_networks("dnn_ensemble", labels[:n], base, 1)
+        self.learn_networks("scratch", (), base, 1, reads_pool=False)
+        self.learn_networks("scratch_ensemble", labels[:n], base, 1, reads_pool=False)
         again = self.learn_networks("teacher_again", labels[:n], student, MEMBERS)
         new = [pool[i] for i in self.filtered(student, n)]
         self.learn("ensemble_again", self.labels(new, student, again, voted))
+        if pretrained is not None:
+            start, given = time.perf_counter(), (self.annotated, self.others, base, pretrained)
+            moved = train_transferred(*given, self.settings.teacher, self.seed)
+            self.judge_networks("transfer", moved, time.perf_counter() - start)
+            self.learn("transfer_labels", self.labels(texts[:n], base, moved))
         if detector is not None:
             for k in self.settings.curve:
                 self.learn(f"top_{k}", labels[:k])
-            taken = np.array([i for i, u in enumerate(labels[:n]) if u is not None], int)
-            for method, chosen in self.selections([texts[i] for i in taken], places[taken], base, detector):
-                self.learn(method, [labels[taken[i]] for i in chosen])
-                if method in ORACLES:
-                    self.learn(f"oracle_{method}", [gold[taken[i]] for i in chosen])
+            taken = [i for i, u in enumerate(labels[:n]) if u is not None]
+            for method, chosen in self.selections(places, taken, base, detector):
+                self.learn(method, [labels[i] for i in chosen])
+                if method in HALVES:
+                    self.learn(f"oracle_{method}", [gold[i] for i in chosen])
         return self.rows
 
     def selections(
-        self, texts: Sequence[str], places: np.ndarray, base: IntentRecogniser, detector: Detector
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields a name and what it chooses of the labelled requests: halves and quarters by each strategy."""
-        rows = self.shared.pool[places]
-        known = [u.text for u in self.annotated]
-        seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
-        for part, k in (("half", len(texts) // 2), ("quarter", len(texts) // 4)):
-            for name, choose in STRATEGIES.items():
-                yield f"{name}_{part}", choose(seen, k, self.rng, detector) if k else np.zeros(0, int)
+        self, places: np.ndarray, taken: Sequence[int], base: IntentRecogniser, detector: Detector
+    ) -> Iterator[tuple[str, Sequence[int]]]:
+        """Yields a name and what it chooses of the filtered requests, which stand at ``places`` in the pool.
+
+        Halves and quarters are chosen of those that were ``taken`` by the teacher, and halves of all, before labels.
+        """
+        every, known = range(min(self.settings.filtered, len(places))), [u.text for u in self.annotated]
+        parts = [("half", taken, 2, STRATEGIES), ("quarter", taken, 4, MAIN), ("filtered", every, 2, MAIN)]
+        for part, of, divisor, names in parts:
+            of = np.array(of, int)
+            rows, texts = self.shared.pool[places[of]], [self.shared.data.pool[i] for i in places[of]]
+            seen = Candidates(known, texts, base.probability(rows), vstack([features(known), rows]).tocsr())
+            for name in names:
+                k = len(of) // divisor
+                chosen = STRATEGIES[name](seen, k, self.rng, detector) if k else np.zeros(0, int)
+                yield f"{name}_{part}", of[chosen].tolist()
 
 
 def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -258,3 +306,18 @@ def prevalence_f1(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         true, false = f["prevalence"] * hit, (1 - f["prevalence"]) * f["false_alarms"] / f["others"]
         found[row.method][str(row.size)].append(2 * true / (true + false + f["prevalence"]))
     return {m: {n: round(float(np.mean(all_)), 4) for n, all_ in of.items()} for m, of in found.items()}
+
+
+def asked(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Returns by size what it leaves out that networks are asked about few requests of others: :data:`ASKED`.
+
+    ``p_at_rank`` is the mean p_LR of the last one asked about, ``beyond`` the mean share of test utterances below it,
+    and ``open`` the share of draws in which √p_LR of one that was left out could pass the threshold.
+    """
+    found = defaultdict(list)
+    for row in rows:
+        if row.method == "teacher":
+            f = row.figures
+            found[str(row.size)].append((f["p_at_rank"], f["beyond"], f["p_at_rank"] ** 0.5 > f["threshold"]))
+    names = ("p_at_rank", "beyond", "open")
+    return {n: dict(zip(names, np.mean(some, 0).round(4).tolist(), strict=True)) for n, some in found.items()}
