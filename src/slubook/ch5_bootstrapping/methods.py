@@ -208,7 +208,8 @@ def quality(material: Material, size: int, seed: int, settings: MethodSettings, 
         human, rows = material.human_beside(size, seed), []
         for method, pairs in translated_pairs(material, size, seed, settings, chosen).items():
             of = dict(pairs)
-            there = [pair for pair in human if pair.english in of]
+            if not (there := [pair for pair in human if pair.english in of]):
+                continue  # a translator that writes nothing has no score
             found = score([of[pair.english] for pair in there], [pair.hindi for pair in there])
             rows.append({"method": method, "turns": len(there), **found._asdict()})
         store.put(key, rows)
@@ -251,7 +252,7 @@ def trials(material: Material, size: int, settings: MethodSettings, order: int) 
             weak, vocabulary = weak_model(learned, lists), Vocabulary.of(learned, pooled(lists))
             for k, (name, value) in enumerate(options):
                 text = first((rescored if name == "weight" else filtered)(lists, weak, value))
-                measured = adapt(learned, [text], vocabulary, order).model.perplexity(own[fold::FOLDS])
+                measured = adapt(learned, [text] if text else [], vocabulary, order).model.perplexity(own[fold::FOLDS])
                 surprise[k] += measured.tokens * np.log(measured.value)
             tokens += measured.tokens  # the same for all options
         values = np.exp(surprise / tokens).round(4).tolist()

@@ -295,8 +295,8 @@ def models_of(kind: str, size: int, seed: int, settings: BootstrapSettings) -> M
     own, _ = material.draw(size, seed)
     texts = added_texts(*_draw(kind, size, seed, settings))
     shared = Vocabulary.of(own, *(text for added in texts.values() for text in added))
-    for method, added in texts.items():
-        start = time.perf_counter()
+    for method, found in texts.items():
+        start, added = time.perf_counter(), [text for text in found if text]  # a poor translator may write nothing
         model = adapt(own, added, Vocabulary.of(own, *added), settings.order).model
         trained = time.perf_counter() - start
         models[method] = model, adapt(own, added, shared, settings.order).model, trained
