@@ -46,8 +46,7 @@ class DetectorConfig:
         rare: shares of requests that have a word, which part frequent words from rarer ones.
         hidden: of the layer over counts of shared words.
         parts: of the score: ``vectors``, ``words`` or both.
-        together: whether both parts learn by their sum. In known domains, vectors then leave little for words to
-            explain; in others, words hold and vectors do not. So each learns by itself.
+        together: whether both parts learn by their sum, or each by itself; the record shows hardly a difference.
         version: raised when the same settings would train another detector.
     """
 
