@@ -14,7 +14,7 @@ from slubook.ch1_skills.fasttext import FastTextConfig
 from slubook.ch1_skills.network import NetworkConfig
 from slubook.ch1_skills.training import TrainingConfig
 from slubook.ch4_selftraining import review as module
-from slubook.ch4_selftraining.paraphrase import train_detector
+from slubook.ch4_selftraining.paraphrase import DetectorConfig, train_detector
 from slubook.ch4_selftraining.recogniser import ARGMAX
 from slubook.ch4_selftraining.review import ENOUGH, LEAST, review
 from slubook.ch4_selftraining.teachers import TeacherConfig
@@ -34,7 +34,7 @@ def small(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(module, "TEACHER", TeacherConfig(network))
     monkeypatch.setattr(module, "FASTTEXT", FastTextConfig(dim=30, epochs=1, buckets=500))
-    monkeypatch.setattr(module, "train_detector", partial(train_detector, most=400, epochs=1))
+    monkeypatch.setattr(module, "train_detector", partial(train_detector, config=DetectorConfig(pairs=400, passes=1)))
     monkeypatch.setattr(profiles, "ROOT", tmp_path)
 
 
