@@ -20,7 +20,7 @@ def timeline(spans: Sequence[tuple[str, str, float, float]], opens: float) -> go
     """
     rows = list(dict.fromkeys(row for row, *_ in spans))[::-1]
     figure = blank(
-        {"yaxis.tickfont.size": 10}, height=90 + 44 * len(rows), showlegend=False,
+        {"yaxis.tickfont.size": 10}, height=90 + 44 * len(rows), showlegend=False, barmode="overlay", bargap=0.35,
         xaxis={"title": "seconds since the interaction began"}, yaxis={"categoryorder": "array", "categoryarray": rows},
     )  # fmt: skip
     for k, row in enumerate(dict.fromkeys(row for row, *_ in spans)):
