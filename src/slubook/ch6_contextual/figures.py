@@ -29,9 +29,11 @@ def timeline(spans: Sequence[tuple[str, str, float, float]], opens: float) -> go
             x=[end - start for *_, start, end in own], base=[start for *_, start, _ in own], y=[row] * len(own),
             orientation="h", marker={"color": PALETTE[k % len(PALETTE)], "opacity": 0.35},
             hovertext=[text for _, text, *_ in own], text=[text for _, text, *_ in own], textposition="inside",
-            insidetextanchor="start", constraintext="none", insidetextfont={"color": TEXT}, cliponaxis=False,
+            insidetextanchor="start", insidetextfont={"color": TEXT}, constraintext="none", textangle=0,
+            cliponaxis=False,
         )  # fmt: skip
-    figure.add_vline(x=opens, line={"color": TEXT, "dash": "dot"}, annotation_text="the microphone opens")
+    said = {"annotation_text": "the microphone opens", "annotation_position": "top left"}
+    figure.add_vline(x=opens, line={"color": TEXT, "dash": "dot"}, **said)
     return figure
 
 
