@@ -239,6 +239,7 @@ def test_own_lists_need_no_clip(tmp_path, settings, monkeypatch):
 
 BAD_LISTS = {
     "one decoder is missing": ['{"id": "1", "text": "a", "prompt": "b", "lists": {"a": [["a", 1]]}}'],
+    "list of one decoder": ['{"id": "1", "text": "a", "prompt": "b", "lists": "x"}'],
     "lists: ": ['{"id": "1", "text": "a", "prompt": "b", "lists": {"a": "x", "context": []}}'],
     "some of split dev": [listed("1", "test", "a", "b", "a")],
     "do not compare": [

@@ -150,7 +150,7 @@ def own_lists(path: Path) -> dict[str, dict[str, Decoded]]:
         if not (told := (entry := json.loads(raw)).get("lists")):
             continue
         try:
-            if not {"a", "context"} <= told.keys():
+            if not isinstance(told, dict) or not {"a", "context"} <= told.keys():
                 raise ValueError("the list of one decoder is missing")
             heard = {name: [(words_of(text), float(score)) for text, score in some] for name, some in told.items()}
         except (AttributeError, TypeError, ValueError) as error:
